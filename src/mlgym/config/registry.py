@@ -1,0 +1,165 @@
+"""The flat table from a component's name to the Python class or function behind it.
+
+Holds registering and finding; reading signatures is in `signature`, checking configs in `check`. Knows no PyTorch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final, TypeVar
+
+from mlgym.errors import RegistryError
+from mlgym.names import COMPONENT_NAME, did_you_mean
+
+ENTRY_POINT_GROUP: Final = "mlgym.components"
+BUILT_IN_MODULES: Final = ("mlgym.components", "mlgym.training")
+
+_T = TypeVar("_T", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Component:
+    """One row of the registry.
+
+    Args:
+        name: the name that configs use.
+        target: the class or function; called with the config's parameters to build the object.
+        call_args: parameters of `target` that are given at each call and not in a config; where there are any, the
+            built object is `target` with the config's parameters bound.
+        outputs: name of the parameter whose keys are the outputs of the object, such as `fractions` of a split;
+            None where the outputs follow from the return type.
+    """
+
+    name: str
+    target: Callable[..., Any]
+    call_args: tuple[str, ...] = ()
+    outputs: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the component is defined, as `file:line`."""
+        try:
+            lines, line = inspect.getsourcelines(self.target)
+            return f"{inspect.getsourcefile(self.target)}:{line if lines else 0}"
+        except (OSError, TypeError):
+            return f"{self.target.__module__}.{self.target.__qualname__}"
+
+
+class Registry:
+    """A table of components; the project uses one, `REGISTRY`, and tests make their own."""
+
+    def __init__(self, *, built_in: bool = False, group: str | None = None) -> None:
+        """Makes an empty table.
+
+        Args:
+            built_in: load MLgym's own components when a name is first looked up.
+            group: entry point group whose members are loaded only when their name is used; None for none.
+        """
+        self._components: dict[str, Component] = {}
+        self._built_in_pending = built_in
+        self._group = group
+        self._entry_points: dict[str, EntryPoint] | None = None
+
+    def register(
+        self, name: str, *, call_args: Sequence[str] = (), outputs: str | None = None
+    ) -> Callable[[_T], _T]:
+        """Gives a decorator that enters a class or function under `name` and returns it unchanged.
+
+        Args:
+            name: letters, digits and `_`, not starting with a digit.
+            call_args: parameters given at each call instead of in the config: a function registered with
+                `call_args=("model", "batch")` is a whole training step.
+            outputs: the parameter whose keys name the outputs (`$name.output`) of the built object.
+
+        Raises:
+            RegistryError: the name is malformed or taken by another definition.
+        """
+
+        def enter(target: _T) -> _T:
+            self._enter(Component(name, target, tuple(call_args), outputs))
+            return target
+
+        if not COMPONENT_NAME.fullmatch(name):
+            raise RegistryError(f"component name {name!r} must be letters, digits and `_`, not starting with a digit")
+        return enter
+
+    def _enter(self, component: Component) -> None:
+        taken = self._components.get(component.name)
+        if taken is not None and not _same_definition(taken, component):
+            raise RegistryError(
+                f"two components are registered as `{component.name}`: {taken.place} and {component.place}; "
+                "rename one of them"
+            )
+        self._components[component.name] = component
+
+    def find(self, name: str) -> Component:
+        """Gives the component of that name, loading MLgym's own and entry points as needed.
+
+        Raises:
+            RegistryError: nothing is registered under that name; the text has the nearest one.
+        """
+        self._load_built_in()
+        if name not in self._components:
+            self._load_entry_point(name)
+        if name not in self._components:
+            raise RegistryError(f"no component is registered as `{name}`{did_you_mean(name, self.names())}")
+        return self._components[name]
+
+    def names(self) -> list[str]:
+        """Gives every known name in alphabetical order, entry points included without loading them."""
+        self._load_built_in()
+        return sorted({*self._components, *self._find_entry_points()})
+
+    def __iter__(self) -> Iterator[Component]:
+        return (self.find(name) for name in self.names())
+
+    def __contains__(self, name: str) -> bool:
+        self._load_built_in()
+        return name in self._components or name in self._find_entry_points()
+
+    def _load_built_in(self) -> None:
+        if not self._built_in_pending:
+            return
+        self._built_in_pending = False
+        try:
+            for module in BUILT_IN_MODULES:
+                importlib.import_module(module)
+        except BaseException:
+            self._built_in_pending = True
+            raise
+
+    def _find_entry_points(self) -> dict[str, EntryPoint]:
+        if self._entry_points is None:
+            found = entry_points(group=self._group) if self._group else ()
+            self._entry_points = {point.name: point for point in found}
+        return self._entry_points
+
+    def _load_entry_point(self, name: str) -> None:
+        point = self._find_entry_points().get(name)
+        if point is None:
+            return
+        try:
+            loaded = point.load()
+        except Exception as error:
+            raise RegistryError(
+                f"component `{name}` of the entry point `{point.value}` cannot be imported: {error}"
+            ) from error
+        # A module registers by being imported; a class or function is entered here.
+        if name not in self._components and callable(loaded):
+            self._enter(Component(name, loaded))
+
+
+def _same_definition(one: Component, other: Component) -> bool:
+    # Importing a module again (a notebook cell, `importlib.reload`) defines the same thing anew.
+    def key(component: Component) -> tuple[str, str]:
+        return component.target.__module__.removeprefix("__mp_main__"), component.target.__qualname__
+
+    return key(one) == key(other)
+
+
+REGISTRY: Final = Registry(built_in=True, group=ENTRY_POINT_GROUP)
+register = REGISTRY.register

@@ -1,0 +1,70 @@
+"""Every exception that MLgym raises on purpose.
+
+Subclasses keep the facts as attributes; the text says what is wrong, where, what was expected and what to do.
+The module imports nothing of the project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class MlgymError(Exception):
+    """Base of all errors that a user can act on; the command line prints them without a traceback."""
+
+
+class RegistryError(MlgymError):
+    """A component cannot be registered or found."""
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One thing that is wrong with a config.
+
+    Args:
+        place: where, as a reader finds it: `mnist.yml:16:5` or ``command line `optimizer.lr=x` ``.
+        path: key path within the config, such as `components.loaders.batch_size`; empty for the whole file.
+        message: what is wrong, what was expected, the nearest valid name.
+        sort_key: (file order, line, column), so that faults are shown in reading order.
+    """
+
+    sort_key: tuple[int, int, int]
+    place: str
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.place, self.path, self.message) if part)
+
+
+class ConfigError(MlgymError):
+    """A config that cannot be used; carries every fault found, in reading order."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = sorted(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class DataError(MlgymError):
+    """Data that cannot be loaded, downloaded or verified."""
+
+
+class TrainingError(MlgymError):
+    """A model, loss, metric or loader that does not fit the others."""
+
+
+class EventLogError(MlgymError):
+    """An event log that cannot be opened or written."""
+
+
+class RunError(MlgymError):
+    """A run that cannot be found, opened or started."""
+
+
+class InvalidNameError(MlgymError):
+    """A text that may not become part of a path, such as a run id with a slash in it."""
+
+
+class Interrupted(BaseException):
+    """The run was asked to stop; raised at a step boundary, so it is no `Exception` that user code would swallow."""

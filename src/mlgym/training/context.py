@@ -1,0 +1,50 @@
+"""What the runner gives to an experiment: who it is, where it writes, whom it tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from mlgym.events.sink import EventSink
+
+
+@dataclass(slots=True)
+class StopFlag:
+    """Set by a signal handler; read at every step boundary."""
+
+    requested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentContext:
+    """The surroundings of one experiment.
+
+    Args:
+        run_id: the run it belongs to.
+        experiment_id: its number in the run, from 0.
+        run_dir: the run folder.
+        seed: the run's seed for this experiment.
+        device: where tensors live, such as `cpu` or `cuda:1`.
+        sink: takes the events.
+        stop: asks for an end at the next step boundary.
+    """
+
+    run_id: str
+    experiment_id: int
+    run_dir: Path
+    seed: int
+    device: str
+    sink: EventSink
+    stop: StopFlag = field(default_factory=StopFlag)
+
+
+class Experiment(Protocol):
+    """The root object of a config: what one experiment does."""
+
+    def run(self, context: ExperimentContext) -> None:
+        """Runs to the end.
+
+        Raises:
+            mlgym.errors.Interrupted: a stop was requested; everything that must be kept is on disk.
+        """
