@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from typing import Final, Literal
 
 from mlgym.errors import InvalidNameError
@@ -64,3 +65,10 @@ def did_you_mean(name: str, known: Iterable[str], *, max_listed: int = 12) -> st
         listed = ", ".join(names[:max_listed]) + (", ..." if len(names) > max_listed else "")
         tail += f" (known: {listed})"
     return tail
+
+
+def plain_name(thing: object) -> str:
+    """Gives the snake-case name of a function, or of the class of an object: `focal_loss` for a `FocalLoss`."""
+    function = thing.func if isinstance(thing, partial) else thing
+    name: str = getattr(function, "__name__", None) or type(function).__name__
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -91,3 +91,8 @@ def batch_size(batch: Any) -> int:
             continue
         return batch_size(part)
     raise TrainingError(f"a batch of type {type(batch).__name__} holds no tensor with a batch axis")
+
+
+def described(tensor: Tensor) -> str:
+    """Gives shape and dtype of a tensor for an error message: `(32, 10) float32`."""
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"

@@ -1,0 +1,27 @@
+"""Losses: how far predictions are from targets, as a scalar that training brings down."""
+
+from mlgym.components.loss.base import Loss, PairLoss, PlainLoss, as_loss
+from mlgym.components.loss.classification import (
+    BinaryCrossEntropy,
+    BinaryCrossEntropyWithLogits,
+    CrossEntropy,
+    NegativeLogLikelihood,
+)
+from mlgym.components.loss.mse import MeanSquaredError
+from mlgym.components.loss.regression import L1, Lp
+from mlgym.components.loss.weighted_sum import WeightedSum
+
+__all__ = [
+    "L1",
+    "BinaryCrossEntropy",
+    "BinaryCrossEntropyWithLogits",
+    "CrossEntropy",
+    "Loss",
+    "Lp",
+    "MeanSquaredError",
+    "NegativeLogLikelihood",
+    "PairLoss",
+    "PlainLoss",
+    "WeightedSum",
+    "as_loss",
+]
