@@ -17,7 +17,7 @@ class Payload(msgspec.Struct, kw_only=True, frozen=True):
     event_type: ClassVar[str]
 
 
-class RunStarted(Payload):
+class RunStarted(Payload, kw_only=True, frozen=True):
     """A run begins (`run_started`) on a fresh folder."""
 
     event_type: ClassVar[str] = "run_started"
@@ -29,7 +29,7 @@ class RunStarted(Payload):
     validation_mode: str
 
 
-class RunFinished(Payload):
+class RunFinished(Payload, kw_only=True, frozen=True):
     """A run ended; the counts add up to the number of experiments."""
 
     event_type: ClassVar[str] = "run_finished"
@@ -40,7 +40,7 @@ class RunFinished(Payload):
     num_not_started: int
 
 
-class Environment(Payload):
+class Environment(Payload, kw_only=True, frozen=True):
     """What `environment.json` holds."""
 
     event_type: ClassVar[str] = "environment"
@@ -48,7 +48,7 @@ class Environment(Payload):
     environment: dict[str, Any]
 
 
-class ExperimentConfig(Payload):
+class ExperimentConfig(Payload, kw_only=True, frozen=True):
     """The resolved, sweep-free config of one experiment."""
 
     event_type: ClassVar[str] = "experiment_config"
@@ -59,7 +59,7 @@ class ExperimentConfig(Payload):
     swept: dict[str, Any] = {}
 
 
-class JobStatus(Payload):
+class JobStatus(Payload, kw_only=True, frozen=True):
     """A job changed its state. A failed job is DONE with an error; times are s since the epoch, -1 for not yet."""
 
     event_type: ClassVar[str] = "job_status"
@@ -79,7 +79,7 @@ class JobStatus(Payload):
     interrupted: bool = False
 
 
-class ExperimentStatus(Payload):
+class ExperimentStatus(Payload, kw_only=True, frozen=True):
     """Progress within an epoch; at most 10 an epoch and one every 0.2 s."""
 
     event_type: ClassVar[str] = "experiment_status"
@@ -120,7 +120,7 @@ class MetricTable(msgspec.Struct, frozen=True):
     values: list[list[float]]
 
 
-class EvaluationResult(Payload):
+class EvaluationResult(Payload, kw_only=True, frozen=True):
     """What an evaluation measured, on one split or several; `epoch` counts finished epochs (0: before training)."""
 
     event_type: ClassVar[str] = "evaluation_result"
@@ -133,7 +133,7 @@ class EvaluationResult(Payload):
     tables: list[MetricTable] = []
 
 
-class CheckpointSaved(Payload):
+class CheckpointSaved(Payload, kw_only=True, frozen=True):
     """A checkpoint stands on disk; `path` is relative to the run folder."""
 
     event_type: ClassVar[str] = "checkpoint_saved"
@@ -147,7 +147,7 @@ class CheckpointSaved(Payload):
     reasons: list[str]
 
 
-class CheckpointDeleted(Payload):
+class CheckpointDeleted(Payload, kw_only=True, frozen=True):
     """A checkpoint was removed by the strategy."""
 
     event_type: ClassVar[str] = "checkpoint_deleted"
@@ -158,7 +158,7 @@ class CheckpointDeleted(Payload):
     path: str
 
 
-class Digest(Payload):
+class Digest(Payload, kw_only=True, frozen=True):
     """Hashes (sha256, hex) of the parameters and buffers and of the optimizer state at a step."""
 
     event_type: ClassVar[str] = "digest"
@@ -170,7 +170,18 @@ class Digest(Payload):
     optimizer: str
 
 
-class Log(Payload):
+class TrainingStopped(Payload, kw_only=True, frozen=True):
+    """Training ended before its last epoch, with the reason that early stopping gave."""
+
+    event_type: ClassVar[str] = "training_stopped"
+    grid_search_id: str
+    experiment_id: int
+    epoch: int
+    step: int
+    reason: str
+
+
+class Log(Payload, kw_only=True, frozen=True):
     """A line that somebody logged or printed; `experiment_id` is null for the driver."""
 
     event_type: ClassVar[str] = "log"
@@ -181,7 +192,7 @@ class Log(Payload):
     message: str
 
 
-class SystemMetrics(Payload):
+class SystemMetrics(Payload, kw_only=True, frozen=True):
     """Load of one experiment's process."""
 
     event_type: ClassVar[str] = "system_metrics"

@@ -1,0 +1,59 @@
+# Two commands are all a fresh machine needs: `make demo` and `make test`. Each sets up what it needs.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test quick check format lint types layers docs bench clean
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# The constraints pin what the project is developed with: the CPU build of torch among them. With a GPU:
+# `pip install -e .` in an environment of your own takes the newest build for it.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "mlgym needs $(PYTHON): install it, or name another with PYTHON=..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV), a few minutes the first time ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.ready  ## virtual environment with everything the other commands need
+
+demo: setup  ## a grid search on real data, and its table
+	@$(BIN)/python examples/grid_search/demo.py
+
+format: setup  ## format the code
+	@ruff format src tests examples benchmarks
+	@ruff check --fix --quiet src tests examples benchmarks
+
+lint: setup
+	@ruff format --check --quiet src tests examples benchmarks || { echo "run: make format"; exit 1; }
+	@ruff check --quiet src tests examples benchmarks
+
+types: setup
+	@mypy --no-error-summary
+
+layers: setup
+	@lint-imports --no-logo 2>&1 | tail -n 12; exit $${PIPESTATUS[0]}
+
+check: lint types layers  ## every gate but the tests
+
+quick: setup  ## the quick tests, under three minutes
+	@python -m pytest -m "not slow"
+
+test: setup check  ## every gate
+	@.ci/packages
+	@python -m pytest
+
+docs: setup  ## write the generated reference
+	@python docs/build_reference.py
+
+bench: setup  ## measure against peers, by hand; writes benchmarks/RESULTS.md
+	@python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@python benchmarks/run_all.py
+
+clean:
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

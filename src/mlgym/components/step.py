@@ -1,0 +1,102 @@
+"""Steps: from a model and a batch to a loss and named outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+from torch import nn
+from torch.optim import Optimizer
+
+from mlgym.components.loss.base import Loss, as_loss
+from mlgym.components.tensors import PREDICTION, TARGET, Step, StepOutput, named
+from mlgym.config.registry import register
+from mlgym.errors import TrainingError
+
+
+@register("supervised_step")
+class SupervisedStep:
+    """Predicts the targets of a batch and measures the loss."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        """Makes the step.
+
+        Args:
+            loss: one of MLgym's losses, or any module from (prediction, target) to a scalar.
+        """
+        self.loss: Loss = as_loss(loss)
+
+    def __call__(self, model: nn.Module, batch: Any) -> StepOutput:
+        """Runs the model on one batch.
+
+        Args:
+            model: gives a tensor (batch, ...) or tensors by name.
+            batch: (inputs, targets), each a tensor (batch, ...) or tensors by name.
+
+        Raises:
+            TrainingError: the batch is no pair.
+        """
+        try:
+            inputs, targets = batch
+        except (TypeError, ValueError):
+            raise TrainingError(
+                f"`supervised_step` needs batches (inputs, targets), but got {type(batch).__name__}; "
+                "a `step` of your own can read any batch"
+            ) from None
+        predictions = named(model(inputs), PREDICTION)
+        targets = named(targets, TARGET)
+        return StepOutput(self.loss(predictions, targets), predictions, targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One optimizer's turn within a training step.
+
+    Args:
+        step: gives the loss of this turn.
+        optimizer: updates its parameters by that loss; gradients that reach other parameters are dropped.
+        every: take the turn at every n-th training step only.
+    """
+
+    step: Step
+    optimizer: Optimizer
+    every: int = 1
+
+
+@register("turn")
+def turn(step: Step, optimizer: Optimizer, *, every: Annotated[int, Field(ge=1)] = 1) -> Turn:
+    """Gives one optimizer's turn, for `alternating_step`.
+
+    Args:
+        step: gives the loss of this turn.
+        optimizer: updates its parameters by that loss.
+        every: take the turn at every n-th training step only, >= 1.
+    """
+    return Turn(step, optimizer, every)
+
+
+@register("alternating_step")
+class AlternatingStep:
+    """Several optimizers that take turns on each batch, each with a loss of its own, as in adversarial training.
+
+    Source: Goodfellow et al. 2014, Generative Adversarial Nets, algorithm 1.
+    """
+
+    def __init__(self, turns: Annotated[Sequence[Turn], Field(min_length=1)]) -> None:
+        """Makes the step.
+
+        Args:
+            turns: in the order in which they are taken; at least one of them at every step.
+
+        Raises:
+            TrainingError: there are steps at which nobody takes a turn.
+        """
+        if all(turn.every > 1 for turn in turns):
+            raise TrainingError("`alternating_step` needs a turn with `every: 1`, else some steps change nothing")
+        self.turns = tuple(turns)
+
+    def __call__(self, model: nn.Module, batch: Any) -> StepOutput:
+        """Gives the output of the last turn's step, for evaluation."""
+        return self.turns[-1].step(model, batch)

@@ -1,0 +1,92 @@
+"""Settings of the process that decide the bits: threads, deterministic algorithms, precision of matrix products."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mlgym.seeding import Purpose, derive_seed
+
+CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorStates:
+    """States of the global generators: what cannot be derived from seed and position."""
+
+    python: Any
+    numpy: Any
+    torch_cpu: torch.Tensor
+    torch_cuda: tuple[torch.Tensor, ...]
+
+
+def prepare_process(*, threads: int, deterministic: bool = True) -> None:
+    """Sets what changes the bits of a result, before anything is computed.
+
+    Args:
+        threads: threads of one operation, >= 1. Part of a run's identity: 1 and 2 threads give other bits.
+        deterministic: refuse operations without a reproducible algorithm and switch TF32 and cuDNN's search off.
+    """
+    torch.set_num_threads(threads)
+    if torch.get_num_interop_threads() != 1:
+        try:
+            torch.set_num_interop_threads(1)
+        except RuntimeError:  # allowed once a process only, before the first parallel work; it does not change bits
+            pass
+    if deterministic:
+        os.environ.setdefault(CUBLAS_WORKSPACE, ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cuda.matmul.allow_tf32 = not deterministic
+    torch.backends.cudnn.allow_tf32 = not deterministic
+
+
+def seed_global_generators(seed: int, *purpose: Purpose) -> None:
+    """Seeds the global generators of python, numpy, torch and each initialised device for one purpose.
+
+    Args:
+        seed: the experiment's seed, >= 0.
+        purpose: what they will be used for; another purpose gives independent streams.
+    """
+    random.seed(derive_seed(seed, "python", *purpose))
+    np.random.seed(derive_seed(seed, "numpy", *purpose) & 0xFFFFFFFF)
+    torch.default_generator.manual_seed(derive_seed(seed, "torch", *purpose))
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(derive_seed(seed, "cuda", *purpose))
+
+
+def generator_states() -> GeneratorStates:
+    """Gives a copy of the states of all global generators."""
+    cuda = tuple(torch.cuda.get_rng_state_all()) if torch.cuda.is_initialized() else ()
+    return GeneratorStates(random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda)
+
+
+def restore_generator_states(states: GeneratorStates) -> None:
+    """Puts the global generators back to `states`."""
+    random.setstate(states.python)
+    np.random.set_state(states.numpy)
+    torch.set_rng_state(states.torch_cpu)
+    if states.torch_cuda:
+        torch.cuda.set_rng_state_all(list(states.torch_cuda))
+
+
+@contextmanager
+def own_randomness(seed: int, *purpose: Purpose) -> Iterator[None]:
+    """Runs its body on generators of their own, and leaves the global ones as they were.
+
+    What happens inside, an evaluation that samples for instance, then changes nothing outside.
+    """
+    before = generator_states()
+    seed_global_generators(seed, *purpose)
+    try:
+        yield
+    finally:
+        restore_generator_states(before)

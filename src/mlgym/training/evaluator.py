@@ -1,0 +1,171 @@
+"""Evaluation: exact losses and metrics of a model on every split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from mlgym.components.data.loader import Loader, as_loader
+from mlgym.components.loss.base import Loss, as_loss
+from mlgym.components.metric.base import NamedMetric, as_metric
+from mlgym.components.tensors import PREDICTION, TARGET, Step, StepOutput, Tensors, batch_size, named
+from mlgym.config.registry import register
+from mlgym.errors import TrainingError
+from mlgym.names import did_you_mean
+from mlgym.training.device import Device
+
+PostProcessor: TypeAlias = Callable[[Tensors], Tensors]
+SplitProgress: TypeAlias = Callable[[str, int, int], None]
+"""Told (split, batches done, batches in all)."""
+
+LOSS = "loss"
+
+
+@dataclass(slots=True)
+class SplitScores:
+    """What was measured on one split: losses and metrics by name, and tables (rows, columns)."""
+
+    losses: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    tables: dict[str, list[list[float]]] = field(default_factory=dict)
+
+
+@register("evaluator")
+class Evaluator:
+    """Measures losses and metrics on the splits of some loaders."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: nn.Module | Sequence[nn.Module] | None = None,
+        *,
+        loaders: Mapping[str, Loader],
+        metrics: Sequence[Any] = (),
+        post_processors: Sequence[PostProcessor] = (),
+        step: Step | None = None,
+        splits: Sequence[str] | None = None,
+    ) -> None:
+        """Puts together what evaluation needs.
+
+        Args:
+            model: the model to evaluate.
+            loss: one loss, shown as `SPLIT/loss`, or several, each under its own name.
+            loaders: the batches of each split.
+            metrics: MLgym's or torchmetrics' metrics, over whole splits.
+            post_processors: applied in order to the predictions before the metrics (not the losses) see them.
+            step: from (model, batch) to a loss and named outputs, where models are not called as `model(inputs)`;
+                its own loss is shown as `SPLIT/loss` where `loss` is left out.
+            splits: which splits to evaluate; None for all of `loaders`.
+
+        Raises:
+            TrainingError: an unknown split, or two measures of one name.
+        """
+        self.model = model
+        self.losses = _named_losses(loss)
+        self.metrics: list[NamedMetric] = [as_metric(metric) for metric in metrics]
+        self.post_processors = tuple(post_processors)
+        self.step = step
+        self.loaders = _chosen(loaders, splits)
+        if not self.losses and step is None and not self.metrics:
+            raise TrainingError("the evaluator needs a `loss`, a `step` or `metrics`")
+        _refuse_twins([*self.losses, *(metric.name for metric in self.metrics)])
+
+    @property
+    def names(self) -> list[str]:
+        """Every measure as `split/name` known before evaluating; metrics per class add their class behind a slash."""
+        measures = [*(self.losses or ([LOSS] if self.step else [])), *(metric.name for metric in self.metrics)]
+        return [f"{split}/{measure}" for split in self.loaders for measure in measures]
+
+    def evaluate(self, device: Device, progress: SplitProgress) -> dict[str, SplitScores]:
+        """Measures every split with the model as it is now; the model's training mode is as before afterwards."""
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                return {split: self._evaluate_split(split, device, progress) for split in self.loaders}
+        finally:
+            self.model.train(was_training)
+
+    def _evaluate_split(self, split: str, device: Device, progress: SplitProgress) -> SplitScores:
+        loader, move = self.loaders[split], device.mover()
+        report_every = max(1, len(loader) // 10)
+        totals: dict[str, Tensor] = {}
+        num_samples = 0
+        for metric in self.metrics:
+            metric.to(device.torch_device)
+            metric.reset()
+        for done, batch in enumerate(loader.epoch(0), start=1):
+            with device.autocast():
+                losses, output = self._measure(batch if move is None else move(batch))
+            samples = batch_size(batch)
+            num_samples += samples
+            for name, value in losses.items():
+                share = value.double() * samples
+                totals[name] = totals[name] + share if name in totals else share
+            self._update_metrics(output)
+            if done % report_every == 0:
+                progress(split, done, len(loader))
+        return self._scores({name: float(total) / num_samples for name, total in totals.items()})
+
+    def _measure(self, batch: Any) -> tuple[dict[str, Tensor], StepOutput]:
+        if self.step is not None:
+            output = self.step(self.model, batch)
+            own = {} if self.losses else {LOSS: output.loss}
+        else:
+            inputs, targets = batch
+            output = StepOutput(_NO_LOSS, named(self.model(inputs), PREDICTION), named(targets, TARGET))
+            own = {}
+        losses = {name: loss(output.predictions, output.targets) for name, loss in self.losses.items()}
+        return own | losses, output
+
+    def _update_metrics(self, output: StepOutput) -> None:
+        if not self.metrics:
+            return
+        predictions = output.predictions
+        for process in self.post_processors:
+            predictions = process(predictions)
+        for metric in self.metrics:
+            metric.update(predictions, output.targets)
+
+    def _scores(self, losses: dict[str, float]) -> SplitScores:
+        scores = SplitScores(losses=losses)
+        for metric in self.metrics:
+            value = metric.compute()
+            if isinstance(value, dict):
+                scores.metrics.update(value)
+            elif isinstance(value, list):
+                scores.tables[metric.name] = value
+            else:
+                scores.metrics[metric.name] = value
+        return scores
+
+
+_NO_LOSS = torch.zeros(())
+
+
+def _named_losses(loss: nn.Module | Sequence[nn.Module] | None) -> dict[str, Loss]:
+    if loss is None:
+        return {}
+    if isinstance(loss, nn.Module):
+        return {LOSS: as_loss(loss)}
+    losses = [as_loss(one) for one in loss]
+    _refuse_twins([one.name for one in losses])
+    return {one.name: one for one in losses}
+
+
+def _chosen(loaders: Mapping[str, Loader], splits: Sequence[str] | None) -> dict[str, Loader]:
+    chosen = list(loaders) if splits is None else list(splits)
+    for split in chosen:
+        if split not in loaders:
+            raise TrainingError(f"there is no loader for the split `{split}`{did_you_mean(split, loaders)}")
+    return {split: as_loader(loaders[split]) for split in chosen}
+
+
+def _refuse_twins(names: Sequence[str]) -> None:
+    twins = sorted({name for name in names if list(names).count(name) > 1})
+    if twins:
+        raise TrainingError(f"two measures are called `{twins[0]}`; give one of them a `name`")

@@ -1,0 +1,309 @@
+"""Training over one epoch: forward, backward, update. What happens between epochs is in `experiment`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from mlgym.components.data.loader import Loader, as_loader
+from mlgym.components.step import AlternatingStep, SupervisedStep, Turn
+from mlgym.components.tensors import Step, StepOutput
+from mlgym.config.registry import register
+from mlgym.errors import Interrupted, TrainingError
+from mlgym.training.callbacks import Hooks
+from mlgym.training.device import Device, Precision
+from mlgym.training.state import State
+
+PositiveInt: TypeAlias = Annotated[int, Field(ge=1)]
+PositiveFloat: TypeAlias = Annotated[float, Field(gt=0)]
+Progress: TypeAlias = Callable[[int], None]
+"""Told how many batches of the epoch are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class GradientRules:
+    """What happens to gradients before an update.
+
+    Args:
+        accumulation_steps: batches that make one update, >= 1.
+        clip_norm: largest norm of all gradients together, None for no limit.
+        clip_value: largest absolute value of each element, None for no limit.
+    """
+
+    accumulation_steps: int = 1
+    clip_norm: float | None = None
+    clip_value: float | None = None
+
+
+@register("trainer")
+class Trainer:
+    """Trains a model on the batches of a loader."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer | None = None,
+        *,
+        loader: Loader,
+        loss: nn.Module | None = None,
+        step: Step | None = None,
+        lr_scheduler: LRScheduler | ReduceLROnPlateau | None = None,
+        lr_scheduler_interval: Literal["step", "epoch"] = "epoch",
+        lr_scheduler_metric: str | None = None,
+        gradient_accumulation_steps: PositiveInt = 1,
+        clip_gradient_norm: PositiveFloat | None = None,
+        clip_gradient_value: PositiveFloat | None = None,
+        precision: Precision = "fp32",
+        compile: bool = False,  # noqa: A002 - the field's word
+    ) -> None:
+        """Puts together what training needs.
+
+        Args:
+            model: the model to train.
+            optimizer: updates its parameters; left out with an `alternating_step`, whose turns have their own.
+            loader: gives the batches of an epoch.
+            loss: for the usual supervised step; left out where `step` has its own.
+            step: from (model, batch) to a loss and named outputs; None: `supervised_step` with `loss`.
+            lr_scheduler: changes the learning rate.
+            lr_scheduler_interval: whether it moves on after each update or after each epoch.
+            lr_scheduler_metric: the score that `reduce_lr_on_plateau` watches, such as `val/loss`.
+            gradient_accumulation_steps: batches that make one update, >= 1; their gradients are averaged.
+            clip_gradient_norm: largest norm of all gradients together, > 0.
+            clip_gradient_value: largest absolute value of a gradient's element, > 0.
+            precision: number format of forward and backward passes; parameters stay fp32.
+            compile: compile the model with `torch.compile`.
+
+        Raises:
+            TrainingError: parts that contradict each other, or none that gives a loss.
+        """
+        self.model = model
+        self.loader = as_loader(loader)
+        self.loss = loss
+        self.turns = _turns(optimizer, step, loss)
+        self.lr_scheduler = lr_scheduler
+        self.lr_scheduler_interval = lr_scheduler_interval
+        self.lr_scheduler_metric = lr_scheduler_metric
+        self.gradients = GradientRules(gradient_accumulation_steps, clip_gradient_norm, clip_gradient_value)
+        self.precision: Precision = precision
+        self.compile = compile
+        if len(self.turns) > 1 and gradient_accumulation_steps > 1:
+            raise TrainingError(
+                "`gradient_accumulation_steps` and several turns of an `alternating_step` exclude each other"
+            )
+        if isinstance(lr_scheduler, ReduceLROnPlateau) and (
+            lr_scheduler_metric is None or lr_scheduler_interval == "step"
+        ):
+            raise TrainingError("`reduce_lr_on_plateau` needs a `lr_scheduler_metric` and moves once an epoch")
+
+    @property
+    def optimizers(self) -> tuple[Optimizer, ...]:
+        """The optimizers in the order of their turns."""
+        return tuple(turn.optimizer for turn in self.turns)
+
+    def updates(self, device: Device) -> tuple[Update, ...]:
+        """Gives the update of each turn, ready to run on `device`."""
+        model = torch.compile(self.model) if self.compile else self.model
+        return tuple(Update(turn, model, device, self.gradients) for turn in self.turns)
+
+    def num_batches(self, steps_per_epoch: int | None) -> int:
+        """Gives the number of batches of an epoch: one pass over the data, or those that make `steps_per_epoch`."""
+        if steps_per_epoch is None:
+            return len(self.loader)
+        return steps_per_epoch * self.gradients.accumulation_steps
+
+    def batches(self, epoch: int, num_batches: int) -> Iterable[Any]:
+        """Gives the batches of an epoch; a pure function of the loader's seed and `epoch`.
+
+        An epoch that is not one pass over the data goes on where the one before it ended.
+        """
+        if num_batches == len(self.loader):
+            return self.loader.epoch(epoch)
+        return _running_batches(self.loader, epoch * num_batches, num_batches)
+
+    def end_epoch(self, scores: dict[str, float]) -> None:
+        """Moves a scheduler on that counts epochs.
+
+        Raises:
+            TrainingError: `lr_scheduler_metric` was not evaluated.
+        """
+        if self.lr_scheduler is None or self.lr_scheduler_interval == "step":
+            return
+        if isinstance(self.lr_scheduler, ReduceLROnPlateau):
+            metric = self.lr_scheduler_metric or ""
+            if metric in scores:
+                self.lr_scheduler.step(scores[metric])
+        else:
+            self.lr_scheduler.step()
+
+
+class Update:
+    """One turn, ready to run: forward, backward and update on a device."""
+
+    def __init__(self, turn: Turn, model: nn.Module, device: Device, gradients: GradientRules) -> None:
+        """Binds a turn to a model on a device."""
+        self.every = turn.every
+        self._step = turn.step
+        self._optimizer = turn.optimizer
+        self._model = model
+        self._autocast = device.autocast()
+        self._scaler = device.scaler()
+        self._gradients = gradients
+        self._parameters = [parameter for group in turn.optimizer.param_groups for parameter in group["params"]]
+
+    def backward(self, batch: Any, group_size: int, *, first: bool) -> StepOutput:
+        """Runs the step on a batch and adds its gradients.
+
+        Args:
+            batch: one batch, on the device.
+            group_size: number of batches that make the update; the gradient is their mean.
+            first: whether it is the first batch of the update, so that old gradients are dropped.
+        """
+        if first:
+            self._optimizer.zero_grad(set_to_none=True)
+        with self._autocast:
+            output = self._step(self._model, batch)
+        loss = output.loss if group_size == 1 else output.loss / group_size
+        if self._scaler is not None:
+            loss = self._scaler.scale(loss)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return output
+
+    def apply(self) -> None:
+        """Clips the gradients and updates the parameters."""
+        scaler, rules = self._scaler, self._gradients
+        clips = rules.clip_norm is not None or rules.clip_value is not None
+        if scaler is not None and clips:
+            scaler.unscale_(self._optimizer)
+        if rules.clip_value is not None:
+            nn.utils.clip_grad_value_(self._parameters, rules.clip_value)
+        if rules.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, rules.clip_norm)
+        if scaler is None:
+            self._optimizer.step()
+        else:
+            scaler.step(self._optimizer)
+            scaler.update()
+
+
+class RunningLoss:
+    """Mean of the losses of an epoch's batches, read from the device once at the end."""
+
+    _FOLD_EVERY = 256
+
+    def __init__(self) -> None:
+        self._recent: list[Tensor] = []
+        self._folded: list[Tensor] = []
+        self._count = 0
+
+    def add(self, loss: Tensor) -> None:
+        """Takes the loss () of one batch without waiting for the device."""
+        self._recent.append(loss.detach())
+        if len(self._recent) == self._FOLD_EVERY:
+            self._fold()
+
+    def _fold(self) -> None:
+        self._folded.append(torch.stack(self._recent).double().sum())
+        self._count += len(self._recent)
+        self._recent.clear()
+
+    def mean(self) -> float:
+        """Gives the mean; NaN for no batches."""
+        if self._recent:
+            self._fold()
+        return float(torch.stack(self._folded).sum()) / self._count if self._count else float("nan")
+
+
+def train_epoch(
+    trainer: Trainer,
+    state: State,
+    *,
+    updates: tuple[Update, ...],
+    num_batches: int,
+    move: Callable[[Any], Any] | None,
+    hooks: Hooks,
+    progress: Progress,
+) -> float:
+    """Trains for one epoch.
+
+    Args:
+        trainer: what is trained, on what.
+        state: counts the steps.
+        updates: one for each optimizer's turn.
+        num_batches: batches of this epoch.
+        move: brings a batch to the device; None where it is there.
+        hooks: those of `on_step_end` are called after each update.
+        progress: told now and then how many batches are done.
+
+    Returns:
+        The mean of the batches' losses while the parameters moved.
+
+    Raises:
+        Interrupted: a stop was requested; the last update is complete.
+    """
+    group = trainer.gradients.accumulation_steps
+    step_hooks = hooks.of("on_step_end")
+    scheduler = trainer.lr_scheduler if trainer.lr_scheduler_interval == "step" else None
+    stop = state.context.stop
+    next_report = report_every = max(1, num_batches // 10)
+    losses = RunningLoss()
+    trainer.model.train()
+    for done, batch in enumerate(trainer.batches(state.epoch, num_batches), start=1):
+        if move is not None:
+            batch = move(batch)  # noqa: PLW2901 - the same batch, elsewhere
+        first = group == 1 or done % group == 1
+        last = done % group == 0 or done == num_batches
+        group_size = group if done <= num_batches - num_batches % group else num_batches % group
+        for update in updates:
+            if update.every > 1 and state.step % update.every:
+                continue
+            output = update.backward(batch, group_size, first=first)
+            if last:
+                update.apply()
+        losses.add(output.loss)
+        if not last:
+            continue
+        state.step += 1
+        for hook in step_hooks:
+            hook(state, output)
+        if scheduler is not None:
+            scheduler.step()
+        if stop.requested:
+            raise Interrupted(f"stopped in epoch {state.epoch} after step {state.step}")
+        if done >= next_report:
+            next_report += report_every
+            progress(done)
+    return losses.mean()
+
+
+def _running_batches(loader: Loader, first: int, count: int) -> Iterator[Any]:
+    batches_per_pass = len(loader)
+    while count > 0:
+        data_pass, start = divmod(first, batches_per_pass)
+        for batch in loader.epoch(data_pass, start):
+            yield batch
+            first, count = first + 1, count - 1
+            if count == 0:
+                return
+
+
+def _turns(optimizer: Optimizer | None, step: Step | None, loss: nn.Module | None) -> tuple[Turn, ...]:
+    if isinstance(step, AlternatingStep):
+        if optimizer is not None:
+            raise TrainingError(
+                "an `alternating_step` has an optimizer in each turn: leave the trainer's `optimizer` out"
+            )
+        return step.turns
+    if optimizer is None:
+        raise TrainingError("the trainer needs an `optimizer`")
+    if step is None:
+        if loss is None:
+            raise TrainingError("the trainer needs a `loss`, or a `step` that gives one")
+        step = SupervisedStep(loss)
+    return (Turn(step, optimizer),)
