@@ -1,0 +1,149 @@
+"""Every optimizer of `torch.optim` as a component that takes the model instead of its parameters."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from inspect import Parameter
+from typing import Annotated, Any, Final, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn.parameter import UninitializedParameter
+from torch.optim import Optimizer
+
+from mlgym.components.optim.signature import ParameterRules, component_of
+from mlgym.config.registry import register
+from mlgym.errors import TrainingError
+
+LEFT_OUT: Final = {
+    "LBFGS": "computes the loss several times a step through a closure; the training loop computes it once",
+}
+"""Optimizers of `torch.optim` that are no components, each with the reason."""
+
+_FUSED_DEVICES: Final = ("cpu", "cuda", "mps", "xpu")
+
+_NotNegative = Annotated[float, Field(ge=0)]
+_Decay = Annotated[float, Field(ge=0, lt=1)]
+
+_RULES: Final = ParameterRules(
+    types={
+        "lr": Annotated[float, Field(gt=0)],
+        "weight_decay": _NotNegative,
+        "eps": _NotNegative,
+        "betas": tuple[_Decay, _Decay],
+        "rho": Annotated[float, Field(ge=0, le=1)],
+        "alpha": _NotNegative,
+        "momentum": _NotNegative,
+        "momentum_decay": _NotNegative,
+        "lr_decay": _NotNegative,
+        "initial_accumulator_value": _NotNegative,
+        "beta2_decay": Annotated[float, Field(le=0)],
+        "d": Annotated[float, Field(ge=1)],
+        "etas": tuple[Annotated[float, Field(gt=0, lt=1)], Annotated[float, Field(gt=1)]],
+        "step_sizes": tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]],
+        "ns_steps": Annotated[int, Field(ge=1)],
+        "adjust_lr_fn": Literal["original", "match_rms_adamw"] | None,
+    },
+    # Differentiating through the optimizer's step needs a loop of its own.
+    left_out=frozenset({"params", "differentiable"}),
+    descriptions={
+        "model": "the module whose parameters are trained.",
+        "lr": "learning rate, > 0.",
+        "foreach": "update the parameters as lists in few kernels; None for PyTorch's choice.",
+        "capturable": "allow the step to become part of a CUDA graph; slower otherwise.",
+        "fused": "update all parameters in one kernel; None for yes where the optimizer and the device have one.",
+    },
+)
+
+# One name, two forms: Adafactor's `eps` is a pair whose first may be None.
+_OWN_TYPES: Final[dict[str, dict[str, Any]]] = {"Adafactor": {"eps": tuple[_NotNegative | None, _NotNegative]}}
+
+_MODEL: Final = Parameter("model", Parameter.POSITIONAL_OR_KEYWORD, annotation=nn.Module)
+
+
+def optimizer_name(cls: type[Optimizer]) -> str:
+    """Gives the name that configs use: the class's in lower case, as people write it (`adamw`)."""
+    return {"SparseAdam": "sparse_adam"}.get(cls.__name__, cls.__name__.lower())
+
+
+def torch_optimizers() -> dict[str, type[Optimizer]]:
+    """Gives every optimizer class of the installed PyTorch that is a component, by the name that configs use."""
+    classes = [c for c in vars(torch.optim).values() if inspect.isclass(c) and issubclass(c, Optimizer)]
+    return {
+        optimizer_name(cls): cls
+        for cls in sorted(classes, key=lambda c: c.__name__)
+        if cls is not Optimizer and cls.__name__ not in LEFT_OUT
+    }
+
+
+def build_optimizer(cls: type[Optimizer], model: nn.Module, **settings: Any) -> Optimizer:
+    """Gives an optimizer of all parameters of a model.
+
+    Args:
+        cls: the optimizer class.
+        model: the module to train.
+        settings: parameters of the class; `fused` None or left out for the fused kernel where there is one.
+
+    Raises:
+        TrainingError: the model has no parameters, or some that this optimizer cannot train.
+    """
+    check_parameters(model)
+    return optimizer_over(cls, [{"params": list(model.parameters())}], **settings)
+
+
+def optimizer_over(cls: type[Optimizer], groups: list[dict[str, Any]], **settings: Any) -> Optimizer:
+    """Gives an optimizer of parameter groups.
+
+    Args:
+        cls: the optimizer class.
+        groups: mappings with `params` and the settings that differ in this group.
+        settings: of all groups.
+
+    Raises:
+        TrainingError: a parameter cannot be trained by this optimizer.
+    """
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    if cls.__name__ == "Muon" and any(parameter.ndim != 2 for parameter in parameters):
+        raise TrainingError(
+            "`muon` trains matrices only, but the model has parameters of other shapes (biases, for one); use "
+            "`optimizer_groups` with `muon` for the matrices and another optimizer for the rest"
+        )
+    if "fused" in inspect.signature(cls).parameters and settings.get("fused") is None:
+        settings["fused"] = None if settings.get("foreach") is not None else _can_fuse(parameters)
+    return cls(groups, **settings)
+
+
+def check_parameters(model: nn.Module) -> None:
+    """Refuses a model that no optimizer can train.
+
+    Raises:
+        TrainingError: it has no parameters, or their sizes are not known yet.
+    """
+    parameters = list(model.parameters())
+    if any(isinstance(parameter, UninitializedParameter) for parameter in parameters):
+        raise TrainingError(
+            f"the sizes of the model {type(model).__name__} are not known; give them, or `example: $split.train` where "
+            "the model has that parameter"
+        )
+    if not parameters:
+        raise TrainingError(
+            f"the model {type(model).__name__} has no parameters to train (a `linear` model needs `num_inputs` or "
+            "`example`)"
+        )
+
+
+def _can_fuse(parameters: Iterable[nn.Parameter]) -> bool | None:
+    # None rather than False: PyTorch then still picks its own fast path.
+    fits = all(p.is_floating_point() and p.device.type in _FUSED_DEVICES for p in parameters)
+    return True if fits else None
+
+
+def _register() -> None:
+    for name, cls in torch_optimizers().items():
+        rules = _RULES.model_copy(update={"types": _RULES.types | _OWN_TYPES.get(cls.__name__, {})})
+        register(name)(component_of(cls, name=name, first=_MODEL, build=build_optimizer, rules=rules))
+
+
+_register()
