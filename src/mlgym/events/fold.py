@@ -1,0 +1,366 @@
+"""The state of a run as a fold over its log: what tables, reports, `show` and resuming look at.
+
+It is total: whatever a log holds - events of older or newer versions, of a run that still goes on or died, fields that
+are missing or of the wrong type - is taken as far as it can be understood, and the rest is passed over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from mlgym.events.fields import Fields
+from mlgym.events.records import (
+    CheckpointRecord,
+    DigestRecord,
+    LogLine,
+    MetricHistory,
+    MetricPoint,
+    Progress,
+    TableRecord,
+)
+from mlgym.names import Best
+
+ExperimentStatusName = Literal["waiting", "running", "done", "failed", "interrupted"]
+RunStatusName = Literal["running", "finished", "interrupted", "crashed"]
+MAX_RECENT_LOGS: Final = 200
+
+
+def _recent_logs() -> deque[LogLine]:
+    return deque(maxlen=MAX_RECENT_LOGS)
+
+
+@dataclass(slots=True)
+class ExperimentState:
+    """What is known of one experiment.
+
+    Args:
+        experiment_id: its number in the run, from 0.
+        status: `failed` where its last attempt ended in an error.
+        config: the resolved, sweep-free config.
+        swept: the swept values, by short key.
+        device: where it runs or ran.
+        attempt: how often it was started again, from 0.
+        error: what failed, with `stacktrace`, `exit_signal` and the last lines it printed, `log_tail`.
+        started_at, finished_at: s since the epoch, of the last attempt.
+        progress: where it stands.
+        metrics: histories by key `split/metric`; losses are among them.
+        checkpoints: those that stand, by path, oldest first.
+        digest: the last one.
+        tables: latest tables by key `split/metric`.
+        steps_per_s, rss_bytes: the last load reported.
+        recent_logs: the last `MAX_RECENT_LOGS` lines.
+    """
+
+    experiment_id: int
+    status: ExperimentStatusName = "waiting"
+    config: dict[str, Any] = field(default_factory=dict)
+    swept: dict[str, Any] = field(default_factory=dict)
+    device: str | None = None
+    attempt: int = 0
+    error: str | None = None
+    stacktrace: str | None = None
+    exit_signal: str | None = None
+    log_tail: list[str] = field(default_factory=list)
+    started_at: float | None = None
+    finished_at: float | None = None
+    progress: Progress | None = None
+    metrics: dict[str, MetricHistory] = field(default_factory=dict)
+    checkpoints: dict[str, CheckpointRecord] = field(default_factory=dict)
+    digest: DigestRecord | None = None
+    tables: dict[str, TableRecord] = field(default_factory=dict)
+    steps_per_s: float | None = None
+    rss_bytes: int | None = None
+    recent_logs: deque[LogLine] = field(default_factory=_recent_logs)
+
+    def latest(self, key: str) -> MetricPoint | None:
+        """Gives the last value of a metric such as `val/loss`, or None where there is none."""
+        history = self.metrics.get(key)
+        return history[-1] if history else None
+
+    def best(self, key: str, best: Best) -> MetricPoint | None:
+        """Gives the best value of a metric and when it was first reached; NaN is never the best."""
+        history = self.metrics.get(key)
+        if history is None:
+            return None
+        numbers = [i for i, value in enumerate(history.values) if not math.isnan(value)]
+        if not numbers:
+            return None
+        # Both `min` and `max` give the first of equals.
+        return history[(min if best == "min" else max)(numbers, key=history.values.__getitem__)]
+
+    @property
+    def duration_s(self) -> float | None:
+        """How long the last attempt took, in s; None until it ended."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return max(0.0, self.finished_at - self.started_at)
+
+
+@dataclass(slots=True)
+class RunState:
+    """What is known of a run.
+
+    Args:
+        run_id: as the events say.
+        name: the config's name.
+        command: how it was launched.
+        versions: of python and packages, by name.
+        validation_mode: `grid_search`, `cross_validation`, ...
+        num_experiments: how many there will be; None in old logs.
+        started_at, finished_at: s since the epoch; `finished_at` is None while it goes on.
+        num_starts: how often it was started or resumed.
+        final_counts: what the end of the run said: `succeeded`, `failed`, `interrupted`, `not_started`.
+        environment: what `environment.json` holds.
+        experiments: by id, as far as events told of them.
+        is_crashed: see `mark_crashed`.
+        num_events: how many were folded in.
+        last_event_at: creation of the latest event, s since the epoch.
+        recent_logs: the driver's last `MAX_RECENT_LOGS` lines.
+    """
+
+    run_id: str | None = None
+    name: str | None = None
+    command: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    validation_mode: str | None = None
+    num_experiments: int | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    num_starts: int = 0
+    final_counts: dict[str, int] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    experiments: dict[int, ExperimentState] = field(default_factory=dict)
+    is_crashed: bool = False
+    num_events: int = 0
+    last_event_at: float | None = None
+    recent_logs: deque[LogLine] = field(default_factory=_recent_logs)
+
+    @property
+    def status(self) -> RunStatusName:
+        """Whether the run goes on, ended, was interrupted, or died."""
+        if self.is_crashed:
+            return "crashed"
+        if not self._has_ended():
+            return "running"
+        unfinished = self.final_counts.get("interrupted", 0) + self.final_counts.get("not_started", 0)
+        return "interrupted" if unfinished else "finished"
+
+    @property
+    def counts(self) -> dict[ExperimentStatusName, int]:
+        """How many experiments are in each status; those that no event told of yet are waiting."""
+        counted = Counter(experiment.status for experiment in self.experiments.values())
+        counted["waiting"] += max(0, (self.num_experiments or 0) - len(self.experiments))
+        order: tuple[ExperimentStatusName, ...] = ("waiting", "running", "done", "failed", "interrupted")
+        return {status: counted[status] for status in order}
+
+    @property
+    def metric_keys(self) -> list[str]:
+        """The keys `split/metric` that any experiment has, in the order they came up."""
+        return list(dict.fromkeys(key for experiment in self.experiments.values() for key in experiment.metrics))
+
+    def apply(self, event_id: int, event: Any) -> None:
+        """Takes one event in, in the order of their ids; never raises.
+
+        Args:
+            event_id: the number of its line, from 0.
+            event: plain data as `read_log` gives it.
+        """
+        self.num_events = max(self.num_events, event_id + 1)
+        fields = Fields(event)
+        payload = fields.inner("payload")
+        at = (fields.integer("creation_ts") or 0) / 1e6
+        self.last_event_at = max(self.last_event_at or 0.0, at)
+        self.run_id = self.run_id or payload.text("grid_search_id")
+        event_type = fields.text("event_type") or ""
+        if event_type in _OF_RUN:
+            _OF_RUN[event_type](self, payload, at)
+        elif event_type in _OF_EXPERIMENT:
+            experiment_id = payload.integer("experiment_id")
+            if experiment_id is not None and experiment_id >= 0:
+                _OF_EXPERIMENT[event_type](self._experiment(experiment_id), payload, at)
+
+    def mark_crashed(self) -> None:
+        """Notes that nobody writes the log any more although the run has not ended; a log cannot say that itself."""
+        if not self._has_ended():
+            self.is_crashed = True
+            self._interrupt_running()
+
+    def _interrupt_running(self) -> None:
+        for experiment in self.experiments.values():
+            if experiment.status == "running":
+                experiment.status = "interrupted"
+
+    def _experiment(self, experiment_id: int) -> ExperimentState:
+        if experiment_id not in self.experiments:
+            self.experiments[experiment_id] = ExperimentState(experiment_id)
+        return self.experiments[experiment_id]
+
+    def _has_ended(self) -> bool:
+        if self.num_starts:
+            return self.finished_at is not None
+        # Old logs do not say when a run starts and ends.
+        return bool(self.experiments) and all(one.finished_at is not None for one in self.experiments.values())
+
+
+def fold(events: Iterable[tuple[int, Any]]) -> RunState:
+    """Gives the state of a run after the events, as `read_log` yields them."""
+    state = RunState()
+    for event_id, event in events:
+        state.apply(event_id, event)
+    return state
+
+
+def _on_run_started(run: RunState, payload: Fields, at: float) -> None:
+    run.num_starts += 1
+    # What an earlier driver left running died with it.
+    run._interrupt_running()
+    run.name = payload.text("name") or run.name
+    run.command = payload.texts("command") or run.command
+    run.versions = payload.mapping("versions") or run.versions
+    run.validation_mode = payload.text("validation_mode") or run.validation_mode
+    run.num_experiments = payload.integer("num_experiments") or run.num_experiments
+    run.started_at = at if run.started_at is None else run.started_at
+    run.finished_at = None
+    run.final_counts = {}
+
+
+def _on_run_finished(run: RunState, payload: Fields, at: float) -> None:
+    run.finished_at = at
+    kinds = ("succeeded", "failed", "interrupted", "not_started")
+    run.final_counts = {kind: payload.integer(f"num_{kind}") or 0 for kind in kinds}
+
+
+def _on_environment(run: RunState, payload: Fields, at: float) -> None:
+    run.environment = payload.mapping("environment")
+
+
+def _on_log(run: RunState, payload: Fields, at: float) -> None:
+    experiment_id = payload.integer("experiment_id")
+    of_driver = experiment_id is None or experiment_id < 0
+    logs = run.recent_logs if of_driver else run._experiment(experiment_id or 0).recent_logs
+    message = payload.text("message") or ""
+    logs.append(LogLine(at, payload.text("level") or "", payload.text("logger") or "", message))
+
+
+def _on_config(experiment: ExperimentState, payload: Fields, at: float) -> None:
+    experiment.config = payload.mapping("config")
+    experiment.swept = payload.mapping("swept")
+
+
+def _on_job_status(experiment: ExperimentState, payload: Fields, at: float) -> None:
+    status = payload.text("status")
+    if status not in ("INIT", "RUNNING", "DONE"):
+        return
+    if status != "DONE":
+        experiment.progress = None
+    experiment.error = payload.text("error")
+    experiment.stacktrace = payload.text("stacktrace")
+    experiment.exit_signal = payload.text("exit_signal")
+    experiment.log_tail = payload.texts("log_tail")
+    experiment.device = payload.text("device") or experiment.device
+    experiment.attempt = payload.integer("attempt") or 0
+    experiment.started_at = payload.time("starting_time") or (experiment.started_at if status == "DONE" else None)
+    experiment.finished_at = (payload.time("finishing_time") or at) if status == "DONE" else None
+    if status == "RUNNING":
+        experiment.started_at = experiment.started_at or at
+    experiment.status = _status_of(status, payload)
+
+
+def _status_of(status: str, payload: Fields) -> ExperimentStatusName:
+    if status != "DONE":
+        return "waiting" if status == "INIT" else "running"
+    if payload.says("interrupted"):
+        return "interrupted"
+    # An error that is there at all is a failure, also where an old log has something else than text in it.
+    return "failed" if payload.has("error") else "done"
+
+
+def _on_progress(experiment: ExperimentState, payload: Fields, at: float) -> None:
+    experiment.progress = Progress(
+        phase=payload.text("status") or "train",
+        epoch=payload.integer("current_epoch") or 0,
+        num_epochs=payload.integer("num_epochs") or 0,
+        batch=payload.integer("current_batch") or 0,
+        num_batches=payload.integer("num_batches") or 0,
+        split=payload.text("current_split") or "",
+        reported_at=at,
+    )
+
+
+def _on_evaluation(experiment: ExperimentState, payload: Fields, at: float) -> None:
+    epoch, step = _when(payload)
+    for kind, list_key in (("metric", "metric_scores"), ("loss", "loss_scores")):
+        for score in payload.inners(list_key):
+            key = _metric_key(score, kind)
+            if key is not None:
+                experiment.metrics.setdefault(key, MetricHistory()).add(MetricPoint(score.score(), epoch, step))
+    for table in payload.inners("tables"):
+        key = _metric_key(table, "metric")
+        if key is not None:
+            experiment.tables[key] = TableRecord(epoch, step, [_row(row) for row in table.items("values")])
+
+
+def _when(payload: Fields) -> tuple[int, int]:
+    epoch, step = payload.integer("epoch"), payload.integer("step")
+    return epoch or 0, -1 if step is None else step
+
+
+def _metric_key(score: Fields, kind: str) -> str | None:
+    name, split = score.text(kind), score.text("split")
+    return f"{split}/{name}" if name and split else None
+
+
+def _row(row: Any) -> list[float]:
+    cells = row if isinstance(row, list) else []
+    return [math.nan if (number := Fields({"cell": cell}).number("cell")) is None else number for cell in cells]
+
+
+def _on_checkpoint_saved(experiment: ExperimentState, payload: Fields, at: float) -> None:
+    path = payload.text("path")
+    if path is None:
+        return
+    epoch, step = _when(payload)
+    sha256 = {file: digest for file, digest in payload.mapping("sha256").items() if isinstance(digest, str)}
+    # Saved again, it is the newest.
+    experiment.checkpoints.pop(path, None)
+    experiment.checkpoints[path] = CheckpointRecord(
+        epoch, step, path, payload.integer("bytes") or 0, sha256, payload.texts("reasons")
+    )
+
+
+def _on_checkpoint_deleted(experiment: ExperimentState, payload: Fields, at: float) -> None:
+    experiment.checkpoints.pop(payload.text("path") or "", None)
+
+
+def _on_digest(experiment: ExperimentState, payload: Fields, at: float) -> None:
+    epoch, step = _when(payload)
+    parameters, optimizer = payload.text("parameters") or "", payload.text("optimizer") or ""
+    experiment.digest = DigestRecord(epoch, step, parameters, optimizer)
+
+
+def _on_system_metrics(experiment: ExperimentState, payload: Fields, at: float) -> None:
+    experiment.steps_per_s = payload.number("steps_per_s")
+    experiment.rss_bytes = payload.integer("rss_bytes")
+
+
+_OF_RUN: Final[dict[str, Callable[[RunState, Fields, float], None]]] = {
+    "run_started": _on_run_started,
+    "run_resumed": _on_run_started,
+    "run_finished": _on_run_finished,
+    "environment": _on_environment,
+    "log": _on_log,
+}
+_OF_EXPERIMENT: Final[dict[str, Callable[[ExperimentState, Fields, float], None]]] = {
+    "experiment_config": _on_config,
+    "job_status": _on_job_status,
+    "experiment_status": _on_progress,
+    "evaluation_result": _on_evaluation,
+    "checkpoint_saved": _on_checkpoint_saved,
+    "checkpoint_deleted": _on_checkpoint_deleted,
+    "digest": _on_digest,
+    "system_metrics": _on_system_metrics,
+}

@@ -1,0 +1,351 @@
+"""The event log: the one file that says what happened in a run, written so that it is never wrong.
+
+A line is whole or it is not there, and what `append` returned for is on the disk. The writer uses bare descriptors: a
+buffered Python file reports a failure for lines that it writes later all the same, and the retry doubles them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from mlgym.errors import EventLogError
+from mlgym.events.codec import Origin, check_body, encode, make_origin, seal
+from mlgym.events.scan import SeenOrigins, scan
+from mlgym.events.torn import keep_torn, torn_path
+from mlgym.events.types import Event
+
+_READ_BUFFER_BYTES: Final = 2**20
+# `has_writer` holds a shared lock for a moment, which must not turn a writer away.
+_LOCK_PATIENCE_S: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What opening a log had to repair.
+
+    Args:
+        path: the log.
+        kept_events: events from the start that stand.
+        torn_bytes: bytes after them that were no whole events; they were moved to `torn_path`.
+        torn_path: where the moved bytes are.
+        lost_events: events that had been confirmed and are gone: the disk did not keep what it had confirmed itself.
+    """
+
+    path: Path
+    kept_events: int
+    torn_bytes: int
+    torn_path: Path
+    lost_events: int = 0
+
+    def __str__(self) -> str:
+        text = f"`{self.path}`: kept {self.kept_events:,} events"
+        if self.torn_bytes:
+            text += f"; {self.torn_bytes:,} bytes after them were no whole events and are now in `{self.torn_path}`"
+        if self.lost_events:
+            text += f"; {self.lost_events:,} events that the disk had confirmed are gone"
+        return text
+
+
+class EventLog:
+    """The writer of one log; there is at most one per file, in any process.
+
+    Attributes:
+        path: the log file.
+        recovery: what the last opening had to repair, or None.
+        num_events: events that stand in the log; the id of an event is the number of its line, from 0.
+    """
+
+    def __init__(self, path: Path, *, fsync: bool) -> None:
+        """Use `EventLog.open`."""
+        self.path = path
+        self.recovery: Recovery | None = None
+        self.num_events = 0
+        self._fsync = fsync
+        self._descriptor: int | None = None
+        self._num_bytes = 0
+        self._seen = SeenOrigins()
+        # True from the first byte of an append until its result is noted. Where an exception, such as the
+        # KeyboardInterrupt of a signal handler, falls in between, the next append cuts back and scans first.
+        self._unconfirmed = False
+        self._closed = False
+        self._mutex = threading.Lock()
+
+    @classmethod
+    def open(cls, path: Path | str, *, fsync: bool = True) -> Self:
+        """Opens a log to write, creating it where it is missing, and repairs it where its end is torn.
+
+        Args:
+            path: the log file; its folder must exist.
+            fsync: whether `append` waits for the disk; without it a power cut can cost events, a crash cannot.
+
+        Raises:
+            EventLogError: another writer has it open, or it cannot be opened, read or repaired; it is unchanged then.
+        """
+        log = cls(Path(path), fsync=fsync)
+        log._open(confirmed_bytes=None)
+        _open_logs.add(log)
+        return log
+
+    def append(self, lines: Sequence[bytes | Event]) -> list[int | None]:
+        """Appends events as one group; once this returns they are durable.
+
+        Args:
+            lines: events, or their encoded form as `codec.encode` gives it.
+
+        Returns:
+            For each one the id it got, or None where its (producer, seq) is stored already, in this group or before.
+
+        Raises:
+            EventLogError: nothing of the group is stored, and the log is as it was before.
+        """
+        with self._mutex:
+            self._make_ready()
+            ids, data, origins = self._arrange(lines)
+            if data:
+                self._unconfirmed = True
+                self._write(data)
+                # The order matters where an exception falls in between: `_unconfirmed` is cleared last.
+                self._num_bytes += len(data)
+                self.num_events += sum(event_id is not None for event_id in ids)
+                self._seen.update(origins)
+                self._unconfirmed = False
+            return ids
+
+    def close(self) -> None:
+        """Closes the log and lets another writer have it; closing it again does nothing."""
+        with self._mutex:
+            if self._descriptor is not None:
+                if self._unconfirmed:
+                    os.ftruncate(self._descriptor, self._num_bytes)
+                self._drop_descriptor()
+            self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _arrange(self, lines: Sequence[bytes | Event]) -> tuple[list[int | None], bytes, set[Origin]]:
+        ids: list[int | None] = []
+        sealed: list[bytes] = []
+        origins: set[Origin] = set()
+        for line in lines:
+            body, origin = _body_and_origin(line)
+            if origin is not None:
+                if origin in self._seen or origin in origins:
+                    ids.append(None)
+                    continue
+                origins.add(origin)
+            ids.append(self.num_events + len(sealed))
+            sealed.append(seal(body))
+        return ids, b"".join(sealed), origins
+
+    def _make_ready(self) -> None:
+        """Sees to it that the file ends where the last confirmed event does."""
+        if self._closed:
+            raise EventLogError(f"`{self.path}` is closed")
+        if self._descriptor is not None:
+            if not self._unconfirmed and self._is_undisturbed():
+                return
+            self._drop_descriptor()
+        self._open(confirmed_bytes=self._num_bytes if self._unconfirmed else None)
+
+    def _is_undisturbed(self) -> bool:
+        """Tells whether the file is still the one at `path` and as long as it was left."""
+        assert self._descriptor is not None
+        try:
+            status = os.fstat(self._descriptor)
+        except OSError as error:
+            raise self._failure("cannot be written", error) from error
+        return status.st_size == self._num_bytes and status.st_nlink > 0
+
+    def _write(self, data: bytes) -> None:
+        assert self._descriptor is not None
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError as error:
+            self._cut_back()
+            raise self._failure("cannot be written", error) from error
+        if self._fsync:
+            self._sync()
+
+    def _sync(self) -> None:
+        assert self._descriptor is not None
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            # The kernel may have dropped the pages and marked them clean, so that a second fsync would succeed without
+            # having written anything. The group is cut off and the file looked at anew.
+            self._cut_back()
+            self._drop_descriptor()
+            try:
+                self._open(confirmed_bytes=self._num_bytes)
+            except EventLogError as still_failing:
+                # The next append tries again.
+                error.add_note(str(still_failing))
+            raise self._failure("did not reach the disk", error) from error
+
+    def _cut_back(self) -> None:
+        assert self._descriptor is not None
+        try:
+            os.ftruncate(self._descriptor, self._num_bytes)
+        except OSError:
+            # `_unconfirmed` stays set: the next append re-opens and cuts before it writes.
+            return
+        self._unconfirmed = False
+
+    def _open(self, *, confirmed_bytes: int | None) -> None:
+        """Locks, scans and repairs the file; `confirmed_bytes` says where to cut off what an append left behind."""
+        descriptor = _open_locked(self.path)
+        try:
+            if confirmed_bytes is not None and os.fstat(descriptor).st_size > confirmed_bytes:
+                os.ftruncate(descriptor, confirmed_bytes)
+            self._take(descriptor)
+        except BaseException as error:
+            os.close(descriptor)
+            if isinstance(error, OSError):
+                raise self._failure("cannot be opened", error) from error
+            raise
+        self._descriptor = descriptor
+        self._unconfirmed = False
+
+    def _take(self, descriptor: int) -> None:
+        with os.fdopen(os.dup(descriptor), "rb", buffering=_READ_BUFFER_BYTES) as file:
+            file.seek(0)
+            found = scan(file)
+        torn_bytes = os.fstat(descriptor).st_size - found.num_bytes
+        if torn_bytes:
+            keep_torn(descriptor, self.path, found.num_bytes, found.num_bytes + torn_bytes)
+            os.ftruncate(descriptor, found.num_bytes)
+        if self._fsync:
+            # Events found here count as stored, though the process that wrote them may have died before its fsync.
+            os.fsync(descriptor)
+            _fsync_folder(self.path.parent)
+        lost_events = max(0, self.num_events - found.num_events)
+        if torn_bytes or lost_events:
+            self.recovery = Recovery(self.path, found.num_events, torn_bytes, torn_path(self.path), lost_events)
+        self.num_events, self._num_bytes, self._seen = found.num_events, found.num_bytes, found.seen
+
+    def _drop_descriptor(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _failure(self, what: str, error: OSError) -> EventLogError:
+        return EventLogError(f"`{self.path}` {what}: {os.strerror(error.errno or 0)}")
+
+    def _abandon(self) -> None:
+        """Gives the log up in a forked child, without releasing the parent's lock."""
+        self._mutex = threading.Lock()  # another thread of the parent may have held the old one
+        self._closed = True
+        self._drop_descriptor()
+
+
+def has_writer(path: Path | str) -> bool:
+    """Tells whether somebody has the log open to write, without disturbing them; False where there is no log.
+
+    Raises:
+        EventLogError: it cannot be opened to read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise EventLogError(f"`{path}` cannot be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _body_and_origin(line: bytes | Event) -> tuple[bytes, Origin | None]:
+    if isinstance(line, Event):
+        return encode(line), make_origin(line.producer, line.seq)
+    return line, check_body(line)
+
+
+def _open_locked(path: Path) -> int:
+    """Gives a descriptor of the log that holds its lock.
+
+    Raises:
+        EventLogError: it is no regular file, cannot be opened or locked, or another writer holds it.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags, 0o644)
+    except OSError as error:
+        raise EventLogError(f"`{path}` cannot be opened: {error.strerror}") from error
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise EventLogError(f"`{path}` is no regular file")
+        _lock(descriptor, path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    give_up_at = time.monotonic() + _LOCK_PATIENCE_S
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > give_up_at:
+                raise EventLogError(f"`{path}` is being written by {_holder(descriptor)}") from error
+        except OSError as error:
+            raise EventLogError(
+                f"`{path}` cannot be locked ({error.strerror}); use a storage folder on a file system with file locks"
+            ) from error
+        time.sleep(0.01)
+
+
+def _holder(descriptor: int) -> str:
+    """Names the process that holds the lock, as far as `/proc/locks` tells."""
+    inode = os.fstat(descriptor).st_ino
+    try:
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        locks = []
+    # "1: FLOCK  ADVISORY  WRITE 4967 fe:00:2146352 0 EOF"
+    pids = [lock[4] for lock in locks if "FLOCK" in lock and lock[-3].endswith(f":{inode}")]
+    return f"process {pids[0]}" if pids else "another process"
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_open_logs: Final[weakref.WeakSet[EventLog]] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    # A fork shares the open file and with it the lock: a child that lives on would keep the next writer out.
+    for log in list(_open_logs):
+        log._abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_all)

@@ -1,0 +1,113 @@
+"""What a fold over a log keeps of single events: values of metrics, progress, checkpoints, digests, log lines."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class MetricPoint(NamedTuple):
+    """One value of a metric, with when it was measured; `epoch` counts finished epochs, `step` is -1 where unknown."""
+
+    value: float
+    epoch: int
+    step: int
+
+
+@dataclass(slots=True)
+class MetricHistory:
+    """All values of one metric on one split, as columns of equal length in the order of training.
+
+    Args:
+        epochs: finished epochs, (points,), int64.
+        steps: optimizer updates, (points,), int64; -1 where unknown.
+        values: (points,), float64; may be NaN or infinite.
+    """
+
+    epochs: array[int] = field(default_factory=lambda: array("q"))
+    steps: array[int] = field(default_factory=lambda: array("q"))
+    values: array[float] = field(default_factory=lambda: array("d"))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: int) -> MetricPoint:
+        return MetricPoint(self.values[index], self.epochs[index], self.steps[index])
+
+    def add(self, point: MetricPoint) -> None:
+        """Adds a value; what a resumed experiment measures again replaces what it measured before."""
+        while self.values and self._is_at_or_after(point):
+            del self.values[-1], self.epochs[-1], self.steps[-1]
+        self.values.append(point.value)
+        self.epochs.append(point.epoch)
+        self.steps.append(point.step)
+
+    def _is_at_or_after(self, point: MetricPoint) -> bool:
+        if point.step >= 0 and self.steps[-1] >= 0:
+            return self.steps[-1] >= point.step
+        return self.epochs[-1] >= point.epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where an experiment stands within its training.
+
+    Args:
+        phase: `train` or `evaluation`.
+        epoch: the current epoch, from 0.
+        num_epochs: how many there will be.
+        batch: batches done in this split.
+        num_batches: batches of this split.
+        split: the current split.
+        reported_at: when, in s since the epoch.
+    """
+
+    phase: str
+    epoch: int
+    num_epochs: int
+    batch: int
+    num_batches: int
+    split: str
+    reported_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRecord:
+    """A checkpoint that stands; `path` is relative to the run folder."""
+
+    epoch: int
+    step: int
+    path: str
+    num_bytes: int
+    sha256: dict[str, str]
+    reasons: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class DigestRecord:
+    """Hashes (sha256, hex) of the state at a step."""
+
+    epoch: int
+    step: int
+    parameters: str
+    optimizer: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableRecord:
+    """The latest value of a metric that is no number, (rows, columns)."""
+
+    epoch: int
+    step: int
+    values: list[list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line that somebody logged or printed; `logged_at` in s since the epoch."""
+
+    logged_at: float
+    level: str
+    logger: str
+    message: str

@@ -1,0 +1,92 @@
+"""Going through a log from its start: how much of it stands, how many events that is, and which ones."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import BinaryIO
+
+from mlgym.events.codec import MAX_LINE_BYTES, Origin, is_whole, read_origin
+
+
+class SeenOrigins:
+    """The set of stored origins, as ranges: it grows with the gaps between sequence numbers, not with the events."""
+
+    def __init__(self) -> None:
+        # The borders of half-open ranges, [start, end, start, end, ...]: a number is inside where an odd number of
+        # borders lies at or below it.
+        self._borders: dict[str, list[int]] = {}
+
+    def __contains__(self, origin: Origin) -> bool:
+        return bool(bisect_right(self._borders.get(origin.producer, ()), origin.seq) % 2)
+
+    def add(self, origin: Origin) -> None:
+        """Adds one origin; adding it again changes nothing."""
+        producer, seq = origin
+        borders = self._borders.setdefault(producer, [])
+        if borders and borders[-1] == seq:
+            borders[-1] += 1
+        else:
+            _insert(borders, seq)
+
+    def update(self, origins: Iterable[Origin]) -> None:
+        """Adds many."""
+        for origin in origins:
+            self.add(origin)
+
+
+def _insert(borders: list[int], seq: int) -> None:
+    place = bisect_right(borders, seq)
+    if place % 2:
+        return
+    joins_left = place > 0 and borders[place - 1] == seq
+    joins_right = place < len(borders) and borders[place] == seq + 1
+    if joins_left and joins_right:
+        del borders[place - 1 : place + 1]
+    elif joins_left:
+        borders[place - 1] += 1
+    elif joins_right:
+        borders[place] = seq
+    else:
+        borders[place:place] = [seq, seq + 1]
+
+
+@dataclass(slots=True)
+class Scan:
+    """What stands in a log.
+
+    Args:
+        num_events: whole lines from the start to the first one that is not.
+        num_bytes: how many bytes these take.
+        seen: their origins.
+    """
+
+    num_events: int = 0
+    num_bytes: int = 0
+    seen: SeenOrigins = field(default_factory=SeenOrigins)
+
+
+def whole_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yields the lines from where `file` stands to the first that is damaged, unfinished or too long."""
+    for line in iter(partial(file.readline, MAX_LINE_BYTES + 1), b""):
+        if not is_whole(line):
+            return
+        yield line
+
+
+def scan(file: BinaryIO) -> Scan:
+    """Reads a log from its start to the first line that is not whole.
+
+    Raises:
+        OSError: it cannot be read; nothing is known about the rest then.
+    """
+    found = Scan()
+    for line in whole_lines(file):
+        found.num_events += 1
+        found.num_bytes += len(line)
+        origin = read_origin(line)
+        if origin is not None:
+            found.seen.add(origin)
+    return found
