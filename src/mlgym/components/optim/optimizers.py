@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from inspect import Parameter
 from typing import Annotated, Any, Final, Literal
 
@@ -78,6 +78,12 @@ def torch_optimizers() -> dict[str, type[Optimizer]]:
     }
 
 
+def setting_types(name: str) -> dict[str, Any]:
+    """Gives the annotation of each setting of the optimizer that configs call `name`, ranges included."""
+    component = COMPONENTS[name]
+    return {key: hint for key, hint in component.__annotations__.items() if key not in ("model", "return")}
+
+
 def build_optimizer(cls: type[Optimizer], model: nn.Module, **settings: Any) -> Optimizer:
     """Gives an optimizer of all parameters of a model.
 
@@ -140,10 +146,10 @@ def _can_fuse(parameters: Iterable[nn.Parameter]) -> bool | None:
     return True if fits else None
 
 
-def _register() -> None:
-    for name, cls in torch_optimizers().items():
-        rules = _RULES.model_copy(update={"types": _RULES.types | _OWN_TYPES.get(cls.__name__, {})})
-        register(name)(component_of(cls, name=name, first=_MODEL, build=build_optimizer, rules=rules))
+def _component(name: str, cls: type[Optimizer]) -> Callable[..., Any]:
+    rules = _RULES.model_copy(update={"types": _RULES.types | _OWN_TYPES.get(cls.__name__, {})})
+    return component_of(cls, name=name, first=_MODEL, build=build_optimizer, rules=rules)
 
 
-_register()
+COMPONENTS: Final = {name: register(name)(_component(name, cls)) for name, cls in torch_optimizers().items()}
+"""The function behind each optimizer, by the name that configs use."""

@@ -59,10 +59,9 @@ def component_of(
     def component(*args: Any, **settings: Any) -> Any:
         return build(cls, *args, **settings)
 
-    # `inspect.signature` reads the one, `typing.get_type_hints` the other, `inspect.getsource` the third.
+    # `inspect.signature` reads the one, `typing.get_type_hints` the other.
     component.__signature__ = Signature(parameters, return_annotation=cls)  # type: ignore[attr-defined]
     component.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": cls}
-    component.__wrapped__ = cls  # type: ignore[attr-defined]
     component.__name__ = component.__qualname__ = name
     component.__module__ = build.__module__
     component.__doc__ = _docstring(cls, parameters, rules.descriptions)
@@ -113,4 +112,4 @@ def argument_texts(docstring: str) -> dict[str, str]:
 def _plain(text: str) -> str:
     text = re.sub(r":\w+:`~?([^`<]*?)(?:\s*<[^`]*>)?`", r"`\1`", text)
     text = re.sub(r"`([^`]*)`__?", r"\1", text).replace("``", "`")
-    return re.sub(r"\s+(?=\.(\s|$))", "", re.sub(r"\s+", " ", text)).strip()
+    return re.sub(r" (?=\.( |$))", "", re.sub(r"\s+", " ", text)).strip()
