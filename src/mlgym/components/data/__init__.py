@@ -1,0 +1,67 @@
+"""Data: datasets, operations on them, and loaders that give batches."""
+
+from mlgym.components.data.adapted_loader import AdaptedLoader, as_loader
+from mlgym.components.data.augment import augment
+from mlgym.components.data.data_loaders import data_loaders
+from mlgym.components.data.encode_features import encode_features
+from mlgym.components.data.hugging_face import HuggingFaceData
+from mlgym.components.data.image_folder import ImageFolder
+from mlgym.components.data.image_sets import TrainAndTest, cifar10, fashion_mnist, mnist
+from mlgym.components.data.labels import labels_of, targets_of
+from mlgym.components.data.loader import Loader, TensorLoader
+from mlgym.components.data.operations import (
+    concat,
+    filter_labels,
+    in_memory,
+    map_labels,
+    one_hot_targets,
+    select,
+    shuffle,
+    subset,
+)
+from mlgym.components.data.order import Order
+from mlgym.components.data.sample_sets import breast_cancer, diabetes, digits, iris, wine
+from mlgym.components.data.splits import random_split, stratified_split
+from mlgym.components.data.standardize import standardize
+from mlgym.components.data.table import TableData, table
+from mlgym.components.data.tensor_data import TensorData
+from mlgym.components.data.worker_loader import WorkerLoader
+
+__all__ = [
+    "AdaptedLoader",
+    "HuggingFaceData",
+    "ImageFolder",
+    "Loader",
+    "Order",
+    "TableData",
+    "TensorData",
+    "TensorLoader",
+    "TrainAndTest",
+    "WorkerLoader",
+    "as_loader",
+    "augment",
+    "breast_cancer",
+    "cifar10",
+    "concat",
+    "data_loaders",
+    "diabetes",
+    "digits",
+    "encode_features",
+    "fashion_mnist",
+    "filter_labels",
+    "in_memory",
+    "iris",
+    "labels_of",
+    "map_labels",
+    "mnist",
+    "one_hot_targets",
+    "random_split",
+    "select",
+    "shuffle",
+    "standardize",
+    "stratified_split",
+    "subset",
+    "table",
+    "targets_of",
+    "wine",
+]

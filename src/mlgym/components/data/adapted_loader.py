@@ -1,0 +1,141 @@
+"""Loaders that a user brought along: a torch `DataLoader`, or anything that can be iterated and has a length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any, Final
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, default_collate
+
+from mlgym.components.data.global_generators import SampleSeeds, preserved_generators
+from mlgym.components.data.labels import num_samples_of
+from mlgym.components.data.loader import Loader
+from mlgym.components.data.order import Order, Sampler
+from mlgym.components.data.worker_loader import WorkerLoader
+from mlgym.errors import TrainingError
+
+_END: Final = object()
+
+
+def as_loader(batches: Any, seed: int = 0) -> Loader:
+    """Gives a loader of whatever gives batches.
+
+    A plain torch `DataLoader` (a dataset that can be indexed, in random or sequential order) keeps its dataset, batch
+    size, collation and number of workers, and gets an order and an augmentation that depend on (seed, epoch) alone.
+    Anything else is iterated as it is; see `AdaptedLoader` for what that cannot give.
+
+    Args:
+        batches: a `Loader` (given back), a torch `DataLoader`, or something with `__len__` and `__iter__`.
+        seed: of order and augmentation, >= 0.
+
+    Raises:
+        TrainingError: it has no length, or cannot be iterated.
+    """
+    if isinstance(batches, Loader):
+        return batches
+    if isinstance(batches, DataLoader):
+        sampler = _known_sampler(batches)
+        if sampler is not None:
+            return _rebuilt(batches, sampler, seed)
+    if isinstance(batches, Iterable) and isinstance(batches, Sized):
+        return AdaptedLoader(batches, seed)
+    raise TrainingError(
+        f"a `{type(batches).__name__}` gives no batches: it needs `__len__` (batches in an epoch) and `__iter__`; "
+        "a dataset becomes batches through `data_loaders`"
+    )
+
+
+def _known_sampler(loader: DataLoader[Any]) -> Sampler | None:
+    plain = (
+        loader.batch_size is not None
+        and not isinstance(loader.dataset, IterableDataset)
+        and loader.worker_init_fn is None
+    )
+    if plain and type(loader.sampler) is SequentialSampler:
+        return "sequential"
+    if plain and type(loader.sampler) is RandomSampler and _is_permutation(loader.sampler, loader):
+        return "random"
+    return None
+
+
+def _is_permutation(sampler: RandomSampler, loader: DataLoader[Any]) -> bool:
+    return not sampler.replacement and sampler.num_samples == num_samples_of(loader.dataset)
+
+
+def _rebuilt(loader: DataLoader[Any], sampler: Sampler, seed: int) -> WorkerLoader:
+    assert loader.batch_size is not None
+    return WorkerLoader(
+        loader.dataset,
+        Order(num_samples_of(loader.dataset), sampler, seed),
+        batch_size=loader.batch_size,
+        seed=seed,
+        drop_last=loader.drop_last,
+        collate=None if loader.collate_fn is default_collate else loader.collate_fn,
+        num_workers=loader.num_workers,
+        persistent_workers=loader.persistent_workers,
+    )
+
+
+class AdaptedLoader(Loader):
+    """The batches of any iterable with a length.
+
+    The global generators are seeded before each batch from (seed, epoch, batch) and put back afterwards, so that an
+    iterable that draws from them gives the same batches in each repeat. What it draws in worker processes of its own
+    depends on their number. Batches before `start_batch` are loaded and dropped.
+
+    Args:
+        batches: has `__len__` (batches in an epoch) and `__iter__`; `set_epoch` of it or its `sampler` is called
+            where there is one.
+        seed: >= 0.
+    """
+
+    def __init__(self, batches: Iterable[Any], seed: int) -> None:
+        self._batches = batches
+        self._seeds = SampleSeeds(seed, "batches")
+        size = _batch_size(batches)
+        # An iterable that does not tell the size of its batches counts in batches.
+        self.batch_size = size or 1
+        dataset = getattr(batches, "dataset", None)
+        known = size and isinstance(dataset, Sized)
+        self.num_samples = len(dataset) if known and isinstance(dataset, Sized) else len(self) * self.batch_size
+
+    def __len__(self) -> int:
+        assert isinstance(self._batches, Sized)
+        return len(self._batches)
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Any]:
+        """Gives the batches of an epoch; see `Loader.epoch`, and the class for its limits."""
+        for part in (self._batches, getattr(self._batches, "sampler", None)):
+            set_epoch = getattr(part, "set_epoch", None)
+            if callable(set_epoch):
+                set_epoch(epoch)
+        iterator = None
+        for number in range(len(self)):
+            with preserved_generators():
+                self._seeds.apply(epoch, number)
+                if iterator is None:
+                    _seed_own_generator(self._batches)
+                    iterator = iter(self._batches)
+                batch = next(iterator, _END)
+            if batch is _END:
+                return
+            if number >= start_batch:
+                yield batch
+
+    def to(self, device: torch.device) -> None:
+        """Does nothing: where the batches lie is up to whoever made them."""
+
+
+def _seed_own_generator(batches: Any) -> None:
+    generator = getattr(batches, "generator", None)
+    if isinstance(generator, torch.Generator):
+        generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_()))
+
+
+def _batch_size(batches: Any) -> int | None:
+    for part in (batches, getattr(batches, "batch_sampler", None)):
+        size = getattr(part, "batch_size", None)
+        if isinstance(size, int):
+            return size
+    return None

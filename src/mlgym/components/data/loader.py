@@ -1,0 +1,114 @@
+"""What gives batches: the contract, and the loader for data in memory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from mlgym.components.data.order import Order
+from mlgym.components.data.tensor_data import TensorData, map_values, tensors_of
+
+_CHUNK_BYTES: Final = 256 * 1024
+
+
+class Loader(ABC):
+    """Batches of a dataset, epoch by epoch.
+
+    Args:
+        num_samples: samples in an epoch, those left out by `drop_last` not counted.
+        batch_size: samples in a batch, of which the last one may have fewer.
+    """
+
+    num_samples: int
+    batch_size: int
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Gives the number of batches in an epoch."""
+
+    @abstractmethod
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Any]:
+        """Gives the batches of an epoch: the same ones whatever ran before.
+
+        Args:
+            epoch: its number, >= 0.
+            start_batch: the first batch to give; those before it are skipped without being loaded.
+        """
+
+    @abstractmethod
+    def to(self, device: torch.device) -> None:
+        """Prepares for training on `device`: data in memory moves there, other batches will be in pinned memory."""
+
+
+def count_batches(num_samples: int, batch_size: int, *, drop_last: bool) -> int:
+    """Gives the number of batches in an epoch of so many samples."""
+    return num_samples // batch_size if drop_last else -(-num_samples // batch_size)
+
+
+class TensorLoader(Loader):
+    """Batches of data in memory, each by one index per tensor; a batch is (inputs, targets).
+
+    The tensors of a batch are copies. They lie in memory as a fresh tensor would: vectorised kernels give other bits
+    for data at odd addresses, and a batch must not depend on where an epoch was taken up.
+
+    Args:
+        data: the samples.
+        order: which sample comes when.
+        batch_size: samples in a batch, > 0.
+        drop_last: leave out a last batch that is not full.
+    """
+
+    def __init__(self, data: TensorData, order: Order, *, batch_size: int, drop_last: bool = False) -> None:
+        self.batch_size = batch_size
+        self._data = data
+        self._order = order
+        self._num_batches = count_batches(len(data), batch_size, drop_last=drop_last)
+        self.num_samples = min(len(data), self._num_batches * batch_size)
+
+    def __len__(self) -> int:
+        return self._num_batches
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Any, Any]]:
+        """Gives the batches (inputs, targets) of an epoch; see `Loader.epoch`."""
+        wanted = self._order.indices(epoch)[start_batch * self.batch_size : self.num_samples]
+        indices = torch.from_numpy(wanted).to(tensors_of(self._data.inputs)[0].device)
+        per_chunk = self._batches_per_chunk()
+        if per_chunk == 1:
+            return map(self._data.batch, _pieces(indices, self.batch_size))
+        return self._chunked(indices, per_chunk)
+
+    def to(self, device: torch.device) -> None:
+        """Moves the data to `device`, once."""
+        self._data = self._data.to(device)
+
+    def _chunked(self, indices: Tensor, batches_per_chunk: int) -> Iterator[tuple[Any, Any]]:
+        size = self.batch_size
+        for chunk in _pieces(indices, size * batches_per_chunk):
+            inputs, targets = self._data.batch(chunk)
+            if isinstance(inputs, Tensor) and isinstance(targets, Tensor):
+                yield from zip(_pieces(inputs, size), _pieces(targets, size), strict=True)
+                continue
+            for start in range(0, len(chunk), size):
+                count = min(size, len(chunk) - start)
+                yield _narrow(inputs, start, count), _narrow(targets, start, count)
+
+    def _batches_per_chunk(self) -> int:
+        """Gives how many small batches are fetched at once: one index costs 4 us however few samples it takes."""
+        tensors = [*tensors_of(self._data.inputs), *tensors_of(self._data.targets)]
+        sizes = [tensor[0].numel() * tensor.element_size() * self.batch_size for tensor in tensors]
+        alignment = 64 if tensors[0].device.type == "cpu" else 512
+        if any(size % alignment for size in sizes):
+            return 1
+        return max(1, _CHUNK_BYTES // max(1, sum(sizes)))
+
+
+def _pieces(tensor: Tensor, size: int) -> tuple[Tensor, ...]:
+    return tensor.split(size) if len(tensor) else ()  # type: ignore[no-untyped-call]
+
+
+def _narrow(values: Any, start: int, count: int) -> Any:
+    return map_values(lambda tensor: tensor.narrow(0, start, count), values)

@@ -1,0 +1,212 @@
+"""Tables from CSV and Parquet files: numbers and categories by column, with a target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mlgym.components.data.tensor_data import TensorData
+from mlgym.config.registry import register
+from mlgym.errors import DataError
+from mlgym.names import did_you_mean
+
+if TYPE_CHECKING:
+    import polars
+
+Categories = npt.NDArray[np.object_]
+
+
+class TableData(Dataset[tuple[dict[str, Any], Any]]):
+    """Rows of a table whose features are not all numbers yet; `encode_features` makes tensors of it.
+
+    Args:
+        numeric: float32 (rows,) for each numeric column; NaN where a value is missing.
+        categorical: text (rows,) for each other column; None where a value is missing.
+        targets: int64 (rows,) class indices or float32 (rows, outputs) values.
+        features: the columns in the order of the file.
+        classes: what class 0, 1, ... is called; None for values.
+    """
+
+    deterministic: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        numeric: Mapping[str, Tensor],
+        categorical: Mapping[str, Categories],
+        targets: Tensor,
+        *,
+        features: Sequence[str],
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        self.numeric = dict(numeric)
+        self.categorical = dict(categorical)
+        self.targets = targets
+        self.features = tuple(features)
+        self.classes = None if classes is None else tuple(classes)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[dict[str, Any], Any]:
+        """Gives ({column: value}, target) of one row."""
+        row: dict[str, Any] = {name: column[index] for name, column in self.numeric.items()}
+        row.update({name: column[index] for name, column in self.categorical.items()})
+        return row, self.targets[index]
+
+    def select(self, indices: Tensor) -> TableData:
+        """Gives the table of these rows, int64 (selected,), in this order."""
+        return TableData(
+            {name: column[indices] for name, column in self.numeric.items()},
+            {name: column[indices.numpy()] for name, column in self.categorical.items()},
+            self.targets[indices],
+            features=self.features,
+            classes=self.classes,
+        )
+
+    def with_targets(self, targets: Tensor, classes: Sequence[str] | None = None) -> TableData:
+        """Gives the table with other targets, (rows, ...)."""
+        return TableData(self.numeric, self.categorical, targets, features=self.features, classes=classes)
+
+
+@register("table")
+def table(
+    path: str,
+    target: str | list[str],
+    *,
+    features: list[str] | None = None,
+    task: Literal["classification", "regression"] = "classification",
+    missing: Literal["error", "keep"] = "error",
+    separator: str = ",",
+) -> Dataset[Any]:
+    """Reads a table from a CSV or Parquet file.
+
+    Where all features are numbers and none is missing, the data is in memory as inputs (rows, features) float32.
+    Otherwise it is a table that `split` and the like take and that `encode_features` turns into tensors.
+
+    Args:
+        path: a file that ends in `.csv`, `.tsv`, `.csv.gz`, `.parquet` or `.pq`.
+        target: the column to predict, or several for a regression with several outputs.
+        features: the columns to predict it from; by default all others, in the order of the file.
+        task: `classification` makes targets int64 (rows,), the place of each value among the sorted distinct ones,
+            which are kept in `classes`; `regression` makes targets float32 (rows, outputs).
+        missing: what to do with missing feature values: `error`, or `keep` them for `encode_features` to fill in from
+            the training split. Missing targets are always an error.
+        separator: between the values of a CSV file, one character.
+
+    Raises:
+        DataError: the file cannot be read, a column does not exist or cannot be used, or values are missing.
+    """
+    frame = _read(Path(path), separator)
+    targets = [target] if isinstance(target, str) else target
+    columns = _feature_columns(frame, targets, features)
+    values, classes = _targets(frame, targets, task)
+    numeric, categorical = _split_columns(frame, columns)
+    data = TableData(numeric, categorical, values, features=columns, classes=classes)
+    incomplete = count_missing(data)
+    if incomplete and missing == "error":
+        listed = ", ".join(f"`{name}` ({count})" for name, count in incomplete.items())
+        raise DataError(
+            f"{path}: values are missing in {listed}; fill them in the file, leave these columns out by `features`, or "
+            "set `missing: keep` and let `encode_features` fill them in from the training split"
+        )
+    if categorical or incomplete:
+        return data
+    inputs = torch.stack([numeric[name] for name in columns], dim=1)  # (rows, features)
+    return TensorData(inputs, values, classes=classes, features=columns)
+
+
+def count_missing(data: TableData) -> dict[str, int]:
+    """Gives the number of missing values of each column that has any."""
+    counts = {name: int(torch.isnan(column).sum()) for name, column in data.numeric.items()}
+    counts.update({name: sum(value is None for value in column) for name, column in data.categorical.items()})
+    return {name: counts[name] for name in data.features if counts[name]}
+
+
+def _read(path: Path, separator: str) -> polars.DataFrame:
+    import polars
+
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file (looked for in {Path.cwd()})")
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            return polars.read_parquet(path)
+        if path.name.endswith((".csv", ".tsv", ".csv.gz")):
+            separator = "\t" if path.suffix == ".tsv" and separator == "," else separator
+            return polars.read_csv(path, separator=separator, infer_schema_length=None, null_values=["", "NA", "NaN"])
+    except (polars.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path}: cannot be read as a table: {error}") from error
+    raise DataError(f"{path}: a table ends in .csv, .tsv, .csv.gz, .parquet or .pq")
+
+
+def _feature_columns(frame: polars.DataFrame, targets: list[str], features: list[str] | None) -> list[str]:
+    for name in [*targets, *(features or [])]:
+        if name not in frame.columns:
+            raise DataError(f"the table has no column `{name}`{did_you_mean(name, frame.columns)}")
+    columns = [name for name in frame.columns if name not in targets] if features is None else features
+    both = [name for name in columns if name in targets]
+    if both:
+        raise DataError(f"column `{both[0]}` cannot be a target and a feature: the model would be told the answer")
+    if not columns or not targets:
+        raise DataError("the table needs at least one feature column and one target column")
+    if len(frame) == 0:
+        raise DataError("the table has no rows")
+    return columns
+
+
+def _targets(frame: polars.DataFrame, names: list[str], task: str) -> tuple[Tensor, list[str] | None]:
+    for name in names:
+        empty = _count_empty(frame[name])
+        if empty:
+            raise DataError(f"target column `{name}` has {empty} missing values; remove these rows from the file")
+    if task == "regression":
+        columns = [_numbers(frame[name], f"target column `{name}`") for name in names]
+        return torch.stack(columns, dim=1), None  # (rows, outputs)
+    if len(names) > 1:
+        raise DataError("`task: classification` takes one target column; several are for `task: regression`")
+    return _class_indices(frame[names[0]])
+
+
+def _class_indices(column: polars.Series) -> tuple[Tensor, list[str]]:
+    if column.dtype.is_float() and column.n_unique() > 100:
+        raise DataError(
+            f"target column `{column.name}` has {column.n_unique()} different fractional numbers, so it is no class; "
+            "set `task: regression`"
+        )
+    values = column.cast(str) if not (column.dtype.is_numeric() or column.dtype.is_(bool)) else column
+    distinct = sorted(values.unique().to_list())
+    places = {value: place for place, value in enumerate(distinct)}
+    indices = torch.tensor([places[value] for value in values.to_list()], dtype=torch.int64)
+    return indices, [str(value) for value in distinct]
+
+
+def _split_columns(frame: polars.DataFrame, names: list[str]) -> tuple[dict[str, Tensor], dict[str, Categories]]:
+    numeric: dict[str, Tensor] = {}
+    categorical: dict[str, Categories] = {}
+    for name in names:
+        column = frame[name]
+        if column.dtype.is_numeric() or column.dtype.is_(bool):
+            numeric[name] = _numbers(column, f"column `{name}`")
+        elif column.dtype.is_nested():
+            raise DataError(f"column `{name}` holds {column.dtype}; features are numbers or texts")
+        else:
+            categorical[name] = np.array(column.cast(str).to_list(), dtype=object)
+    return numeric, categorical
+
+
+def _numbers(column: polars.Series, what: str) -> Tensor:
+    if not (column.dtype.is_numeric() or column.dtype.is_(bool)):
+        examples = ", ".join(repr(value) for value in column.unique(maintain_order=True).head(3).to_list())
+        raise DataError(f"{what} must hold numbers, but holds {column.dtype}: {examples}")
+    values = column.cast(float).to_numpy().astype(np.float32)  # null becomes NaN
+    return torch.from_numpy(values)
+
+
+def _count_empty(column: polars.Series) -> int:
+    return column.null_count() + (int(column.is_nan().sum()) if column.dtype.is_float() else 0)
