@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mlgym.components.data.labels import labels_of
 from mlgym.errors import TrainingError
 from mlgym.seeding import derive_seed
 
@@ -59,8 +60,8 @@ def num_outputs(example: Dataset[Any]) -> Outputs:
     """Gives how many numbers a model must give per sample to speak about the targets of `example`.
 
     Returns:
-        For class labels (whole numbers) the highest one plus 1; for vectors their length; for single float
-        numbers `scalar`.
+        For class labels (whole numbers) the number of the data's class names, or the highest label plus 1; for
+        vectors their length; for single float numbers `scalar`.
 
     Raises:
         TrainingError: there is no sample, or the targets are of another form.
@@ -76,7 +77,9 @@ def num_outputs(example: Dataset[Any]) -> Outputs:
         return int(first.shape[0])
     if first.is_floating_point():
         return "scalar"
-    return _highest_label(example) + 1
+    # A split may lack the last class, so the names count where the data has them.
+    names = getattr(example, "classes", None)
+    return max(len(names) if isinstance(names, Sequence) else 0, int(labels_of(example).max()) + 1)
 
 
 def _first_sample(example: Dataset[Any]) -> tuple[Any, Any]:
@@ -94,11 +97,3 @@ def _first_sample(example: Dataset[Any]) -> tuple[Any, Any]:
 
 def _is_number(target: object) -> bool:
     return not isinstance(target, (str, bytes, Mapping, list, tuple)) and hasattr(target, "__float__")
-
-
-def _highest_label(example: Dataset[Any]) -> int:
-    # In-memory data and torchvision's sets keep all labels side by side; others are read sample by sample, once.
-    labels = getattr(example, "targets", None)
-    if not isinstance(labels, (Tensor, list)):
-        labels = [int(example[i][1]) for i in range(len(example))]  # type: ignore[arg-type]
-    return int(torch.as_tensor(labels).max())
