@@ -1,9 +1,7 @@
 """Checkpoints on disk: written so that one stands completely or not at all, read without executing anything in them.
 
-checkpoints/epoch_3-step_120/
-    model.safetensors     parameters and buffers
-    state.json            epoch, step, scores, states of callbacks and early stopping
-    manifest.json         size and sha256 of each file; written last
+One is a folder `checkpoints/epoch_3-step_120` with `model.safetensors` (parameters and buffers), `state.json` (epoch,
+step, scores, states of callbacks) and `manifest.json` (size and sha256 of each file), which is written last.
 """
 
 from __future__ import annotations
@@ -18,12 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from mlgym.errors import TrainingError
-from mlgym.names import did_you_mean
 
 MODEL_FILE: Final = "model.safetensors"
 STATE_FILE: Final = "state.json"
@@ -147,12 +143,14 @@ def load_weights(checkpoint: StoredCheckpoint, model: nn.Module) -> None:
     for name, first in aliases.items():
         if name not in tensors and first in tensors:
             tensors[name] = tensors[first]
-    missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    missing = [name for name in expected if name not in tensors]
+    unknown = sorted(tensors.keys() - expected.keys())
     if missing or unknown:
         name = (missing or unknown)[0]
         where = "is missing in the checkpoint" if missing else "is not in the model"
         raise TrainingError(
-            f"checkpoint {checkpoint.path} does not fit the model: `{name}` {where}{did_you_mean(name, expected)}"
+            f"checkpoint {checkpoint.path} does not fit the model: `{name}` {where} "
+            f"({len(missing)} missing, {len(unknown)} unknown); it was written by another architecture"
         )
     model.load_state_dict(tensors)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +36,9 @@ def prepare_process(*, threads: int, deterministic: bool = True) -> None:
     """
     torch.set_num_threads(threads)
     if torch.get_num_interop_threads() != 1:
-        try:
+        # Allowed before the first parallel work only; it does not change bits.
+        with suppress(RuntimeError):
             torch.set_num_interop_threads(1)
-        except RuntimeError:  # allowed once a process only, before the first parallel work; it does not change bits
-            pass
     if deterministic:
         os.environ.setdefault(CUBLAS_WORKSPACE, ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
@@ -59,13 +58,13 @@ def seed_global_generators(seed: int, *purpose: Purpose) -> None:
     random.seed(derive_seed(seed, "python", *purpose))
     np.random.seed(derive_seed(seed, "numpy", *purpose) & 0xFFFFFFFF)
     torch.default_generator.manual_seed(derive_seed(seed, "torch", *purpose))
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(derive_seed(seed, "cuda", *purpose))
 
 
 def generator_states() -> GeneratorStates:
     """Gives a copy of the states of all global generators."""
-    cuda = tuple(torch.cuda.get_rng_state_all()) if torch.cuda.is_initialized() else ()
+    cuda = tuple(torch.cuda.get_rng_state_all()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     return GeneratorStates(random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda)
 
 

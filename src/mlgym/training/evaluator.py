@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from mlgym.components.data.loader import Loader, as_loader
+from mlgym.components.data.adapted_loader import as_loader
+from mlgym.components.data.loader import Loader
 from mlgym.components.loss.base import Loss, as_loss
 from mlgym.components.metric.base import NamedMetric, as_metric
 from mlgym.components.tensors import PREDICTION, TARGET, Step, StepOutput, Tensors, batch_size, named

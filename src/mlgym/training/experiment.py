@@ -91,7 +91,8 @@ class Training:
             # A metric per class is known by its class only once it was computed: `val/f1/3` belongs to `val/f1`.
             if metric is not None and metric not in known and metric.rpartition("/")[0] not in known:
                 raise TrainingError(
-                    f"`{type(watcher).__name__}` watches `{metric}`, which is not evaluated{did_you_mean(metric, known)}"
+                    f"`{type(watcher).__name__}` watches `{metric}`, which is not evaluated"
+                    f"{did_you_mean(metric, known)}"
                 )
 
 

@@ -114,7 +114,10 @@ class TargetReached:
 
 @register("time_limit")
 class TimeLimit:
-    """Stops when training has taken too long. The number of epochs then depends on the machine, and so do the results."""
+    """Stops when training has taken too long.
+
+    The number of epochs then depends on the speed of the machine, and so do the results.
+    """
 
     def __init__(self, seconds: Annotated[float, Field(gt=0)]) -> None:
         """Sets the limit.

@@ -149,7 +149,7 @@ class EveryNEpochs:
 def _leader(kept: Sequence[Snapshot], metric: str, best: Best) -> Snapshot | None:
     leader = None
     for one in kept:
-        if metric in one.scores and improves(one.scores[metric], leader and leader.scores[metric], best):
+        if metric in one.scores and improves(one.scores[metric], leader.scores[metric] if leader else None, best):
             leader = one
     return leader
 
@@ -158,4 +158,4 @@ def _is_best(candidate: Snapshot, kept: Sequence[Snapshot], metric: str, best: B
     if metric not in candidate.scores:
         return False
     leader = _leader(kept, metric, best)
-    return improves(candidate.scores[metric], leader and leader.scores[metric], best)
+    return improves(candidate.scores[metric], leader.scores[metric] if leader else None, best)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 import torch
 from pydantic import Field
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from mlgym.components.data.loader import Loader, as_loader
+from mlgym.components.data.adapted_loader import as_loader
+from mlgym.components.data.loader import Loader
 from mlgym.components.step import AlternatingStep, SupervisedStep, Turn
 from mlgym.components.tensors import Step, StepOutput
 from mlgym.config.registry import register
@@ -94,12 +95,9 @@ class Trainer:
         self.precision: Precision = precision
         self.compile = compile
         if len(self.turns) > 1 and gradient_accumulation_steps > 1:
-            raise TrainingError(
-                "`gradient_accumulation_steps` and several turns of an `alternating_step` exclude each other"
-            )
-        if isinstance(lr_scheduler, ReduceLROnPlateau) and (
-            lr_scheduler_metric is None or lr_scheduler_interval == "step"
-        ):
+            raise TrainingError("`gradient_accumulation_steps` does not go with several turns of an `alternating_step`")
+        on_plateau = isinstance(lr_scheduler, ReduceLROnPlateau)
+        if on_plateau and (lr_scheduler_metric is None or lr_scheduler_interval == "step"):
             raise TrainingError("`reduce_lr_on_plateau` needs a `lr_scheduler_metric` and moves once an epoch")
 
     @property
@@ -109,7 +107,7 @@ class Trainer:
 
     def updates(self, device: Device) -> tuple[Update, ...]:
         """Gives the update of each turn, ready to run on `device`."""
-        model = torch.compile(self.model) if self.compile else self.model
+        model = cast("nn.Module", torch.compile(self.model)) if self.compile else self.model
         return tuple(Update(turn, model, device, self.gradients) for turn in self.turns)
 
     def num_batches(self, steps_per_epoch: int | None) -> int:
@@ -118,13 +116,13 @@ class Trainer:
             return len(self.loader)
         return steps_per_epoch * self.gradients.accumulation_steps
 
-    def batches(self, epoch: int, num_batches: int) -> Iterable[Any]:
+    def batches(self, epoch: int, num_batches: int) -> Iterator[Any]:
         """Gives the batches of an epoch; a pure function of the loader's seed and `epoch`.
 
         An epoch that is not one pass over the data goes on where the one before it ended.
         """
         if num_batches == len(self.loader):
-            return self.loader.epoch(epoch)
+            return iter(self.loader.epoch(epoch))
         return _running_batches(self.loader, epoch * num_batches, num_batches)
 
     def end_epoch(self, scores: dict[str, float]) -> None:
@@ -256,7 +254,7 @@ def train_epoch(
     trainer.model.train()
     for done, batch in enumerate(trainer.batches(state.epoch, num_batches), start=1):
         if move is not None:
-            batch = move(batch)  # noqa: PLW2901 - the same batch, elsewhere
+            batch = move(batch)
         first = group == 1 or done % group == 1
         last = done % group == 0 or done == num_batches
         group_size = group if done <= num_batches - num_batches % group else num_batches % group
@@ -297,7 +295,7 @@ def _turns(optimizer: Optimizer | None, step: Step | None, loss: nn.Module | Non
     if isinstance(step, AlternatingStep):
         if optimizer is not None:
             raise TrainingError(
-                "an `alternating_step` has an optimizer in each turn: leave the trainer's `optimizer` out"
+                "the turns of an `alternating_step` have optimizers: leave the trainer's `optimizer` out"
             )
         return step.turns
     if optimizer is None:

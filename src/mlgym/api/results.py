@@ -1,0 +1,221 @@
+"""A run as an object: its experiments, their metrics as frames, the best one, a report. A fold over the event log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mlgym.api.report import Report
+from mlgym.errors import RunError
+from mlgym.events.fold import ExperimentState, MetricHistory, RunState
+from mlgym.names import DEFAULT_STORAGE, Best
+from mlgym.tracking import RunFolder, find_run
+from mlgym.validation import rank, selection_of
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    from torch import nn
+
+
+class Experiment:
+    """One experiment of a run."""
+
+    def __init__(self, folder: RunFolder, state: ExperimentState) -> None:
+        self._folder = folder
+        self.state = state
+
+    @property
+    def experiment_id(self) -> int:
+        """Its number in the run, from 0."""
+        return self.state.experiment_id
+
+    @property
+    def status(self) -> str:
+        """One of `waiting`, `running`, `done`, `failed`, `interrupted`."""
+        return self.state.status
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved, sweep-free config."""
+        return self.state.config
+
+    @property
+    def swept(self) -> dict[str, Any]:
+        """The swept values by short key, such as `optimizer.lr`."""
+        return self.state.swept
+
+    @property
+    def error(self) -> str | None:
+        """What failed, or None."""
+        return self.state.error
+
+    @property
+    def latest(self) -> dict[str, float]:
+        """The last value of each metric by `split/metric`."""
+        return {key: history[-1].value for key, history in self.state.metrics.items() if history}
+
+    def history(self, metric: str) -> MetricHistory:
+        """Gives all values of a metric such as `val/loss`, as columns `epochs`, `steps`, `values`.
+
+        Raises:
+            RunError: it was not measured.
+        """
+        from mlgym.names import did_you_mean
+
+        if metric not in self.state.metrics:
+            raise RunError(
+                f"experiment {self.experiment_id} has no metric `{metric}`{did_you_mean(metric, self.state.metrics)}"
+            )
+        return self.state.metrics[metric]
+
+    def load_model(self, checkpoint: Literal["best", "last"] | Path = "best") -> nn.Module:
+        """Gives the trained model; see `mlgym.load_model`."""
+        from mlgym.api.weights import load_checkpoint
+
+        return load_checkpoint(self._folder, self.state, checkpoint)
+
+    def __repr__(self) -> str:
+        swept = " ".join(f"{key}={value}" for key, value in self.swept.items())
+        return f"<Experiment {self.experiment_id} {self.status}{' ' + swept if swept else ''}>"
+
+
+class Run:
+    """A run, as its event log says it is at this moment; `refresh` reads on."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self.state: RunState = folder.state()
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, such as `2026-11-23--16-14-30`."""
+        return self._folder.run_id
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self._folder.path
+
+    @property
+    def status(self) -> str:
+        """One of `running`, `finished`, `interrupted`, `crashed`."""
+        return self.state.status
+
+    @property
+    def num_failed(self) -> int:
+        """Number of failed experiments."""
+        return self.state.counts["failed"]
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line would exit with: 0 all succeeded, 1 some failed, 130 interrupted or not finished."""
+        if self.num_failed:
+            return 1
+        return 0 if self.status == "finished" else 130
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """The experiments that were started, by id."""
+        return [Experiment(self._folder, self.state.experiments[key]) for key in sorted(self.state.experiments)]
+
+    def refresh(self) -> Run:
+        """Reads the log again; gives itself."""
+        self.state = self._folder.state()
+        return self
+
+    def best(self, metric: str | None = None, best: Best | None = None) -> Experiment:
+        """Gives the best experiment.
+
+        Args:
+            metric: `split/metric`; None for what the run selects by.
+            best: `min` or `max`; None for what the config or the metric's name says.
+
+        Raises:
+            RunError: nothing was measured, or not that metric.
+        """
+        ranked = rank(self.state, selection_of(self.state, metric, best))
+        if not ranked or ranked[0].rank is None:
+            raise RunError(f"run {self.run_id} has no experiment with a result yet")
+        return Experiment(self._folder, ranked[0].experiment)
+
+    def metrics(self, frame: Literal["polars", "pandas"] = "polars") -> polars.DataFrame | pandas.DataFrame:
+        """Gives every value measured, one a row, for plots and tables.
+
+        Columns: `experiment_id`, `epoch`, `step`, `split`, `metric`, `value`, and one for each swept value.
+
+        Args:
+            frame: the library whose frame is wanted; pandas must be installed for its own.
+
+        Raises:
+            RunError: the library is not there.
+        """
+        return _frame(self._columns(), frame)
+
+    def _columns(self) -> dict[str, list[Any]]:
+        swept = list(dict.fromkeys(key for one in self.state.experiments.values() for key in one.swept))
+        names = ["experiment_id", "epoch", "step", "split", "metric", "value", *swept]
+        columns: dict[str, list[Any]] = {name: [] for name in names}
+        for experiment_id in sorted(self.state.experiments):
+            experiment = self.state.experiments[experiment_id]
+            for key, history in experiment.metrics.items():
+                split, _, metric = key.partition("/")
+                count = len(history)
+                columns["epoch"] += history.epochs
+                columns["step"] += history.steps
+                columns["value"] += history.values
+                for name, value in (("experiment_id", experiment_id), ("split", split), ("metric", metric)):
+                    columns[name] += [value] * count
+                for name in swept:
+                    columns[name] += [_cell(experiment.swept.get(name))] * count
+        return columns
+
+    def report(self, metric: str | None = None, best: Best | None = None) -> Report:
+        """Gives the experiments ranked by a metric, to print, to show in a notebook or to go on with.
+
+        Args:
+            metric: `split/metric`; None for what the run selects by.
+            best: `min` or `max`; None for what the config or the metric's name says.
+
+        Raises:
+            RunError: nobody measured that metric.
+        """
+        return Report(self.run_id, self.state, selection_of(self.state, metric, best))
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {status}" for status, count in self.state.counts.items() if count)
+        return f"<Run {self.run_id} {self.status}: {counts}>"
+
+    def _repr_html_(self) -> str:
+        return self.report().to_html()
+
+
+def load_run(run_id: str = "latest", storage: str | Path = DEFAULT_STORAGE) -> Run:
+    """Gives a run from its folder; running, crashed and old ones too.
+
+    Args:
+        run_id: its id, the beginning of one, or `latest`.
+        storage: the folder with one folder per run.
+
+    Raises:
+        RunError: there is no such run.
+    """
+    return Run(find_run(Path(storage), run_id))
+
+
+def _cell(value: Any) -> Any:
+    # A column has one type: lists and mappings of a sweep are shown as text.
+    return value if isinstance(value, (int, float, str, bool)) or value is None else str(value)
+
+
+def _frame(columns: dict[str, list[Any]], frame: str) -> Any:
+    try:
+        if frame == "pandas":
+            import pandas
+
+            return pandas.DataFrame(columns)
+        import polars
+
+        return polars.DataFrame(columns, strict=False)
+    except ImportError:
+        raise RunError(f"`{frame}` is not installed: pip install {frame}") from None

@@ -1,0 +1,176 @@
+"""Commands that look at configs and components: `check`, `expand`, `schema`, `components`, `graph`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mlgym.cli.output import console, plain, print_json, value_text
+from mlgym.cli.run_command import Config, Overrides
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def check(config: Config, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Check a config in every alternative, without starting anything."""
+    from mlgym.config import check as check_document
+    from mlgym.config import load
+    from mlgym.errors import ConfigError
+
+    try:
+        space = check_document(load(config, overrides or []))
+    except ConfigError as error:
+        if not as_json:
+            raise
+        faults = [{"place": one.place, "path": one.path, "message": one.message} for one in error.faults]
+        print_json({"ok": False, "faults": faults})
+        raise typer.Exit(2) from None
+    notes = [str(note) for note in space.notes]
+    if as_json:
+        print_json({"ok": True, "num_experiments": len(space), "notes": notes})
+        return
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"{config}: all right, {len(space)} {'experiment' if len(space) == 1 else 'experiments'}")
+
+
+def expand(
+    config: Config,
+    overrides: Overrides = None,
+    full: Annotated[bool, typer.Option("--full", help="Show the whole config with the place of each value.")] = False,
+    experiment: Annotated[int | None, typer.Option("--experiment", "-e", help="Show the config of one.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="List at most so many experiments.")] = 1000,
+    as_json: Json = False,
+) -> None:
+    """List the experiments that a config unfolds into, without building anything."""
+    from mlgym.config import check as check_document
+    from mlgym.config import dump_yaml, load, render_with_places, resolve
+    from mlgym.errors import RunError
+
+    document = load(config, overrides or [])
+    if full:
+        print(render_with_places(document))
+        return
+    space = check_document(document)
+    if experiment is not None:
+        if not 0 <= experiment < len(space):
+            raise RunError(f"there is no experiment {experiment}; the config has 0 to {len(space) - 1}")
+        resolved = resolve(space[experiment].config)
+        if as_json:
+            print_json(resolved)
+        else:
+            print(dump_yaml(resolved), end="")
+        return
+    points = [space[i] for i in range(min(limit, len(space)))]
+    if as_json:
+        listed = [{"experiment_id": point.experiment_id, "swept": point.swept} for point in points]
+        print_json({"num_experiments": len(space), "experiments": listed})
+        return
+    _print_points(points)
+    if len(space) > limit:
+        print(f"... {len(space)} experiments in all; --limit shows more", file=sys.stderr)
+
+
+def schema(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="Takes the components of its `imports` in.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")] = None,
+) -> None:
+    """Print the JSON Schema of configs, with which editors complete and check."""
+    from mlgym.config import import_user_modules, json_schema, load
+
+    if config is not None:
+        document = load(config)
+        import_user_modules(document.imports, document.folder)
+    if output is None:
+        print_json(json_schema())
+        return
+    import msgspec
+
+    output.write_bytes(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2) + b"\n")
+    print(f'{output}; in a config: "# yaml-language-server: $schema={output}"', file=sys.stderr)
+
+
+def components(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Explain this one.")] = None,
+    imports: Annotated[list[str] | None, typer.Option("--import", help="Import this module first.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the components that configs can use, or explain one."""
+    import dataclasses
+
+    from mlgym.config import describe, import_user_modules
+    from mlgym.config.registry import REGISTRY
+
+    import_user_modules(imports or [], Path.cwd())
+    if name is not None:
+        described = describe(REGISTRY.find(name))
+        if as_json:
+            print_json(dataclasses.asdict(described))
+        else:
+            _print_component(described)
+        return
+    all_described = [describe(component) for component in REGISTRY]
+    if as_json:
+        print_json([dataclasses.asdict(one) for one in all_described])
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for header in ("name", "gives", "what it is"):
+        table.add_column(header, no_wrap=header == "name")
+    for one in all_described:
+        table.add_row(one.name, Text(one.kind), Text(one.summary))
+    console().print(table)
+
+
+def graph(
+    config: Config,
+    overrides: Overrides = None,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="Print a Mermaid diagram.")] = False,
+) -> None:
+    """Draw which component needs which."""
+    from mlgym.config import check as check_document
+    from mlgym.config import graph as component_graph
+    from mlgym.config import load
+
+    drawn = component_graph(check_document(load(config, overrides or []))[0].config)
+    print(drawn.mermaid() if mermaid else drawn.text())
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    for command in (check, expand, schema, components, graph):
+        app.command()(command)
+
+
+def _print_points(points: list[Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    keys = list(dict.fromkeys(key for point in points for key in point.swept))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("id", justify="right")
+    for key in keys:
+        table.add_column(Text(plain(key)), justify="right")
+    for point in points:
+        cells = [Text(value_text(point.swept[key]) if key in point.swept else "") for key in keys]
+        table.add_row(str(point.experiment_id), *cells)
+    console().print(table)
+
+
+def _print_component(described: Any) -> None:
+    print(f"{described.name}: {described.summary}\n")
+    for parameter in described.parameters:
+        default = "required" if parameter.required else f"default {parameter.default}"
+        print(f"  {parameter.name}: {parameter.type} ({default})")
+        if parameter.doc:
+            print(f"      {parameter.doc}")
+    if described.outputs:
+        print(f"\noutputs: {described.outputs}")
+    print(f"\ndefined in {described.place}")

@@ -1,0 +1,73 @@
+"""One event as a line that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from mlgym.cli.output import number, plain, value_text
+
+
+def event_line(event: Any) -> str:
+    """Gives `16:21:07.123  3  what happened`; unknown events show their type and the beginning of their payload."""
+    event = event if isinstance(event, dict) else {}
+    payload = event.get("payload") if isinstance(event.get("payload"), dict) else {}
+    event_type = str(event.get("event_type"))
+    try:
+        clock = datetime.fromtimestamp(event.get("creation_ts", 0) / 1e6).strftime("%H:%M:%S.%f")[:-3]
+        text = _TEXTS.get(event_type, _other(event_type))(payload)
+    except (TypeError, ValueError, KeyError, OverflowError, OSError):
+        clock, text = "--:--:--.---", _other(event_type)(payload)
+    experiment = payload.get("experiment_id")
+    return plain(f"{clock}  {'' if experiment is None else experiment!s:>4}  {text}")
+
+
+def _other(event_type: str) -> Callable[[dict[str, Any]], str]:
+    return lambda payload: f"{event_type} {str(payload)[:120]}"
+
+
+def _job(payload: dict[str, Any]) -> str:
+    if payload["status"] != "DONE":
+        return {"INIT": "scheduled", "RUNNING": f"running on {payload.get('device')}"}.get(payload["status"], "?")
+    if payload.get("interrupted"):
+        return "interrupted"
+    if payload.get("error"):
+        return f"failed: {payload['error']}"
+    return f"done in {payload['finishing_time'] - payload['starting_time']:.1f} s"
+
+
+def _scores(payload: dict[str, Any]) -> str:
+    named = [(one["split"], one["metric"], one) for one in payload["metric_scores"]]
+    named += [(one["split"], one["loss"], one) for one in payload["loss_scores"]]
+    values = ", ".join(f"{split}/{name} {one.get('non_finite') or number(one['score'])}" for split, name, one in named)
+    return f"epoch {payload['epoch']}: {values}"
+
+
+def _progress(payload: dict[str, Any]) -> str:
+    where = f"epoch {payload['current_epoch'] + 1}/{payload['num_epochs']}"
+    return (
+        f"{payload['status']} {where}, {payload['current_split']} {payload['current_batch']}/{payload['num_batches']}"
+    )
+
+
+def _config(payload: dict[str, Any]) -> str:
+    swept = ", ".join(f"{key}={value_text(value)}" for key, value in payload.get("swept", {}).items())
+    return f"config {swept}".rstrip()
+
+
+_TEXTS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
+    "run_started": lambda p: f"run {p['grid_search_id']} started: {p['name']}, {p['num_experiments']} experiments",
+    "run_resumed": lambda p: f"run {p['grid_search_id']} resumed",
+    "run_finished": lambda p: f"run finished: {p['num_succeeded']} succeeded, {p['num_failed']} failed",
+    "environment": lambda p: "environment recorded",
+    "experiment_config": _config,
+    "job_status": _job,
+    "experiment_status": _progress,
+    "evaluation_result": _scores,
+    "checkpoint_saved": lambda p: f"checkpoint {p['path']} ({', '.join(p['reasons'])})",
+    "checkpoint_deleted": lambda p: f"checkpoint {p['path']} deleted",
+    "training_stopped": lambda p: f"stopped early: {p['reason']}",
+    "digest": lambda p: f"digest {p['parameters'][:16]} after step {p['step']}",
+    "log": lambda p: f"{p['level'].lower()} {p['logger']}: {p['message']}",
+}

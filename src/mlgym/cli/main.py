@@ -1,0 +1,60 @@
+"""The command `mlgym`: which commands there are, and how each of them fails.
+
+Exit codes: 0 all went well, 1 some experiments failed, 2 the input was wrong, 130 interrupted. Data goes to stdout,
+progress and errors to stderr. Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from mlgym import __version__
+from mlgym.cli import config_commands, init_command, run_command, view_commands
+from mlgym.errors import MlgymError
+
+app = typer.Typer(
+    name="mlgym",
+    help="PyTorch experiments that anybody can repeat: one YAML file, a grid search, an event log.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+run_command.add_to(app)
+config_commands.add_to(app)
+view_commands.add_to(app)
+init_command.add_to(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mlgym {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Entry point of all commands."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and ends the process with its exit code.
+
+    Args:
+        arguments: those after the program's name; None for the process's own.
+    """
+    try:
+        app(args=arguments)
+    except MlgymError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # `mlgym log RUN | head`
+        sys.stderr.close()
+        sys.exit(0)

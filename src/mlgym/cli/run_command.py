@@ -1,0 +1,116 @@
+"""The command `run`: checks a config, runs its experiments, shows progress and the table at the end."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlgym.cli.output import console, print_json
+from mlgym.names import DEFAULT_STORAGE
+
+if TYPE_CHECKING:
+    from mlgym.api import Run
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes, such as `optimizer.lr=0.01`.")
+]
+
+
+def run(
+    config: Config,
+    overrides: Overrides = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", "-p", min=1, help="Experiments at a time; default: one per core.")
+    ] = None,
+    devices: Annotated[str, typer.Option("--devices", help="Such as `cpu` or `cuda:0,cuda:1`.")] = "cpu",
+    slots_per_device: Annotated[int, typer.Option("--slots-per-device", min=1, help="Experiments on one GPU.")] = 1,
+    threads: Annotated[
+        str, typer.Option("--threads", help="Threads per experiment, a part of its identity; `auto` shares the cores.")
+    ] = "1",
+    epochs: Annotated[int | None, typer.Option("--epochs", min=0, help="Instead of the config's.")] = None,
+    storage: Annotated[Path, typer.Option("--storage", help="Where the run folder goes.")] = Path(DEFAULT_STORAGE),
+    executor: Annotated[
+        str, typer.Option("--executor", help="`processes`, or `inline` (this process, for debugging).")
+    ] = "processes",
+    run_id: Annotated[str | None, typer.Option("--run-id", help="Default: the time of the start.")] = None,
+    time_limit_s: Annotated[float | None, typer.Option("--time-limit-s", help="Limit for each experiment.")] = None,
+    determinism: Annotated[
+        str, typer.Option("--determinism", help="`bitwise`, or `fast` (results may differ between repetitions).")
+    ] = "bitwise",
+    text_logging_path: Annotated[
+        Path | None, typer.Option("--text-logging-path", help="Folder for the output of each experiment as text.")
+    ] = None,
+    websocket_logging_servers: Annotated[
+        list[str] | None, typer.Option("--websocket-logging-servers", metavar="URL", help="Hubs that receive events.")
+    ] = None,
+    rest_endpoint: Annotated[
+        str | None, typer.Option("--rest-endpoint", metavar="URL", help="Hub that keeps configs and checkpoints.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Run every experiment that a config unfolds into."""
+    from mlgym.api import run as run_config
+    from mlgym.cli.hubs import warn_of_hubs
+
+    warn_of_hubs([*(websocket_logging_servers or []), *([rest_endpoint] if rest_endpoint else [])])
+    changes = [*(overrides or []), *([f"experiment.epochs={epochs}"] if epochs is not None else [])]
+    finished = run_config(
+        config,
+        overrides=changes,
+        storage=storage,
+        run_id=run_id,
+        executor=_choice(executor, ("processes", "inline"), "--executor"),  # type: ignore[arg-type]
+        processes=processes,
+        devices=[device for device in devices.split(",") if device],
+        slots_per_device=slots_per_device,
+        threads=_threads(threads),
+        time_limit_s=time_limit_s,
+        determinism=_choice(determinism, ("bitwise", "fast"), "--determinism"),  # type: ignore[arg-type]
+        text_logging_path=text_logging_path,
+        command=["mlgym", *sys.argv[1:]],
+        progress=not as_json or sys.stderr.isatty(),
+    )
+    show_results(finished, as_json=as_json)
+    raise typer.Exit(finished.exit_code)
+
+
+def show_results(finished: Run, *, as_json: bool) -> None:
+    """Prints the experiments of a finished run, the best first, and what to do next."""
+    from mlgym.cli.tables import experiment_facts, experiments_table, run_facts
+    from mlgym.validation import default_selection, rank
+
+    state = finished.state
+    selection = default_selection(state)
+    if as_json:
+        experiments: list[dict[str, Any]] = [experiment_facts(one) for one in rank(state, selection)]
+        chosen = {"metric": selection.metric, "best": selection.best} if selection else None
+        facts = run_facts(finished.run_id, state) | {"path": str(finished.path), "selection": chosen}
+        print_json(facts | {"experiments": experiments})
+        return
+    console().print(experiments_table(state, selection))
+    print(f"\nall of it is in {finished.path}; again: mlgym show {finished.run_id}", file=sys.stderr)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command of this module."""
+    app.command()(run)
+
+
+def _choice(value: str, choices: tuple[str, ...], option: str) -> str:
+    from mlgym.names import did_you_mean
+
+    if value not in choices:
+        raise typer.BadParameter(f"there is no `{value}`{did_you_mean(value, choices)}", param_hint=option)
+    return value
+
+
+def _threads(text: str) -> int | str:
+    if text == "auto":
+        return text
+    if text.isdecimal() and int(text) >= 1:
+        return int(text)
+    raise typer.BadParameter(f"is a number from 1 or `auto`, not `{text}`", param_hint="--threads")

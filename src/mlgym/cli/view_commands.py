@@ -1,0 +1,148 @@
+"""Commands that look at runs: `runs`, `show`, `log`. They read event logs and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mlgym.cli.output import console, plain, print_json
+from mlgym.names import DEFAULT_STORAGE, Best
+
+Storage = Annotated[Path, typer.Option("--storage", help="Folder with one folder per run.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+RunId = Annotated[str, typer.Argument(help="Run id, the beginning of one, or `latest`.")]
+
+
+def runs(storage: Storage = Path(DEFAULT_STORAGE), as_json: Json = False) -> None:
+    """List the runs of a storage folder, the newest first."""
+    from mlgym.cli.tables import run_facts, runs_table
+    from mlgym.tracking import list_runs
+
+    found = [(folder.run_id, folder.state()) for folder in list_runs(storage)]
+    if as_json:
+        print_json([run_facts(run_id, state) for run_id, state in found])
+    elif found:
+        console().print(runs_table(found))
+    else:
+        print(f"no runs in {storage}; start one with: mlgym run CONFIG", file=sys.stderr)
+
+
+def show(
+    run_id: RunId = "latest",
+    storage: Storage = Path(DEFAULT_STORAGE),
+    experiment: Annotated[
+        int | None, typer.Option("--experiment", "-e", help="Only this one, with its config, error and last log lines.")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option("--metric", "-m", help="Rank by this, such as `val/f1_macro`."),
+    ] = None,
+    best: Annotated[
+        str | None, typer.Option("--best", help="`min` or `max`, where the metric does not say it.")
+    ] = None,
+    every_metric: Annotated[bool, typer.Option("--all", help="A column for every metric of every split.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the experiments of a run, the best first."""
+    from mlgym.cli.tables import experiment_facts, experiments_table, run_facts
+    from mlgym.tracking import find_run
+    from mlgym.validation import rank, selection_of
+
+    folder = find_run(storage, run_id)
+    state = folder.state()
+    selection = selection_of(state, metric, _direction(best))
+    if experiment is not None:
+        _show_experiment(state, experiment, as_json)
+        return
+    if as_json:
+        chosen = {"metric": selection.metric, "best": selection.best} if selection else None
+        experiments = [experiment_facts(one) for one in rank(state, selection)]
+        print_json(run_facts(folder.run_id, state) | {"selection": chosen, "experiments": experiments})
+        return
+    page = console()
+    page.print(_headline(folder.run_id, state), markup=False)
+    page.print(experiments_table(state, selection, state.metric_keys if every_metric else None))
+
+
+def log(
+    run_id: RunId = "latest",
+    storage: Storage = Path(DEFAULT_STORAGE),
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as events arrive, until the run ends.")] = False,
+    experiment: Annotated[int | None, typer.Option("--experiment", "-e", help="Only events of this one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print what happened in a run, one event a line."""
+    from mlgym.cli.event_lines import event_line
+    from mlgym.events import follow_log, read_log
+    from mlgym.tracking import find_run
+
+    folder = find_run(storage, run_id)
+    events = follow_log(folder.log_path, until=folder.has_ended) if follow else read_log(folder.log_path)
+    try:
+        for logged in events:
+            if experiment is not None and _experiment_of(logged.event) != experiment:
+                continue
+            if as_json:
+                import msgspec
+
+                print(msgspec.json.encode({"event_id": logged.event_id, "data": logged.event}).decode())
+            else:
+                print(event_line(logged.event))
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.command()(runs)
+    app.command()(show)
+    app.command()(log)
+
+
+def _direction(best: str | None) -> Best | None:
+    if best is None or best in ("min", "max"):
+        return best  # type: ignore[return-value]
+    raise typer.BadParameter(f"is `min` or `max`, not `{best}`", param_hint="--best")
+
+
+def _experiment_of(event: Any) -> int | None:
+    payload = event.get("payload") if isinstance(event, dict) else None
+    return payload.get("experiment_id") if isinstance(payload, dict) else None
+
+
+def _headline(run_id: str, state: Any) -> str:
+    counts = ", ".join(f"{count} {status}" for status, count in state.counts.items() if count)
+    return f"{run_id}  {plain(state.name or '')}  {state.status}: {counts or 'no experiments yet'}"
+
+
+def _show_experiment(state: Any, experiment_id: int, as_json: bool) -> None:
+    from mlgym.config import dump_yaml
+    from mlgym.errors import RunError
+
+    experiment = state.experiments.get(experiment_id)
+    if experiment is None:
+        known = f"0 to {max(state.experiments)}" if state.experiments else "none yet"
+        raise RunError(f"the run has no experiment {experiment_id} (known: {known})")
+    if as_json:
+        histories = {
+            key: {"epochs": list(history.epochs), "steps": list(history.steps), "values": list(history.values)}
+            for key, history in experiment.metrics.items()
+        }
+        facts = {"experiment_id": experiment_id, "status": experiment.status, "swept": experiment.swept}
+        errors = {"error": experiment.error, "stacktrace": experiment.stacktrace, "log_tail": experiment.log_tail}
+        print_json(facts | errors | {"config": experiment.config, "metrics": histories})
+        return
+    print(f"experiment {experiment_id}: {experiment.status}")
+    print(plain(dump_yaml(experiment.config)))
+    for key, history in experiment.metrics.items():
+        print(f"{plain(key)}: {' '.join(f'{value:.4g}' for value in history.values[-10:])}")
+    for title, text in (
+        ("error", experiment.stacktrace or experiment.error),
+        ("output", "\n".join(experiment.log_tail)),
+    ):
+        if text:
+            print(f"\n{title}:\n{plain(text)}")

@@ -1,0 +1,110 @@
+"""Which experiment of a run is the best: the metric that decides, and the order that follows from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mlgym.errors import RunError
+from mlgym.events.fold import ExperimentState, MetricPoint, RunState
+from mlgym.names import Best, did_you_mean
+
+_SMALLER_IS_BETTER: Final = ("loss", "mse", "mae", "error", "brier_score", "cross_entropy", "nll")
+_PREFERRED_SPLITS: Final = ("val", "validation", "test", "train")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What decides: a metric by `split/metric`, and whether its smallest or largest value is the best."""
+
+    metric: str
+    best: Best
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One experiment with its rank, from 1; both are None where it has no value that counts."""
+
+    experiment: ExperimentState
+    rank: int | None
+    best: MetricPoint | None
+
+
+def default_selection(state: RunState) -> Selection | None:
+    """Gives what the run itself selects by.
+
+    That is the metric that checkpoints or early stopping watch; else the first metric of the validation split, losses
+    last. None where nothing was measured.
+    """
+    for experiment in state.experiments.values():
+        for metric, best in _watched(experiment.config):
+            return Selection(metric, best)
+    keys = state.metric_keys
+    for split in _PREFERRED_SPLITS:
+        of_split = [key for key in keys if key.startswith(f"{split}/")]
+        chosen = next((key for key in of_split if not smaller_is_better(key)), next(iter(of_split), None))
+        if chosen is not None:
+            return Selection(chosen, "min" if smaller_is_better(chosen) else "max")
+    return None
+
+
+def selection_of(state: RunState, metric: str | None = None, best: Best | None = None) -> Selection | None:
+    """Gives the selection by `metric`, or the run's own where None.
+
+    Args:
+        state: the run.
+        metric: `split/metric`; None for what the run selects by.
+        best: the direction; None for the one that the config names for this metric, else the usual one of its kind.
+
+    Raises:
+        RunError: nobody measured that metric.
+    """
+    if metric is None:
+        return default_selection(state)
+    if metric not in state.metric_keys:
+        raise RunError(f"no experiment has the metric `{metric}`{did_you_mean(metric, state.metric_keys)}")
+    if best is None:
+        named = (way for one in state.experiments.values() for key, way in _watched(one.config) if key == metric)
+        best = next(named, "min" if smaller_is_better(metric) else "max")
+    return Selection(metric, best)
+
+
+def smaller_is_better(metric: str) -> bool:
+    """Says whether a metric is, by its name, one that training makes smaller."""
+    name = metric.rpartition("/")[2] if not metric.rpartition("/")[2].isdigit() else metric
+    return any(name == part or name.endswith(f"_{part}") for part in _SMALLER_IS_BETTER) or "calibration" in name
+
+
+def rank(state: RunState, selection: Selection | None) -> list[Ranked]:
+    """Gives all experiments, the best first; of equals the lower id; failed ones and those without a value last."""
+    scored: list[tuple[float, int, ExperimentState, MetricPoint]] = []
+    unscored: list[ExperimentState] = []
+    for experiment in state.experiments.values():
+        point = experiment.best(selection.metric, selection.best) if selection else None
+        if selection is None or point is None or experiment.status == "failed" or math.isnan(point.value):
+            unscored.append(experiment)
+        else:
+            sign = 1.0 if selection.best == "min" else -1.0
+            scored.append((sign * point.value, experiment.experiment_id, experiment, point))
+    scored.sort(key=lambda one: one[:2])
+    ranked = [Ranked(experiment, place, point) for place, (_, _, experiment, point) in enumerate(scored, start=1)]
+    unscored.sort(key=lambda one: one.experiment_id)
+    for experiment in unscored:
+        point = experiment.best(selection.metric, selection.best) if selection else None
+        ranked.append(Ranked(experiment, None, point))
+    return ranked
+
+
+def _watched(config: Any) -> Iterator[tuple[str, Best]]:
+    """Gives (metric, direction) of each component that names both, those of the experiment itself first."""
+    if isinstance(config, dict):
+        metric, best = config.get("metric"), config.get("best")
+        if isinstance(metric, str) and best in ("min", "max"):
+            yield metric, best
+        for value in sorted(config.items(), key=lambda item: item[0] != "experiment"):
+            yield from _watched(value[1])
+    elif isinstance(config, list):
+        for value in config:
+            yield from _watched(value)
