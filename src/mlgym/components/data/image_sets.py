@@ -22,7 +22,7 @@ from mlgym.errors import DataError
 
 Bytes = npt.NDArray[np.uint8]
 
-# Hashes and sizes are those that TensorFlow Datasets publishes (`url_checksums` there); the authors of Fashion-MNIST and
+# Hashes and sizes are those that TensorFlow Datasets publishes (its `url_checksums`); the authors of Fashion-MNIST and
 # CIFAR-10 publish only md5 of the same files.
 MNIST: Final = RemoteSet(
     name="mnist",

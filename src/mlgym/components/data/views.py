@@ -44,7 +44,8 @@ class SubsetView(Dataset[Any]):
     def __init__(self, dataset: Dataset[Any], indices: Tensor) -> None:
         # A view of a view indexes the innermost dataset, so that a chain of splits costs one look-up.
         if isinstance(dataset, SubsetView):
-            dataset, indices = dataset.dataset, dataset.indices[indices]
+            indices = dataset.indices[indices]
+            dataset = dataset.dataset
         self.dataset: Dataset[Any] = dataset
         self.indices = indices
         self.deterministic = is_deterministic(self.dataset)

@@ -188,11 +188,15 @@ class WorkerLoader(Loader):
     def _read_in_workers(self, epoch: int, start_batch: int) -> Iterator[Any]:
         iterator = self._start(epoch, start_batch)
         mine = self._newest_iterator = object()
-        for batch in iterator:
-            # The pinning thread gives lists for tuples.
-            yield tuple(batch) if self._pin_memory and type(batch) is list else batch
-            if self._persistent_workers and self._newest_iterator is not mine:
-                raise TrainingError("persistent workers serve one epoch at a time, and a newer one was begun")
+        try:
+            for batch in iterator:
+                # The pinning thread gives lists for tuples.
+                yield tuple(batch) if self._pin_memory and type(batch) is list else batch
+                if self._persistent_workers and self._newest_iterator is not mine:
+                    raise TrainingError("persistent workers serve one epoch at a time, and a newer one was begun")
+        finally:
+            if not self._persistent_workers:
+                _end_workers(iterator)
 
     def _start(self, epoch: int, start_batch: int) -> Iterator[Any]:
         if self._torch_loader is None:
@@ -219,6 +223,11 @@ class WorkerLoader(Loader):
 
 def _already_collated(batch: Any) -> Any:
     return batch
+
+
+def _end_workers(iterator: Any) -> None:
+    # Left to the garbage collector, the end of workers comes late, and takes 5 s where a traceback holds the iterator.
+    iterator._shutdown_workers()
 
 
 def _prepare_worker(worker_id: int) -> None:

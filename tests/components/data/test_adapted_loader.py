@@ -1,0 +1,104 @@
+"""Loaders that a user brought along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
+
+from mlgym.components.data import AdaptedLoader, Order, TensorData, TensorLoader, WorkerLoader, as_loader
+from mlgym.errors import TrainingError
+
+DATASET = TensorDataset(torch.arange(20.0)[:, None], torch.arange(20))
+
+
+def labels(batches: Iterator[Any]) -> list[int]:
+    return [label for _, targets in batches for label in targets.tolist()]
+
+
+def test_loader_is_given_back() -> None:
+    """Our own loaders need no adapting."""
+    loader = TensorLoader(TensorData(torch.ones(2, 1), torch.ones(2)), Order(2), batch_size=1)
+    assert as_loader(loader) is loader
+
+
+def test_plain_torch_loader_becomes_ours() -> None:
+    """A shuffled torch loader keeps its batch size, and its epochs become pure functions that can be taken up later."""
+    loader = as_loader(DataLoader(DATASET, batch_size=6, shuffle=True, drop_last=True), seed=3)
+    assert isinstance(loader, WorkerLoader)
+    assert (loader.batch_size, len(loader), loader.num_samples) == (6, 3, 18)
+    first = labels(loader.epoch(0))
+    assert len(set(first)) == 18
+    assert labels(loader.epoch(1)) != first
+    assert labels(loader.epoch(0)) == first
+    assert labels(loader.epoch(0, 2)) == first[12:]
+
+
+def test_sequential_torch_loader_keeps_its_order() -> None:
+    """Without shuffling the order is that of the dataset."""
+    assert labels(as_loader(DataLoader(DATASET, batch_size=6)).epoch(5)) == list(range(20))
+
+
+@pytest.mark.parametrize("generator", [None, torch.Generator()], ids=["global", "own"])
+def test_other_samplers_are_seeded(generator: torch.Generator | None) -> None:
+    """A torch loader with a sampler of its own is iterated as it is, but from seeded generators."""
+    sampler = WeightedRandomSampler(torch.ones(20), 20, generator=generator)
+    loader = as_loader(DataLoader(DATASET, batch_size=6, sampler=sampler), seed=3)
+    assert isinstance(loader, AdaptedLoader)
+    assert (loader.batch_size, len(loader), loader.num_samples) == (6, 4, 20)
+    before = torch.get_rng_state()
+    if generator is None:
+        first = labels(loader.epoch(0))
+        torch.rand(3)
+        before = torch.get_rng_state()
+        assert labels(loader.epoch(0)) == first
+        assert labels(loader.epoch(0, 2)) == first[12:]
+        assert labels(loader.epoch(1)) != first
+    list(loader.epoch(0))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_any_iterable_with_a_length() -> None:
+    """A list of batches is a loader; it counts in batches where it says nothing of their size."""
+    loader = as_loader([torch.ones(2), torch.zeros(2)])
+    assert (loader.batch_size, len(loader), loader.num_samples) == (1, 2, 2)
+    assert [float(batch.sum()) for batch in loader.epoch(0)] == [2.0, 0.0]
+    loader.to(torch.device("cpu"))
+
+
+def test_set_epoch_is_called() -> None:
+    """An iterable that wants to know the epoch is told."""
+
+    class Epochs:
+        number = -1
+
+        def set_epoch(self, epoch: int) -> None:
+            self.number = epoch
+
+        def __len__(self) -> int:
+            return 1
+
+        def __iter__(self) -> Iterator[int]:
+            return iter([self.number])
+
+    assert list(as_loader(Epochs()).epoch(4)) == [4]
+
+
+def test_iterable_shorter_than_its_length_ends() -> None:
+    """An iterable that ends early ends the epoch."""
+
+    class Short(list[int]):
+        def __len__(self) -> int:
+            return 5
+
+    assert list(as_loader(Short([1, 2])).epoch(0)) == [1, 2]
+
+
+@pytest.mark.parametrize("other", [3, iter([1])], ids=["number", "iterator"])
+def test_what_gives_no_batches_is_refused(other: object) -> None:
+    """Something without length or iteration is refused with what it needs."""
+    with pytest.raises(TrainingError, match="__len__"):
+        as_loader(other)
