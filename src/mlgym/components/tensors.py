@@ -96,3 +96,12 @@ def batch_size(batch: Any) -> int:
 def described(tensor: Tensor) -> str:
     """Gives shape and dtype of a tensor for an error message: `(32, 10) float32`."""
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def same_shape_remedy(prediction: Tensor, target: Tensor) -> str:
+    """Gives the advice for an elementwise comparison of two tensors of different shapes."""
+    if prediction.shape == (*target.shape, 1):
+        return "drop the last axis of the prediction (`squeeze(-1)` in the model, or `num_outputs: scalar`)"
+    if target.shape == (*prediction.shape, 1):
+        return "drop the last axis of the target, or give the model one output with an axis of its own"
+    return "both must have the same shape: check the number of the model's outputs"

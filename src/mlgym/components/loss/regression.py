@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mlgym.components.loss.base import PairLoss
+from mlgym.components.tensors import same_shape_remedy
 from mlgym.config.registry import register
 
 
@@ -26,15 +27,6 @@ class DifferenceLoss(PairLoss):
             raise self.misfit("the prediction is no float", prediction, target, "let the model give float numbers")
         if prediction.shape != target.shape:
             raise self.misfit("the shapes differ", prediction, target, same_shape_remedy(prediction, target))
-
-
-def same_shape_remedy(prediction: Tensor, target: Tensor) -> str:
-    """Gives the advice for an elementwise comparison of two tensors of different shapes."""
-    if prediction.shape == (*target.shape, 1):
-        return "drop the last axis of the prediction (`squeeze(-1)` in the model, or `num_outputs: scalar`)"
-    if target.shape == (*prediction.shape, 1):
-        return "drop the last axis of the target, or give the model one output with an axis of its own"
-    return "both must have the same shape: check the number of the model's outputs"
 
 
 @register("l1")
