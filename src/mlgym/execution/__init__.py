@@ -1,0 +1,1 @@
+"""Running experiments: executors, the scheduler, and the driver that launches a run. Imports no PyTorch."""

@@ -1,0 +1,213 @@
+"""Runs each job in the driver's own process, for debugging: breakpoints work, tracebacks are whole."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Final, TextIO
+
+from mlgym.errors import RunError
+from mlgym.events import EventSink, Payload, Producer
+from mlgym.execution.executor import Executor, Handler, StopReason, Stream
+from mlgym.execution.job import Exit, Job
+from mlgym.execution.output import LineSplitter
+from mlgym.execution.worker import Killed, StopRequest, perform
+from mlgym.execution.worker_logging import captured_logging
+
+_STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr")
+
+
+class InlineExecutor(Executor):
+    """Runs a job within `poll`, in this process; what it changes of the process is put back afterwards.
+
+    A job can be asked to stop, but not killed: the second request raises KeyboardInterrupt where the program is.
+    """
+
+    def __init__(self, handler: Handler) -> None:
+        """Makes an executor that tells `handler` what happens."""
+        self._handler = handler
+        self._waiting: deque[Job] = deque()
+        self._current: tuple[str, StopRequest] | None = None
+        self._closed = False
+
+    @property
+    def capacity(self) -> int:
+        """One: this process."""
+        return 1
+
+    def submit(self, job: Job) -> None:
+        """Takes a job, which runs in the next `poll`; see `Executor.submit`."""
+        if self._closed:
+            raise RunError("this executor is closed")
+        self._waiting.append(job)
+
+    def poll(self, timeout_s: float) -> None:
+        """Runs the next job to its end, however long that takes; see `Executor.poll`."""
+        if self._closed:
+            raise RunError("this executor is closed")
+        if self._waiting:
+            self._run(self._waiting.popleft())
+        else:
+            time.sleep(timeout_s)
+
+    def stop(self, job_id: str, reason: StopReason) -> None:
+        """Sets the flag that the job reads at its step boundaries; see `Executor.stop`."""
+        if self._current is not None and self._current[0] == job_id:
+            self._current[1].request(out_of_time=reason == "time_limit")
+
+    def kill(self, job_id: str) -> None:
+        """Raises KeyboardInterrupt in the job, which ends where it is; see `Executor.kill`."""
+        if self._current is not None and self._current[0] == job_id:
+            raise Killed
+
+    def close(self) -> None:
+        """Forgets jobs that did not run; see `Executor.close`."""
+        self._closed = True
+        while self._waiting:
+            self._handler.on_exit(self._waiting.popleft().job_id, Exit(reason="was stopped before it started"))
+
+    def _run(self, job: Job) -> None:
+        stop = StopRequest()
+        sink = _HandlerSink(self._handler, job.job_id)
+        ended = Exit(reason="was interrupted at once")
+        self._handler.on_started(job.job_id)
+        try:
+            self._current = job.job_id, stop
+            with ExitStack() as stack:
+                stack.enter_context(preserved_process())
+                stack.enter_context(self._tapped_output(job.job_id))
+                stack.enter_context(captured_logging(sink, job.run_id, job.experiment_id, keep_terminal=True))
+                stack.enter_context(_time_limit(job.time_limit_s, stop))
+                ended = Exit(code=0 if perform(job, sink, stop) else 1)
+        except Killed:
+            pass  # asked for by `kill`; the exit says it
+        finally:
+            self._current = None
+        self._handler.on_exit(job.job_id, ended)
+
+    @contextmanager
+    def _tapped_output(self, job_id: str) -> Iterator[None]:
+        taps = {stream: _Tap(getattr(sys, stream), self._line_taker(job_id, stream)) for stream in _STREAMS}
+        with redirect_stdout(taps["stdout"]), redirect_stderr(taps["stderr"]):
+            try:
+                yield
+            finally:
+                for tap in taps.values():
+                    tap.finish()
+
+    def _line_taker(self, job_id: str, stream: Stream) -> Callable[[list[str]], None]:
+        return lambda lines: self._handler.on_output(job_id, stream, lines)
+
+
+class _HandlerSink(EventSink):
+    """Hands events over at once, encoded as a worker would."""
+
+    def __init__(self, handler: Handler, job_id: str) -> None:
+        self._handler = handler
+        self._job_id = job_id
+        self._producer = Producer()
+        self._lock = threading.RLock()
+
+    def emit(self, payload: Payload) -> None:
+        with self._lock:
+            self._handler.on_events(self._job_id, [self._producer.encode(payload)])
+
+
+class _Tap(io.TextIOBase):
+    """A text stream that passes everything on and tells whole lines to somebody else."""
+
+    def __init__(self, passed_on_to: TextIO, tell: Callable[[list[str]], None]) -> None:
+        self._stream = passed_on_to
+        self._tell = tell
+        self._splitter = LineSplitter()
+
+    def write(self, text: str) -> int:
+        self._stream.write(text)
+        if lines := self._splitter.feed(text.encode("utf-8", "backslashreplace")):
+            self._tell(lines)
+        return len(text)
+
+    def finish(self) -> None:
+        if lines := self._splitter.flush():
+            self._tell(lines)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+
+@contextmanager
+def _time_limit(limit_s: float | None, stop: StopRequest) -> Iterator[None]:
+    # The driver's own watch stands still while a job runs in its process.
+    if limit_s is None:
+        yield
+        return
+    timer = threading.Timer(limit_s, stop.request, kwargs={"out_of_time": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def preserved_process() -> Iterator[None]:
+    """Puts back afterwards what a job changes of the process: environment, working directory, PyTorch's settings."""
+    environment, folder = dict(os.environ), Path.cwd()
+    # The job imports it anyway; before that there is nothing to put back.
+    restore_torch = _remember_torch() if "torch" in sys.modules else None
+    try:
+        yield
+    finally:
+        if dict(os.environ) != environment:
+            os.environ.clear()
+            os.environ.update(environment)
+        os.chdir(folder)
+        if restore_torch is not None:
+            restore_torch()
+
+
+def _remember_torch() -> Callable[[], None]:
+    import torch
+
+    from mlgym.training.determinism import generator_states, restore_generator_states
+
+    generators = generator_states()
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
+    cudnn = torch.backends.cudnn
+    flags = cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
+    matmul_tf32 = torch.backends.cuda.matmul.allow_tf32
+
+    def restore() -> None:
+        restore_generator_states(generators)
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad)
+        cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = flags
+        torch.backends.cuda.matmul.allow_tf32 = matmul_tf32
+
+    return restore

@@ -1,0 +1,108 @@
+"""What travels between the driver and those who run experiments: the job, how it ended, and the signals between them.
+
+Plain data only: jobs are JSON, so that a fork server, a fresh interpreter or another machine reads the same bytes.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Any, Final
+
+import msgspec
+
+STOP_SIGNAL: Final = signal.SIGTERM
+"""Asks a worker to stop at the next step boundary, because the run was interrupted."""
+TIME_LIMIT_SIGNAL: Final = signal.SIGUSR1
+"""Asks a worker to stop at the next step boundary, because the experiment took too long."""
+DEFAULT_ENTRY: Final = "mlgym.execution.worker:run_job"
+
+
+class Job(msgspec.Struct, kw_only=True, frozen=True):
+    """One experiment, ready to be run by any executor.
+
+    Args:
+        run_id: the run it belongs to.
+        experiment_id: its number in the run, from 0.
+        job_id: `<run_id>-<n>`, unique in the run.
+        run_dir: the run folder, absolute.
+        config: the resolved, sweep-free config.
+        imports: the user's modules, imported before the config is built.
+        folder: where the config file lies and the user's modules are looked for first; None without a file.
+        seed: the seed of the experiment, >= 0.
+        device: where tensors live, such as `cpu` or `cuda:1`.
+        threads: threads of one operation, >= 1.
+        deterministic: refuse operations without a reproducible algorithm.
+        attempt: 0 for the first time, 1 after one resume ...
+        time_limit_s: the limit that the executor enforces, in s, for the error's text; None for none.
+        entry: `module:function` that does the work, called with (job, sink, stop).
+    """
+
+    run_id: str
+    experiment_id: int
+    job_id: str
+    run_dir: str
+    config: dict[str, Any]
+    imports: list[str] = []
+    folder: str | None = None
+    seed: int = 0
+    device: str = "cpu"
+    threads: int = 1
+    deterministic: bool = True
+    attempt: int = 0
+    time_limit_s: float | None = None
+    entry: str = DEFAULT_ENTRY
+
+
+class Exit(msgspec.Struct, kw_only=True, frozen=True):
+    """How the process of a job ended.
+
+    Args:
+        code: exit status, or None where it has none.
+        signal: number of the signal that ended it, or None.
+        reason: why, where neither says it, such as a lost fork server.
+        cpu_s: CPU time of the process and the children it waited for, user and system, in s.
+        max_rss_bytes: largest resident memory of the process.
+    """
+
+    code: int | None = None
+    signal: int | None = None
+    reason: str | None = None
+    cpu_s: float = 0.0
+    max_rss_bytes: int = 0
+
+    @property
+    def signal_name(self) -> str | None:
+        """Name of the signal, such as `SIGKILL`; None where there was none."""
+        if self.signal is None:
+            return None
+        try:
+            return signal.Signals(self.signal).name
+        except ValueError:
+            return f"signal {self.signal}"
+
+    def describe(self) -> str:
+        """Gives the end as the second half of a sentence that begins with "worker"."""
+        if self.reason is not None:
+            return self.reason
+        if self.signal is not None:
+            return f"was killed by {self.signal_name}"
+        return f"exited with code {self.code} without finishing"
+
+
+def time_limit_error(limit_s: float) -> str:
+    """Gives the error of an experiment that took too long."""
+    return f"exceeded its time limit of {limit_s:g} s"
+
+
+def encode_job(job: Job) -> bytes:
+    """Gives the job as JSON."""
+    return msgspec.json.encode(job)
+
+
+def decode_job(data: bytes) -> Job:
+    """Gives the job behind JSON.
+
+    Raises:
+        msgspec.DecodeError: the data is no job.
+    """
+    return msgspec.json.decode(data, type=Job)

@@ -1,0 +1,334 @@
+"""Decides which experiment runs when and where, and ends those that must not go on; knows no files and processes."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol, TypeAlias
+
+from mlgym.errors import RunError
+from mlgym.execution.executor import Executor, Handler, StopReason, Stream
+from mlgym.execution.job import STOP_SIGNAL, Exit, Job, time_limit_error
+from mlgym.execution.linux import oom_kills
+
+Outcome: TypeAlias = Literal["succeeded", "failed", "interrupted"]
+
+_LONGEST_WAIT_S: Final = 0.2
+# From the start of a process to its first event: a fresh interpreter on a busy machine imports for a long time.
+_START_S: Final = 120.0
+# From the last event to the end of the process: exit handlers, loader workers.
+_LINGER_S: Final = 30.0
+_NO_SPACE_RETRY_S: Final = 1.0
+_SIGKILL: Final = 9
+
+
+class NoSpaceError(Exception):
+    """An experiment could not be prepared because the disk is full; worth another try later."""
+
+
+class Record(Protocol):
+    """Where the scheduler writes down what it learns; the driver's journal."""
+
+    def take_events(self, job: Job, lines: list[bytes]) -> list[dict[str, Any]]:
+        """Stores a worker's events and gives the payloads of the job states (`job_status`) among them."""
+
+    def take_output(self, job: Job | None, stream: Stream, lines: list[str]) -> None:
+        """Stores what a worker, or the executor itself, printed."""
+
+    def note(self, level: str, message: str) -> None:
+        """Stores something that concerns the run as a whole."""
+
+    def end(self, job: Job, *, status: dict[str, Any] | None, missing: LostEnd | None) -> None:
+        """Notes that nothing more comes from a job: `missing` describes its end where it did not tell it itself."""
+
+    def tick(self) -> float:
+        """Does what is due and gives the time until something will be, in s."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostEnd:
+    """The end of a job that could not tell it itself.
+
+    Args:
+        error: what to say of it.
+        exit_signal: name of the signal that ended it, where one did.
+        interrupted: it ended because the run was interrupted.
+        started_at: when it said that it runs, s since the epoch; -1 where it never did.
+    """
+
+    error: str
+    exit_signal: str | None
+    interrupted: bool
+    started_at: float
+
+
+@dataclass(slots=True)
+class Counts:
+    """How the experiments of a run ended; they add up to the number of experiments that were to run."""
+
+    succeeded: int = 0
+    failed: int = 0
+    interrupted: int = 0
+    not_started: int = 0
+
+
+@dataclass(slots=True)
+class _Active:
+    """A submitted job. `act_at` is when the next rung of the ladder is due, on the scheduler's clock."""
+
+    job: Job
+    slot: int
+    oom_kills_before: int
+    act_at: float | None = None
+    asked_to_stop: StopReason | None = None
+    killed: bool = False
+    started_at: float = -1.0
+    done: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long things may take, in s.
+
+    Args:
+        time_limit_s: of one experiment, from its first event on; None for none.
+        grace_s: from asking for an end to killing.
+    """
+
+    time_limit_s: float | None = None
+    grace_s: float = 30.0
+
+
+def in_order(num_experiments: int, skip: Container[int] = ()) -> Callable[[], int | None]:
+    """Gives a source of the experiments 0, 1, 2 ... that holds none of them in memory.
+
+    Args:
+        num_experiments: how many there are.
+        skip: those that need not run, such as those a former attempt has finished.
+    """
+    ids = (each for each in range(num_experiments) if each not in skip)
+    return lambda: next(ids, None)
+
+
+def device_slots(devices: Sequence[str], slots_per_device: int, processes: int | None) -> list[str]:
+    """Gives the device of each slot, neighbouring slots on different devices.
+
+    Args:
+        devices: names such as `cpu` or `cuda:1`; at least one.
+        slots_per_device: experiments at the same time on one device, >= 1.
+        processes: experiments at the same time in all, >= 1; None for as many as there are slots. On the CPU alone
+            there may be more of them than slots.
+
+    Raises:
+        RunError: a number is out of range, or more processes are asked for than there are slots on the devices.
+    """
+    if not devices:
+        raise RunError("`devices` must name at least one device, such as `cpu`")
+    for name, number in (("slots_per_device", slots_per_device), ("processes", processes)):
+        if number is not None and number < 1:
+            raise RunError(f"`{name}` must be at least 1, but is {number}")
+    slots = list(devices) * slots_per_device
+    if processes is None:
+        return slots
+    if processes > len(slots):
+        if any(device != "cpu" for device in devices):
+            raise RunError(
+                f"{processes} processes do not fit on {len(devices)} devices with {slots_per_device} slots each; "
+                "raise `slots_per_device`"
+            )
+        return ["cpu"] * processes
+    return slots[:processes]
+
+
+class Scheduler(Handler):
+    """Keeps every slot busy, and is told by the executor what becomes of the jobs.
+
+    The source is asked for the next experiment only when a slot is free. It gives None when there is nothing to start
+    now; the run is over when it does so while nothing is running. So a source may wait for results of others.
+    """
+
+    def __init__(
+        self,
+        source: Callable[[], int | None],
+        prepare: Callable[[int, str], Job],
+        *,
+        slots: Sequence[str],
+        record: Record,
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Makes a scheduler; `run` starts it.
+
+        Args:
+            source: gives the next experiment's id.
+            prepare: makes the job of an experiment on a device, and everything that must exist before it starts.
+            slots: the device of each slot.
+            record: where to write down what happens.
+            limits: how long things may take.
+            clock: gives the time in s.
+        """
+        self.counts = Counts()
+        self._source = source
+        self._prepare = prepare
+        self._slots = slots
+        self._free = list(range(len(slots)))
+        self._record = record
+        self._limits = limits
+        self._clock = clock
+        self._active: dict[str, _Active] = {}
+        self._executor: Executor | None = None
+        self._num_interrupts = 0
+        self._postponed: int | None = None
+        self._retry_at = 0.0
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody asked for an end of the run."""
+        return self._num_interrupts > 0
+
+    def run(self, executor: Executor) -> None:
+        """Runs everything that the source gives; `counts` says how it went, also while it raises.
+
+        Raises:
+            RunError: the executor broke down; everything that ran on it is counted.
+        """
+        self._executor = executor
+        while True:
+            self._fill(executor)
+            if not self._active and (self._postponed is None or self.interrupted):
+                return
+            executor.poll(min(self._record.tick(), self._seconds_to_next_rung(), _LONGEST_WAIT_S))
+            self._climb(executor)
+
+    def interrupt(self) -> None:
+        """Ends the run: the first call asks running experiments to stop, the second kills them.
+
+        May be called from a signal handler, and from other threads.
+        """
+        self._num_interrupts += 1
+        executor = self._executor
+        for active in list(self._active.values()):
+            if executor is None:
+                return
+            if self._num_interrupts > 1:
+                active.killed, active.asked_to_stop = True, active.asked_to_stop or "interrupt"
+                executor.kill(active.job.job_id)
+            else:
+                self._ask_to_stop(executor, active, "interrupt")
+
+    def on_started(self, job_id: str) -> None:
+        """See `Handler`."""
+        active = self._active[job_id]
+        if self._limits.time_limit_s is not None and active.asked_to_stop is None:
+            active.act_at = self._clock() + self._limits.time_limit_s + _START_S
+
+    def on_events(self, job_id: str, lines: list[bytes]) -> None:
+        """See `Handler`."""
+        active = self._active[job_id]
+        for status in self._record.take_events(active.job, lines):
+            if status.get("status") == "RUNNING":
+                active.started_at = status.get("starting_time", -1.0)
+                if self._limits.time_limit_s is not None and active.asked_to_stop is None:
+                    active.act_at = self._clock() + self._limits.time_limit_s
+            elif status.get("status") == "DONE":
+                active.done = status
+                active.act_at = self._clock() + min(_LINGER_S, self._limits.grace_s)
+
+    def on_output(self, job_id: str | None, stream: Stream, lines: list[str]) -> None:
+        """See `Handler`."""
+        self._record.take_output(None if job_id is None else self._active[job_id].job, stream, lines)
+
+    def on_note(self, level: Literal["info", "warning", "error"], message: str) -> None:
+        """See `Handler`."""
+        self._record.note(level, message)
+
+    def on_exit(self, job_id: str, ended: Exit) -> None:
+        """See `Handler`."""
+        active = self._active.pop(job_id)
+        heapq.heappush(self._free, active.slot)
+        if active.done is None:
+            missing = _lost_end(active, ended)
+            outcome: Outcome = "interrupted" if missing.interrupted else "failed"
+        else:
+            missing = None
+            outcome = _outcome(active.done)
+            if ended.signal is not None and not active.killed:
+                self._record.note(
+                    "warning",
+                    f"the worker of experiment {active.job.experiment_id} {ended.describe()} after it finished",
+                )
+        self._record.end(active.job, status=active.done, missing=missing)
+        setattr(self.counts, outcome, getattr(self.counts, outcome) + 1)
+
+    def _fill(self, executor: Executor) -> None:
+        while self._free and not self.interrupted:
+            experiment_id = self._next_experiment()
+            if experiment_id is None or not self._start(executor, experiment_id):
+                return
+
+    def _start(self, executor: Executor, experiment_id: int) -> bool:
+        """Submits an experiment to the first free slot; False where it has to wait for space on the disk."""
+        try:
+            job = self._prepare(experiment_id, self._slots[self._free[0]])
+        except NoSpaceError as error:
+            if self._postponed is None:
+                self._record.note("error", f"no further experiment starts until there is space again: {error}")
+            self._postponed, self._retry_at = experiment_id, self._clock() + _NO_SPACE_RETRY_S
+            return False
+        self._postponed = None
+        active = self._active[job.job_id] = _Active(job, heapq.heappop(self._free), oom_kills())
+        executor.submit(job)
+        if self.interrupted:  # since it was prepared, when there was nothing to stop yet
+            self._ask_to_stop(executor, active, "interrupt")
+        return True
+
+    def _next_experiment(self) -> int | None:
+        if self._postponed is None:
+            return self._source()
+        return self._postponed if self._clock() >= self._retry_at else None
+
+    def _seconds_to_next_rung(self) -> float:
+        due = [active.act_at for active in list(self._active.values()) if active.act_at is not None]
+        return max(0.0, min(due) - self._clock()) if due else _LONGEST_WAIT_S
+
+    def _climb(self, executor: Executor) -> None:
+        """Goes one rung up the ladder with each job that is due: ask to stop, then kill."""
+        now = self._clock()
+        for active in list(self._active.values()):
+            if active.act_at is None or active.act_at > now:
+                continue
+            if active.asked_to_stop is None and active.done is None:
+                self._ask_to_stop(executor, active, "time_limit")
+            else:
+                active.killed, active.act_at = True, None
+                executor.kill(active.job.job_id)
+
+    def _ask_to_stop(self, executor: Executor, active: _Active, reason: StopReason) -> None:
+        if active.asked_to_stop is None and active.done is None:
+            active.asked_to_stop = reason
+            active.act_at = self._clock() + self._limits.grace_s
+            executor.stop(active.job.job_id, reason)
+
+
+def _outcome(done: dict[str, Any]) -> Outcome:
+    if done.get("interrupted"):
+        return "interrupted"
+    return "succeeded" if done.get("error") is None else "failed"
+
+
+def _lost_end(active: _Active, ended: Exit) -> LostEnd:
+    interrupted = False
+    if active.asked_to_stop == "time_limit":
+        assert active.job.time_limit_s is not None
+        error = time_limit_error(active.job.time_limit_s)
+    else:
+        error = f"worker {ended.describe()}"
+        ours = ended.signal is None or ended.signal in (STOP_SIGNAL, _SIGKILL)
+        interrupted = active.asked_to_stop == "interrupt" and ours
+        if ended.signal == _SIGKILL and not active.killed and oom_kills() > active.oom_kills_before:
+            error += (
+                "; the kernel killed a process for lack of memory meanwhile: run fewer processes, or smaller batches"
+            )
+    return LostEnd(error=error, exit_signal=ended.signal_name, interrupted=interrupted, started_at=active.started_at)

@@ -1,0 +1,5 @@
+"""A preload that ends the interpreter."""
+
+import sys
+
+sys.exit(3)

@@ -1,0 +1,126 @@
+"""What the executors are made to run in these tests: experiments that go well, and every way to go wrong.
+
+Entries of jobs: functions of (job, sink, stop). Their parameters are in the job's config. No PyTorch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from mlgym.errors import Interrupted
+from mlgym.events import EvaluationResult, EventSink, LossScore
+from mlgym.execution.job import Job
+from mlgym.execution.worker import StopRequest
+
+
+def succeed(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Emits as many results as the config says."""
+    for epoch in range(job.config.get("epochs", 3)):
+        sink.emit(
+            EvaluationResult(
+                grid_search_id=job.run_id,
+                experiment_id=job.experiment_id,
+                epoch=epoch,
+                step=epoch * 10,
+                metric_scores=[],
+                loss_scores=[LossScore("loss", "train", 1.0 / (epoch + 1))],
+            )
+        )
+
+
+def fail(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Raises an error with a note and a lone surrogate in its text."""
+    error = ValueError("the data is \udcff odd")
+    error.add_note("while building components.data")
+    raise error
+
+
+def leave(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Calls `sys.exit`."""
+    sys.exit(4)
+
+
+def segfault(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Reads address 0."""
+    print("about to read address 0")
+    ctypes.string_at(0)
+
+
+def exit_at_once(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Ends without a word."""
+    succeed(job, sink, stop)
+    os._exit(3)
+
+
+def kill_itself(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Dies by SIGKILL after some results and lines."""
+    succeed(job, sink, stop)
+    for number in range(60):
+        print(f"line {number}")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sleep(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Waits in steps, and stops at a step boundary when asked."""
+    give_up_at = time.monotonic() + job.config.get("seconds", 60.0)
+    while time.monotonic() < give_up_at:
+        time.sleep(0.02)
+        if stop.requested:
+            print("stopped at a step boundary")
+            raise Interrupted
+
+
+def hang(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Hangs in C code that never lets go of the GIL, so that no Python signal handler runs: locks a mutex twice."""
+    libc, mutex = ctypes.PyDLL(None), ctypes.create_string_buffer(64)
+    libc.pthread_mutex_lock(mutex)
+    libc.pthread_mutex_lock(mutex)
+
+
+def print_much(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Prints as many MB as the config says, in lines of 100 bytes."""
+    line = "x" * 99 + "\n"
+    for _ in range(job.config["megabytes"]):
+        sys.stdout.write(line * 10_000)
+    print("the last line")
+
+
+def speak(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Uses every way to say something."""
+    print("printed")
+    print("printed to stderr", file=sys.stderr)
+    os.write(1, b"written by C \xff\n")
+    logging.getLogger("user.code").info("logged %d", 7)
+    warnings.warn("warned", stacklevel=1)
+    for percent in range(0, 101, 10):
+        print(f"\r{percent} %", end="")
+    print()
+    print("no end of line", end="")
+
+
+def leave_children(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Leaves a child and a daemon that has a session of its own; writes their ids to the file `children`."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    daemon = "import subprocess as s; print(s.Popen(['sleep', '300'], start_new_session=True, stdout=s.DEVNULL).pid)"
+    found = subprocess.run([sys.executable, "-c", daemon], stdout=subprocess.PIPE, text=True, check=True)
+    Path(job.config["children"]).write_text(f"{os.getpid()} {child.pid} {found.stdout}")
+    sys.stdout.flush()
+    if job.config.get("wait"):
+        hang(job, sink, stop)
+
+
+def report_process(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Prints what the process is like."""
+    handlers = [signal.getsignal(each) for each in (signal.SIGCHLD, signal.SIGPIPE)]
+    default = all(handler == signal.SIG_DFL for handler in handlers)
+    print(os.getpid(), os.getpgid(0), os.getsid(0), default, sorted(os.listdir("/proc/self/fd"), key=int))
+    names = ("PYTHONHASHSEED", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG")
+    print(*[os.environ.get(name) for name in names])

@@ -1,0 +1,5 @@
+"""A preload that takes long."""
+
+import time
+
+time.sleep(30)
