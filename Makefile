@@ -52,8 +52,10 @@ docs: setup  ## write the generated reference
 	@python docs/build_reference.py
 
 bench: setup  ## measure against peers, by hand; writes benchmarks/RESULTS.md
-	@python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
-	@python benchmarks/run_all.py
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . \
+		-r benchmarks/requirements.txt
+	@.venv-bench/bin/python benchmarks/run_all.py
 
 clean:
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,126 @@
+"""Evaluation of a model on every split."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mlgym.components.data import data_loaders
+from mlgym.components.loss import CrossEntropy, MeanSquaredError
+from mlgym.components.tensors import StepOutput, Tensors
+from mlgym.errors import TrainingError
+from mlgym.training.determinism import generator_states, own_randomness
+from mlgym.training.device import Device
+from mlgym.training.evaluator import Evaluator
+
+from .conftest import make_data, make_loaders, make_model
+
+
+class Mean:
+    """A metric like those of torchmetrics: the mean of its predictions."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.total, self.count = 0.0, 0
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        self.total += float(prediction.sum())
+        self.count += prediction.numel()
+
+    def compute(self) -> Tensor:
+        return torch.tensor(self.total / self.count)
+
+    def to(self, device: Any) -> Mean:
+        return self
+
+
+def _quiet(split: str, done: int, num_batches: int) -> None: ...
+
+
+def test_losses_are_means_over_samples_not_over_batches() -> None:
+    """A last batch of four counts half as much as one of eight; the numbers equal those of one large batch."""
+    model = make_model().eval()
+    scores = Evaluator(model, CrossEntropy(), loaders=make_loaders(36)).evaluate(Device("cpu"), _quiet)
+    for split, data in (("train", make_data(36)), ("val", make_data(20))):
+        whole = nn.functional.cross_entropy(model(data.inputs), data.targets)
+        assert scores[split].losses == {"loss": pytest.approx(whole.item(), rel=1e-6)}
+
+
+def test_the_model_is_evaluated_in_evaluation_mode_and_left_as_it_was() -> None:
+    """Dropout is off, batch norm does not learn, and training mode comes back."""
+    model = make_model().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    evaluator = Evaluator(model, CrossEntropy(), loaders=make_loaders())
+    first = evaluator.evaluate(Device("cpu"), _quiet)
+    assert evaluator.evaluate(Device("cpu"), _quiet) == first
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_randomness_of_an_evaluation_stays_inside() -> None:
+    """A step that samples gets the same numbers each time and leaves the global generators alone."""
+
+    def sampling(model: nn.Module, batch: Any) -> StepOutput:
+        return StepOutput(torch.randn(()))
+
+    evaluator = Evaluator(make_model(), loaders=make_loaders(), step=sampling)
+    results = []
+    torch.manual_seed(5)
+    before = generator_states().torch_cpu
+    for _ in range(2):
+        with own_randomness(7, "evaluation", 1):
+            results.append(evaluator.evaluate(Device("cpu"), _quiet))
+    assert results[0] == results[1]
+    assert torch.equal(before, generator_states().torch_cpu)
+    with own_randomness(7, "evaluation", 2):
+        assert evaluator.evaluate(Device("cpu"), _quiet) != results[0]
+
+
+def test_post_processors_change_what_metrics_see_but_not_the_loss() -> None:
+    """The loss reads what the model said, metrics read what was made of it."""
+
+    def zeros(predictions: Tensors) -> Tensors:
+        return {name: torch.zeros_like(value) for name, value in predictions.items()}
+
+    model = make_model()
+    plain = Evaluator(model, CrossEntropy(), loaders=make_loaders(), metrics=[Mean()])
+    processed = Evaluator(model, CrossEntropy(), loaders=make_loaders(), metrics=[Mean()], post_processors=[zeros])
+    one, other = plain.evaluate(Device("cpu"), _quiet)["val"], processed.evaluate(Device("cpu"), _quiet)["val"]
+    assert one.losses == other.losses
+    assert other.metrics == {"mean": 0.0}
+    assert one.metrics != other.metrics
+
+
+def test_splits_can_be_chosen_and_are_checked() -> None:
+    """Only the chosen ones are evaluated; an unknown one names the nearest."""
+    evaluator = Evaluator(make_model(), CrossEntropy(), loaders=make_loaders(), splits=["val"])
+    assert list(evaluator.evaluate(Device("cpu"), _quiet)) == ["val"]
+    assert evaluator.names == ["val/loss"]
+    with pytest.raises(TrainingError, match="no loader for the split `vall`; did you mean `val`"):
+        Evaluator(make_model(), CrossEntropy(), loaders=make_loaders(), splits=["vall"])
+
+
+def test_several_losses_keep_their_names_and_twins_are_refused() -> None:
+    """Each loss of a list is shown under its own name; two of one name would overwrite each other."""
+    losses = [CrossEntropy(), CrossEntropy(name="again")]
+    evaluator = Evaluator(make_model(), losses, loaders=make_loaders())
+    assert evaluator.names[:2] == ["train/cross_entropy", "train/again"]
+    with pytest.raises(TrainingError, match="two measures are called `mse`"):
+        Evaluator(make_model(), [MeanSquaredError(), MeanSquaredError()], loaders=make_loaders())
+    with pytest.raises(TrainingError, match="needs a `loss`, a `step` or `metrics`"):
+        Evaluator(make_model(), loaders=make_loaders())
+
+
+def test_progress_is_told_per_split() -> None:
+    """About ten times for each split."""
+    told: list[tuple[str, int, int]] = []
+    loaders = data_loaders({"val": make_data(80)}, 2, seed=0)
+    Evaluator(make_model(), CrossEntropy(), loaders=loaders).evaluate(
+        Device("cpu"), lambda split, done, num_batches: told.append((split, done, num_batches))
+    )
+    assert told == [("val", 4 * i, 40) for i in range(1, 11)]
