@@ -20,6 +20,7 @@ from typing import Final, Self
 
 from mlgym.errors import EventLogError
 from mlgym.events.codec import Origin, check_body, encode, make_origin, seal
+from mlgym.events.durable import fsync_folder, write_all
 from mlgym.events.scan import SeenOrigins, scan
 from mlgym.events.torn import keep_torn, torn_path
 from mlgym.events.types import Event
@@ -174,10 +175,8 @@ class EventLog:
 
     def _write(self, data: bytes) -> None:
         assert self._descriptor is not None
-        rest = memoryview(data)
         try:
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+            write_all(self._descriptor, data)
         except OSError as error:
             self._cut_back()
             raise self._failure("cannot be written", error) from error
@@ -235,7 +234,7 @@ class EventLog:
         if self._fsync:
             # Events found here count as stored, though the process that wrote them may have died before its fsync.
             os.fsync(descriptor)
-            _fsync_folder(self.path.parent)
+            fsync_folder(self.path.parent)
         lost_events = max(0, self.num_events - found.num_events)
         if torn_bytes or lost_events:
             self.recovery = Recovery(self.path, found.num_events, torn_bytes, torn_path(self.path), lost_events)
@@ -329,14 +328,6 @@ def _holder(descriptor: int) -> str:
     # "1: FLOCK  ADVISORY  WRITE 4967 fe:00:2146352 0 EOF"
     pids = [lock[4] for lock in locks if "FLOCK" in lock and lock[-3].endswith(f":{inode}")]
     return f"process {pids[0]}" if pids else "another process"
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 _open_logs: Final[weakref.WeakSet[EventLog]] = weakref.WeakSet()

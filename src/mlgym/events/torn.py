@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from mlgym.events.durable import fsync_folder, write_all
+
 _COPY_BYTES = 2**20
 
 
@@ -29,26 +31,32 @@ def torn_path(log_path: Path) -> Path:
 
 
 def keep_torn(log_descriptor: int, log_path: Path, start: int, end: int) -> None:
-    """Appends the bytes of the log from `start` to `end` to its torn file, durably, or leaves that file as it was.
+    """Adds the bytes of the log from `start` to `end` to its torn file: durably, or that file stays as it was.
+
+    Only the writer of the log, who holds its lock, may call this.
 
     Raises:
         OSError: it cannot be written; the log is untouched.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    torn = os.open(torn_path(log_path), flags, 0o644)
+    # A new file takes the place of the old one, so that a crash in the middle cannot spoil earlier pieces.
+    temporary = log_path.with_name(f".{log_path.name}.torn")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    torn = os.open(temporary, flags, 0o644)
     try:
-        size_before = os.fstat(torn).st_size
         try:
-            _write_all(torn, _header(start, end))
+            _copy_earlier(torn, torn_path(log_path))
+            write_all(torn, _header(start, end))
             for offset in range(start, end, _COPY_BYTES):
-                _write_all(torn, os.pread(log_descriptor, min(_COPY_BYTES, end - offset), offset))
-            _write_all(torn, b"\n")
+                write_all(torn, os.pread(log_descriptor, min(_COPY_BYTES, end - offset), offset))
+            write_all(torn, b"\n")
             os.fsync(torn)
-        except BaseException:
-            os.ftruncate(torn, size_before)
-            raise
-    finally:
-        os.close(torn)
+        finally:
+            os.close(torn)
+        temporary.replace(torn_path(log_path))
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_folder(log_path.parent)
 
 
 def read_torn(log_path: Path) -> Iterator[TornPiece]:
@@ -67,7 +75,8 @@ def _header(start: int, end: int) -> bytes:
     return json.dumps(facts).encode() + b"\n"
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+def _copy_earlier(descriptor: int, path: Path) -> None:
+    if path.exists():
+        with path.open("rb") as earlier:
+            while chunk := earlier.read(_COPY_BYTES):
+                write_all(descriptor, chunk)

@@ -1,6 +1,6 @@
 """Where runs are kept: the storage folder and the folder of one run."""
 
-from mlgym.tracking.atomic import fsync_folder, write_atomically
+from mlgym.tracking.atomic import write_atomically
 from mlgym.tracking.run_folder import RunFolder
 from mlgym.tracking.storage import LATEST, create_run_folder, find_run, list_runs
 
@@ -9,7 +9,6 @@ __all__ = [
     "RunFolder",
     "create_run_folder",
     "find_run",
-    "fsync_folder",
     "list_runs",
     "write_atomically",
 ]

@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
+from mlgym.events.durable import fsync_folder, write_all
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a file under a temporary name in its folder, syncs, and gives it its name; replaces what is there.
@@ -18,9 +20,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
+            write_all(descriptor, data)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -29,16 +29,3 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
-
-
-def fsync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable: files created, renamed or removed there.
-
-    Raises:
-        OSError: the disk refuses.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

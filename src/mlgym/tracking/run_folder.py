@@ -13,8 +13,9 @@ from typing import Any
 
 from mlgym.errors import RunError
 from mlgym.events import LoggedEvent, RunState, fold, has_writer, read_log
+from mlgym.events.durable import fsync_folder
 from mlgym.names import LOG_FILE, safe_name
-from mlgym.tracking.atomic import fsync_folder, write_atomically
+from mlgym.tracking.atomic import write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +41,20 @@ class RunFolder:
         return self.path / LOG_FILE
 
     def experiment_dir(self, experiment_id: int) -> Path:
-        """Gives the folder of an experiment, made where it is missing.
+        """Gives the folder of an experiment; it need not exist.
 
         Raises:
-            RunError: it leads out of the run, or cannot be made.
+            RunError: it leads out of the run by a symbolic link.
         """
-        return self._made_dir(str(experiment_id))
+        return self._inside(str(experiment_id))
 
     def checkpoints_dir(self, experiment_id: int) -> Path:
-        """Gives the folder of an experiment's checkpoints, made where it is missing.
+        """Gives the folder of an experiment's checkpoints; it need not exist.
 
         Raises:
-            RunError: it leads out of the run, or cannot be made.
+            RunError: it leads out of the run by a symbolic link.
         """
-        return self._made_dir(f"{experiment_id}/checkpoints")
+        return self._inside(f"{experiment_id}/checkpoints")
 
     def write_text(self, name: str, text: str) -> Path:
         """Writes a file of the run (UTF-8), whole or not at all; replaces what is there.
@@ -142,11 +143,6 @@ class RunFolder:
         path = self.path.joinpath(*parts)
         if not path.resolve().is_relative_to(self.path.resolve()):
             raise RunError(f"`{path}` leads out of the run by a symbolic link")
-        return path
-
-    def _made_dir(self, name: str) -> Path:
-        path = self._inside(name)
-        self._make_dir(path)
         return path
 
     def _make_dir(self, path: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Final
 
 from mlgym.errors import InvalidNameError, MlgymError, RunError
 from mlgym.events import read_log
+from mlgym.events.durable import fsync_folder
 from mlgym.names import did_you_mean, run_id_at, safe_name
-from mlgym.tracking.atomic import fsync_folder
 from mlgym.tracking.run_folder import RunFolder
 
 LATEST: Final = "latest"
