@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - printing is what these are for
 """A preload that crashes the interpreter."""
 
 import ctypes

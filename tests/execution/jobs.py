@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - printing is what these are for
 """What the executors are made to run in these tests: experiments that go well, and every way to go wrong.
 
 Entries of jobs: functions of (job, sink, stop). Their parameters are in the job's config. No PyTorch.
@@ -121,6 +122,12 @@ def report_process(job: Job, sink: EventSink, stop: StopRequest) -> None:
     """Prints what the process is like."""
     handlers = [signal.getsignal(each) for each in (signal.SIGCHLD, signal.SIGPIPE)]
     default = all(handler == signal.SIG_DFL for handler in handlers)
-    print(os.getpid(), os.getpgid(0), os.getsid(0), default, sorted(os.listdir("/proc/self/fd"), key=int))
+    print(
+        os.getpid(),
+        os.getpgid(0),
+        os.getsid(0),
+        default,
+        sorted(int(each.name) for each in Path("/proc/self/fd").iterdir()),
+    )
     names = ("PYTHONHASHSEED", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG")
     print(*[os.environ.get(name) for name in names])

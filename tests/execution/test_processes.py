@@ -90,7 +90,7 @@ def test_a_worker_starts_clean(processes: Processes, tmp_path: Path) -> None:
     first, second = (line for _, line in processes.handler.output[job.job_id])
     ids, _, rest = first.partition(" True ")
     assert len(set(ids.split())) == 1
-    descriptors = rest.strip("[]").replace("'", "").split(", ")
+    descriptors = rest.strip("[]").split(", ")
     assert len(descriptors) <= 5, descriptors  # three standard ones, the event pipe, and the folder being listed
     assert second.split()[1:] == ["1", "1", ":4096:8"]
 
@@ -245,7 +245,7 @@ def test_a_preload_with_threads_makes_fresh_interpreters(tmp_path: Path) -> None
 
 
 def test_a_lost_server_is_replaced_once(processes: Processes, tmp_path: Path) -> None:
-    """What ran under a killed server is lost with that reason, and its children are gone; later jobs run on a new one."""
+    """What ran under a killed server is lost with that reason and its children; later jobs run on a new one."""
     children = tmp_path / "children"
     lost = make_job("leave_children", tmp_path, 0, children=str(children), wait=True)
     executor, handler = processes.executor, processes.handler
