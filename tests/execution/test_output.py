@@ -51,9 +51,11 @@ def test_flood_limit_lets_a_burst_pass_and_then_a_rate() -> None:
     assert limit.admit(4) == 4
     assert limit.admit(1000) == 6
     assert limit.num_dropped == 994
+    now = 1.9
+    assert limit.admit(10) == 0
     now = 3.0
     assert limit.admit(1000) == 6
-    assert limit.take_notice() == "1,988 lines of output were left out here: more than 2 a second"
+    assert limit.take_notice() == "1,998 lines of output were left out here: more than 2 a second"
     assert limit.take_notice() is None
     now = 1e6
     assert limit.admit(1000) == 10

@@ -34,8 +34,9 @@ class Observer(Protocol):
 class _Printed:
     """What is kept of an experiment's output while it runs."""
 
-    limit: FloodLimit = field(default_factory=FloodLimit)
+    limit: FloodLimit
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=NUM_TAIL_LINES))
+    held_back: deque[tuple[Stream, str]] = field(default_factory=lambda: deque(maxlen=NUM_TAIL_LINES))
 
 
 class Journal(Record):
@@ -108,20 +109,26 @@ class Journal(Record):
     def take_output(self, job: Job | None, stream: Stream, lines: list[str]) -> None:
         """Takes what a worker printed: all of it to its text file, to the log unless it is a flood; see `Record`."""
         experiment_id = None if job is None else job.experiment_id
-        printed = self._printed.setdefault(experiment_id, _Printed())
+        printed = self._printed_by(experiment_id)
         printed.tail.extend(lines[-NUM_TAIL_LINES:])
         if self._text_logs is not None and experiment_id is not None:
             self._text_logs.write(experiment_id, stream, _LEVELS[stream], lines)
         admitted = printed.limit.admit(len(lines))
         if admitted:
-            self._tell_dropped(experiment_id, printed, before=len(lines) - admitted)
+            self._tell_dropped(experiment_id, printed, after=len(lines) - admitted)
+            printed.held_back.clear()
         for line in lines[:admitted]:
             self.emit(self._log(experiment_id, _LEVELS[stream], stream, line))
+        printed.held_back.extend((stream, line) for line in lines[admitted:][-NUM_TAIL_LINES:])
 
     def end(self, job: Job, *, status: dict[str, Any] | None, missing: LostEnd | None) -> None:
         """Tells the end of a job that could not do so itself, and lets go of what was kept for it; see `Record`."""
-        printed = self._printed.pop(job.experiment_id, _Printed())
-        self._tell_dropped(job.experiment_id, printed)
+        printed = self._printed_by(job.experiment_id)
+        del self._printed[job.experiment_id]
+        # The end of a flood is what people look for.
+        self._tell_dropped(job.experiment_id, printed, after=len(printed.held_back))
+        for stream, line in printed.held_back:
+            self.emit(self._log(job.experiment_id, _LEVELS[stream], stream, line))
         if missing is not None:
             self.emit(
                 JobStatus(
@@ -193,12 +200,17 @@ class Journal(Record):
         self._next_id += 1
         return event
 
-    def _tell_dropped(self, experiment_id: int | None, printed: _Printed, *, before: int = 0) -> None:
-        # `before`: those dropped just now come after what is told next, and belong to the next notice.
-        printed.limit.num_dropped -= before
+    def _printed_by(self, experiment_id: int | None) -> _Printed:
+        if experiment_id not in self._printed:
+            self._printed[experiment_id] = _Printed(FloodLimit(clock=self._clock))
+        return self._printed[experiment_id]
+
+    def _tell_dropped(self, experiment_id: int | None, printed: _Printed, *, after: int) -> None:
+        """Says how many lines are missing here, but for the last `after` ones, which come after what is told next."""
+        printed.limit.num_dropped -= after
         if notice := printed.limit.take_notice():
             self.emit(self._log(experiment_id, "warning", LOGGER, notice))
-        printed.limit.num_dropped += before
+        printed.limit.num_dropped += after
 
     def _log(self, experiment_id: int | None, level: str, logger: str, message: str) -> Log:
         return Log(

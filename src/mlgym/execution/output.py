@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 MAX_LINE_CHARS: Final = 8192
+_PIECE_S: Final = 2.0
 
 
 class LineSplitter:
@@ -68,7 +69,7 @@ class LineSplitter:
 
 
 class FloodLimit:
-    """Lets a burst through and then so many lines a second; counts what it holds back."""
+    """Lets a burst through and then so many lines a second, in pieces of some seconds; counts what it holds back."""
 
     def __init__(
         self, *, burst: int = 2000, lines_per_s: float = 50.0, clock: Callable[[], float] = time.monotonic
@@ -83,7 +84,9 @@ class FloodLimit:
         self._burst = burst
         self._rate = lines_per_s
         self._clock = clock
+        self._reopen_at = min(float(burst), _PIECE_S * lines_per_s)
         self._tokens = float(burst)
+        self._is_open = True
         self._refilled_at = clock()
         self.num_dropped = 0
 
@@ -92,8 +95,11 @@ class FloodLimit:
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._refilled_at) * self._rate)
         self._refilled_at = now
-        admitted = min(wanted, int(self._tokens))
+        # Once empty it stays shut for a while: single lines between counts of missing ones would tell nothing.
+        self._is_open = self._is_open or self._tokens >= self._reopen_at
+        admitted = min(wanted, int(self._tokens)) if self._is_open else 0
         self._tokens -= admitted
+        self._is_open = self._is_open and admitted == wanted
         self.num_dropped += wanted - admitted
         return admitted
 
