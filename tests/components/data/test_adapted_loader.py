@@ -45,7 +45,7 @@ def test_sequential_torch_loader_keeps_its_order() -> None:
 @pytest.mark.parametrize("generator", [None, torch.Generator()], ids=["global", "own"])
 def test_other_samplers_are_seeded(generator: torch.Generator | None) -> None:
     """A torch loader with a sampler of its own is iterated as it is, but from seeded generators."""
-    sampler = WeightedRandomSampler(torch.ones(20), 20, generator=generator)
+    sampler = WeightedRandomSampler([1.0] * 20, 20, generator=generator)
     loader = as_loader(DataLoader(DATASET, batch_size=6, sampler=sampler), seed=3)
     assert isinstance(loader, AdaptedLoader)
     assert (loader.batch_size, len(loader), loader.num_samples) == (6, 4, 20)

@@ -96,8 +96,8 @@ def test_weighted_sampling_balances_classes() -> None:
     loader = data_loaders({"train": data}, 100, seed=1, sampler="weighted_random")["train"]
     drawn = torch.cat([targets for epoch in range(5) for _, targets in loader.epoch(epoch)])
     assert float(drawn.float().mean()) == pytest.approx(0.5, abs=0.03)
+    values = TensorData(torch.ones(3, 1), torch.ones(3, 1))
     with pytest.raises(DataError, match="one class index"):
-        values = TensorData(torch.ones(3, 1), torch.ones(3, 1))
         data_loaders({"train": values}, 1, seed=1, sampler="weighted_random")
 
 

@@ -10,7 +10,9 @@ import torch
 from mlgym.components.data import Order, TensorData, TensorLoader
 
 
-def make_loader(num_features: int = 16, *, batch_size: int = 16, num_samples: int = 100, **options: Any) -> TensorLoader:
+def make_loader(
+    num_features: int = 16, *, batch_size: int = 16, num_samples: int = 100, **options: Any
+) -> TensorLoader:
     inputs = torch.arange(num_samples * num_features, dtype=torch.float32).view(num_samples, num_features)
     data = TensorData(inputs, torch.arange(num_samples))
     return TensorLoader(data, Order(num_samples, "random", 5), batch_size=batch_size, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import tarfile
 import tempfile
@@ -205,11 +206,12 @@ def read_idx(path: Path) -> Bytes:
         raise DataError(f"{path}: is no gzip file: {error}") from error
     if len(content) < 4 or content[:3] != bytes([0, 0, _IDX_UBYTE]):
         raise DataError(f"{path}: is no IDX file of unsigned bytes")
-    num_axes = content[3]
-    header_bytes = 4 + 4 * num_axes
-    shape = tuple(int(length) for length in np.frombuffer(content[4:header_bytes], dtype=">u4"))
-    data = np.frombuffer(content, dtype=np.uint8, offset=min(header_bytes, len(content)))
-    if len(shape) != num_axes or data.size != np.prod(shape, dtype=np.int64):
+    header_bytes = 4 + 4 * content[3]
+    if len(content) < header_bytes:
+        raise DataError(f"{path}: ends within its header")
+    shape = tuple(np.frombuffer(content[4:header_bytes], dtype=">u4").tolist())
+    data = np.frombuffer(content, dtype=np.uint8, offset=header_bytes)
+    if data.size != math.prod(shape):
         raise DataError(f"{path}: has {data.size:,} bytes of data, but its header says {shape}")
     return data.reshape(shape)
 

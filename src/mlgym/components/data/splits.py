@@ -50,8 +50,7 @@ def stratified_split(
 ) -> dict[str, Dataset[Any]]:
     """Splits a dataset at random so that each part has the same share of every class.
 
-    Of each class, a part has its share rounded down or up to whole samples; the sizes of the parts are those of
-    `random_split`.
+    Of each class, a part has its share to within one sample; the sizes of the parts are those of `random_split`.
 
     Args:
         dataset: any dataset whose targets are class indices (samples,).
@@ -108,7 +107,7 @@ def stratify(labels: Labels, shares: _Shares, generator: np.random.Generator) ->
 
 
 def _sizes_per_class(counts: npt.NDArray[np.int64], shares: _Shares) -> npt.NDArray[np.int64]:
-    """Rounds counts x shares down or up so that both classes and parts come out whole.
+    """Rounds counts x shares so that both classes and parts come out whole, each cell to within one.
 
     Source: the construction of a 0-or-1 matrix with given row and column sums by always serving the column that
     still needs most (Gale 1957, Ryser 1957).

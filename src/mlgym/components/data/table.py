@@ -179,7 +179,7 @@ def _class_indices(column: polars.Series) -> tuple[Tensor, list[str]]:
             f"target column `{column.name}` has {column.n_unique()} different fractional numbers, so it is no class; "
             "set `task: regression`"
         )
-    values = column.cast(str) if not (column.dtype.is_numeric() or column.dtype.is_(bool)) else column
+    values = column if _is_number(column) else column.cast(str)
     distinct = sorted(values.unique().to_list())
     places = {value: place for place, value in enumerate(distinct)}
     indices = torch.tensor([places[value] for value in values.to_list()], dtype=torch.int64)
@@ -191,7 +191,7 @@ def _split_columns(frame: polars.DataFrame, names: list[str]) -> tuple[dict[str,
     categorical: dict[str, Categories] = {}
     for name in names:
         column = frame[name]
-        if column.dtype.is_numeric() or column.dtype.is_(bool):
+        if _is_number(column):
             numeric[name] = _numbers(column, f"column `{name}`")
         elif column.dtype.is_nested():
             raise DataError(f"column `{name}` holds {column.dtype}; features are numbers or texts")
@@ -201,11 +201,17 @@ def _split_columns(frame: polars.DataFrame, names: list[str]) -> tuple[dict[str,
 
 
 def _numbers(column: polars.Series, what: str) -> Tensor:
-    if not (column.dtype.is_numeric() or column.dtype.is_(bool)):
+    if not _is_number(column):
         examples = ", ".join(repr(value) for value in column.unique(maintain_order=True).head(3).to_list())
         raise DataError(f"{what} must hold numbers, but holds {column.dtype}: {examples}")
     values = column.cast(float).to_numpy().astype(np.float32)  # null becomes NaN
     return torch.from_numpy(values)
+
+
+def _is_number(column: polars.Series) -> bool:
+    import polars
+
+    return column.dtype.is_numeric() or column.dtype == polars.Boolean
 
 
 def _count_empty(column: polars.Series) -> int:

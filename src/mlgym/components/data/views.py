@@ -41,12 +41,15 @@ class SubsetView(Dataset[Any]):
         indices: int64 (selected,), each in [0, samples).
     """
 
+    dataset: Dataset[Any]
+    indices: Tensor
+
     def __init__(self, dataset: Dataset[Any], indices: Tensor) -> None:
         # A view of a view indexes the innermost dataset, so that a chain of splits costs one look-up.
         if isinstance(dataset, SubsetView):
             indices = dataset.indices[indices]
             dataset = dataset.dataset
-        self.dataset: Dataset[Any] = dataset
+        self.dataset = dataset
         self.indices = indices
         self.deterministic = is_deterministic(self.dataset)
         self.classes = getattr(self.dataset, "classes", None)
