@@ -9,14 +9,16 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mlgym.errors import RegistryError
 from mlgym.names import COMPONENT_NAME, did_you_mean
 
 ENTRY_POINT_GROUP: Final = "mlgym.components"
 BUILT_IN_MODULES: Final = ("mlgym.components", "mlgym.training")
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _T = TypeVar("_T", bound=Callable[..., Any])
 
@@ -134,6 +136,9 @@ class Registry:
 
     def _find_entry_points(self) -> dict[str, EntryPoint]:
         if self._entry_points is None:
+            # Imported here: it takes 50 ms, and `mlgym --help` never gets this far.
+            from importlib.metadata import entry_points
+
             found = entry_points(group=self._group) if self._group else ()
             self._entry_points = {point.name: point for point in found}
         return self._entry_points
