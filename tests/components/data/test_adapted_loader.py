@@ -28,13 +28,20 @@ def test_loader_is_given_back() -> None:
 def test_plain_torch_loader_becomes_ours() -> None:
     """A shuffled torch loader keeps its batch size, and its epochs become pure functions that can be taken up later."""
     loader = as_loader(DataLoader(DATASET, batch_size=6, shuffle=True, drop_last=True), seed=3)
-    assert isinstance(loader, WorkerLoader)
+    assert isinstance(loader, TensorLoader)
     assert (loader.batch_size, len(loader), loader.num_samples) == (6, 3, 18)
     first = labels(loader.epoch(0))
     assert len(set(first)) == 18
     assert labels(loader.epoch(1)) != first
     assert labels(loader.epoch(0)) == first
     assert labels(loader.epoch(0, 2)) == first[12:]
+
+
+def test_torch_loader_keeps_its_collation() -> None:
+    """A collation of the user's is used, on what is read sample by sample."""
+    loader = as_loader(DataLoader(DATASET, batch_size=6, collate_fn=len))
+    assert isinstance(loader, WorkerLoader)
+    assert list(loader.epoch(0)) == [6, 6, 6, 2]
 
 
 def test_sequential_torch_loader_keeps_its_order() -> None:

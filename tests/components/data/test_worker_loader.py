@@ -28,6 +28,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:User
 class Noisy(Dataset[Any]):
     """Augments with all three global generators."""
 
+    deterministic = False
+
     def __init__(self, num_samples: int = 22) -> None:
         self.targets = torch.arange(num_samples)
 
@@ -194,11 +196,14 @@ class Failing(Noisy):
         return super().__getitem__(index)
 
 
+@pytest.mark.parametrize("deterministic", [True, False])
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_failing_sample_is_named(num_workers: int) -> None:
-    """An error while reading says which sample it was, with or without workers."""
+def test_failing_sample_is_named(num_workers: int, deterministic: bool) -> None:
+    """An error while reading says which sample it was, with or without workers and seeding."""
+    dataset = Failing()
+    dataset.deterministic = deterministic
     with pytest.raises(KeyError) as caught:
-        list(make_loader(Failing(), num_workers=num_workers).epoch(0))
+        list(make_loader(dataset, num_workers=num_workers).epoch(0))
     notes = " ".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
     assert "while reading sample 13 of Failing in epoch 0" in notes
 

@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, IterableDataset, RandomSampler, Sequent
 from mlgym.components.data.global_generators import SampleSeeds, preserved_generators
 from mlgym.components.data.labels import num_samples_of
 from mlgym.components.data.loader import Loader
+from mlgym.components.data.loader_choice import Reading, make_loader
 from mlgym.components.data.order import Order, Sampler
-from mlgym.components.data.worker_loader import WorkerLoader
 from mlgym.errors import TrainingError
 
 _END: Final = object()
@@ -22,7 +22,8 @@ def as_loader(batches: Any, seed: int = 0) -> Loader:
     """Gives a loader of whatever gives batches.
 
     A plain torch `DataLoader` (a dataset that can be indexed, in random or sequential order) keeps its dataset, batch
-    size, collation and number of workers, and gets an order and an augmentation that depend on (seed, epoch) alone.
+    size, collation and number of workers, and gets an order and an augmentation that depend on (seed, epoch) alone;
+    tensors in memory are then indexed by whole batches.
     Anything else is iterated as it is; see `AdaptedLoader` for what that cannot give.
 
     Args:
@@ -63,17 +64,18 @@ def _is_permutation(sampler: RandomSampler, loader: DataLoader[Any]) -> bool:
     return not sampler.replacement and sampler.num_samples == num_samples_of(loader.dataset)
 
 
-def _rebuilt(loader: DataLoader[Any], sampler: Sampler, seed: int) -> WorkerLoader:
+def _rebuilt(loader: DataLoader[Any], sampler: Sampler, seed: int) -> Loader:
     assert loader.batch_size is not None
-    return WorkerLoader(
+    return make_loader(
         loader.dataset,
         Order(num_samples_of(loader.dataset), sampler, seed),
+        Reading(
+            collate=None if loader.collate_fn is default_collate else loader.collate_fn,
+            num_workers=loader.num_workers,
+            persistent_workers=loader.persistent_workers,
+        ),
         batch_size=loader.batch_size,
-        seed=seed,
         drop_last=loader.drop_last,
-        collate=None if loader.collate_fn is default_collate else loader.collate_fn,
-        num_workers=loader.num_workers,
-        persistent_workers=loader.persistent_workers,
     )
 
 

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset
 
 from mlgym import seeding
 from mlgym.components.data.labels import labels_of, num_samples_of
-from mlgym.components.data.loader import Loader, TensorLoader, count_batches
+from mlgym.components.data.loader import Loader, count_batches
+from mlgym.components.data.loader_choice import Reading, make_loader
 from mlgym.components.data.order import Order, Sampler, inverse_class_frequency
 from mlgym.components.data.table import TableData
-from mlgym.components.data.tensor_data import TensorData
-from mlgym.components.data.worker_loader import Collate, WorkerLoader
 from mlgym.config.registry import register
 from mlgym.errors import DataError
 from mlgym.names import did_you_mean
 
 BatchSize = Annotated[int, Field(ge=1, le=2**31)]
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """How samples are read, the same for all splits."""
-
-    collate: Collate | None
-    num_workers: int
-    persistent_workers: bool
-    fast_path: bool
 
 
 @register("data_loaders", outputs="datasets")
@@ -72,7 +60,7 @@ def data_loaders(
         DataError: a split is empty, or a name in `batch_size` or `shuffle` is no split.
     """
     _check_names(datasets, batch_size, shuffle)
-    reading = _Reading(collate, num_workers, persistent_workers, fast_path)
+    reading = Reading(collate, num_workers, persistent_workers, fast_path)
     loaders: dict[str, Loader] = {}
     for split, dataset in datasets.items():
         drawn = split in shuffle
@@ -80,7 +68,7 @@ def data_loaders(
         _check_dataset(split, dataset, size, drop_last=drop_last and drawn)
         split_seed = seeding.derive_seed(seed, split)
         order = _order(split, dataset, sampler if drawn else "sequential", split_seed)
-        loaders[split] = _loader(dataset, order, reading, batch_size=size, drop_last=drop_last and drawn)
+        loaders[split] = make_loader(dataset, order, reading, batch_size=size, drop_last=drop_last and drawn)
     return loaders
 
 
@@ -123,25 +111,3 @@ def _order(split: str, dataset: Dataset[Any], sampler: Sampler, seed: int) -> Or
         error.add_note(f"`weighted_random` draws the split `{split}` by class")
         raise
     return Order(num_samples, sampler, seed, weights)
-
-
-def _loader(dataset: Dataset[Any], order: Order, reading: _Reading, *, batch_size: int, drop_last: bool) -> Loader:
-    in_memory = _as_tensor_data(dataset) if reading.fast_path and reading.collate is None else None
-    if in_memory is not None:
-        return TensorLoader(in_memory, order, batch_size=batch_size, drop_last=drop_last)
-    return WorkerLoader(
-        dataset,
-        order,
-        batch_size=batch_size,
-        seed=order.seed,
-        drop_last=drop_last,
-        collate=reading.collate,
-        num_workers=reading.num_workers,
-        persistent_workers=reading.persistent_workers,
-    )
-
-
-def _as_tensor_data(dataset: Dataset[Any]) -> TensorData | None:
-    if type(dataset) is TensorDataset and len(dataset.tensors) == 2:
-        return TensorData(*dataset.tensors)
-    return dataset if type(dataset) is TensorData else None

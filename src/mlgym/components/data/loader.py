@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Final
@@ -68,6 +69,7 @@ class TensorLoader(Loader):
         self._order = order
         self._num_batches = count_batches(len(data), batch_size, drop_last=drop_last)
         self.num_samples = min(len(data), self._num_batches * batch_size)
+        self._chunk_samples = _samples_per_chunk(data, batch_size)
 
     def __len__(self) -> int:
         return self._num_batches
@@ -76,34 +78,34 @@ class TensorLoader(Loader):
         """Gives the batches (inputs, targets) of an epoch; see `Loader.epoch`."""
         wanted = self._order.indices(epoch)[start_batch * self.batch_size : self.num_samples]
         indices = torch.from_numpy(wanted).to(tensors_of(self._data.inputs)[0].device)
-        per_chunk = self._batches_per_chunk()
-        if per_chunk == 1:
-            return map(self._data.batch, _pieces(indices, self.batch_size))
-        return self._chunked(indices, per_chunk)
+        chunks = map(self._data.batch, _pieces(indices, self._chunk_samples))
+        return chunks if self._chunk_samples == self.batch_size else self._cut(chunks)
 
     def to(self, device: torch.device) -> None:
         """Moves the data to `device`, once."""
         self._data = self._data.to(device)
+        self._chunk_samples = _samples_per_chunk(self._data, self.batch_size)
 
-    def _chunked(self, indices: Tensor, batches_per_chunk: int) -> Iterator[tuple[Any, Any]]:
+    def _cut(self, chunks: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
         size = self.batch_size
-        for chunk in _pieces(indices, size * batches_per_chunk):
-            inputs, targets = self._data.batch(chunk)
+        for inputs, targets in chunks:
             if isinstance(inputs, Tensor) and isinstance(targets, Tensor):
                 yield from zip(_pieces(inputs, size), _pieces(targets, size), strict=True)
                 continue
-            for start in range(0, len(chunk), size):
-                count = min(size, len(chunk) - start)
+            num_samples = len(tensors_of(inputs)[0])
+            for start in range(0, num_samples, size):
+                count = min(size, num_samples - start)
                 yield _narrow(inputs, start, count), _narrow(targets, start, count)
 
-    def _batches_per_chunk(self) -> int:
-        """Gives how many small batches are fetched at once: one index costs 4 us however few samples it takes."""
-        tensors = [*tensors_of(self._data.inputs), *tensors_of(self._data.targets)]
-        sizes = [tensor[0].numel() * tensor.element_size() * self.batch_size for tensor in tensors]
-        alignment = 64 if tensors[0].device.type == "cpu" else 512
-        if any(size % alignment for size in sizes):
-            return 1
-        return max(1, _CHUNK_BYTES // max(1, sum(sizes)))
+
+def _samples_per_chunk(data: TensorData, batch_size: int) -> int:
+    """Gives how many samples are fetched by one index, which costs 4 us however few they are: one or more batches."""
+    tensors = [*tensors_of(data.inputs), *tensors_of(data.targets)]
+    sizes = [math.prod(tensor.shape[1:]) * tensor.element_size() * batch_size for tensor in tensors]
+    alignment = 64 if tensors[0].device.type == "cpu" else 512
+    if any(size % alignment for size in sizes):
+        return batch_size
+    return batch_size * max(1, _CHUNK_BYTES // max(1, sum(sizes)))
 
 
 def _pieces(tensor: Tensor, size: int) -> tuple[Tensor, ...]:

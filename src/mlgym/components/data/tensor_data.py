@@ -6,6 +6,7 @@ Holds the dataset and the walk over its one or several tensors; what selects, sp
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, ClassVar, TypeAlias
 
 import torch
@@ -71,9 +72,9 @@ class TensorData(Dataset[tuple[Any, Any]]):
         """
         if not -self._num_samples <= index < self._num_samples:
             raise IndexError(f"sample {index} of {self._num_samples}")
-        return map_values(lambda tensor: tensor[index], self.inputs), map_values(
-            lambda tensor: tensor[index], self.targets
-        )
+        if isinstance(self.inputs, Tensor) and isinstance(self.targets, Tensor):
+            return self.inputs[index], self.targets[index]
+        return map_values(itemgetter(index), self.inputs), map_values(itemgetter(index), self.targets)
 
     def batch(self, indices: Tensor) -> tuple[Any, Any]:
         """Gives (inputs, targets) of several samples, copied: writing into them does not change the data.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
+from torch.utils import data as torch_data
 from torch.utils.data import Dataset
 
 from mlgym.components.data.labels import num_samples_of, targets_of
@@ -18,8 +19,15 @@ from mlgym.errors import DataError
 
 
 def is_deterministic(dataset: Dataset[Any]) -> bool:
-    """Gives whether reading a sample draws no random number; only a dataset that says so is taken to be."""
-    return bool(getattr(dataset, "deterministic", False))
+    """Gives whether reading a sample draws no random number; only what is known to is taken to.
+
+    A dataset says so by its attribute `deterministic`; torch's own are known.
+    """
+    if isinstance(dataset, torch_data.Subset):
+        return is_deterministic(dataset.dataset)
+    if isinstance(dataset, torch_data.ConcatDataset):
+        return all(is_deterministic(part) for part in dataset.datasets)
+    return type(dataset) is torch_data.TensorDataset or bool(getattr(dataset, "deterministic", False))
 
 
 def split_sample(sample: Any) -> tuple[Any, Any]:

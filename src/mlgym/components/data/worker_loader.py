@@ -81,10 +81,12 @@ class BatchReader(Dataset[Any]):
         repeats = itertools.repeat(0) if key.repeats is None else key.repeats.tolist()
         samples: list[Any] = []
         try:
-            for index, repeat in zip(indices, repeats, strict=False):
-                if seeds is not None:
+            if seeds is None:
+                samples.extend(map(dataset.__getitem__, indices))
+            else:
+                for index, repeat in zip(indices, repeats, strict=False):
                     seeds.apply(key.epoch, index, repeat)
-                samples.append(dataset[index])
+                    samples.append(dataset[index])
         except Exception as error:
             failed = indices[len(samples)]
             error.add_note(f"while reading sample {failed} of {type(dataset).__name__} in epoch {key.epoch}")
