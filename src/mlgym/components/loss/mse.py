@@ -24,8 +24,7 @@ class MeanSquaredError(DifferenceLoss, NamedMetric):
         target: which target to read; None for the only one there is.
         name: what it is called in results; None for `mse`.
 
-    Source: `torch.nn.functional.mse_loss`; `sklearn.metrics.mean_squared_error`, computed by
-        `torchmetrics.MeanSquaredError`.
+    Source: `torch.nn.functional.mse_loss`; as a metric `sklearn.metrics.mean_squared_error`.
     """
 
     kind = "mse"

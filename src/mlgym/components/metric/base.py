@@ -1,7 +1,7 @@
 """The contract of metrics, and the wrapper that makes a torchmetrics metric keep it.
 
-A metric takes batches and gives one value for all of them. Batches are gathered and handed on many at a time, since
-counting costs torchmetrics 100 us and more a call whatever the size.
+A metric takes batches and gives one value for all of them. Batches are gathered and counted many at a time, since
+counting takes 10 or 20 calls to PyTorch whatever the size of the batch.
 """
 
 from __future__ import annotations
@@ -148,7 +148,8 @@ class PairMetric(NamedMetric):
             last: whether these are the last ones before `result`.
 
         Returns:
-            Whether they were counted; if not, they come again with those that follow. Never False for the last ones.
+            Whether they need not come again. If not, they come again with those that follow, and `result` must not
+            count them twice.
         """
 
     @abstractmethod
