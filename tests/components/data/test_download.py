@@ -223,3 +223,11 @@ def test_progress_bar_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with serving(Mirror(FILES)) as mirror:
         fetch(remote_of(FILES, mirror.address), tmp_path)
     assert "a.bin" in terminal.getvalue()
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """A folder that cannot be written is said, before any mirror is asked."""
+    (tmp_path / "file").write_text("")
+    with serving(Mirror(FILES)) as mirror, pytest.raises(DataError, match="cannot be downloaded into"):
+        fetch(remote_of(FILES, mirror.address), tmp_path / "file" / "folder")
+    assert mirror.requests == []

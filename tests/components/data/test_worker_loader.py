@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -298,3 +299,18 @@ def test_workers_end_with_their_epoch(how: str) -> None:
         list(batches)
     assert not torch.multiprocessing.active_children()
     assert time.monotonic() - started < 3
+
+
+def test_warning_about_forks_is_kept_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.12 warns of a fork beside threads: not of ours, but of the control's."""
+    fork = os.fork
+
+    def warn_and_fork() -> int:
+        text = "This process (pid=1) is multi-threaded, use of fork() may lead to deadlocks in the child."
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return fork()
+
+    monkeypatch.setattr(os, "fork", warn_and_fork)
+    assert len(read(make_loader(num_workers=1).epoch(0))) == 6
+    with pytest.raises(DeprecationWarning, match="multi-threaded"):
+        iter(DataLoader(Noisy(), batch_size=4, num_workers=1, multiprocessing_context="fork"))

@@ -100,15 +100,23 @@ def fetch(
         return paths
     attempts = _Attempts()
     if download:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _lock(folder / ".download.lock"):
-            for file in _broken(remote, folder):
-                if not _fetch_one(file, folder, mirrors or remote.mirrors, attempts):
-                    break
+        try:
+            _fetch_missing(remote, folder, mirrors or remote.mirrors, attempts)
+        except OSError as error:
+            raise DataError(f"`{remote.name}` cannot be downloaded into {folder}: {error}") from error
     broken = _broken(remote, folder)
     if broken:
         raise DataError(_how_to_help(remote, folder, broken, attempts, download=download))
     return paths
+
+
+def _fetch_missing(remote: RemoteSet, folder: Path, mirrors: Sequence[str], attempts: _Attempts) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with _lock(folder / ".download.lock"):
+        # What another process fetched meanwhile is there by now.
+        for file in _broken(remote, folder):
+            if not _fetch_one(file, folder, mirrors, attempts):
+                return
 
 
 def sha256_of(path: Path) -> str:
