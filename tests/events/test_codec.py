@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mlgym.errors import EventLogError
 from mlgym.events import EvaluationResult, Event, LossScore, MetricScore, Producer, decode, encode
-from mlgym.events.codec import MAX_LINE_BYTES, MAX_NESTING, Origin, check_body, is_sealed, is_whole, read_origin, seal
+from mlgym.events.codec import MAX_LINE_BYTES, MAX_NESTING, check_body, is_sealed, is_whole, read_origin, seal
 from tests.events.samples import LEGACY_LINE, RUN_ID, log_event
 
 any_text = st.text(st.characters(codec=None))  # lone surrogates, NUL and line separators included
@@ -51,7 +51,7 @@ def test_round_trip(payload: Any, producer: str, seq: int) -> None:
     assert line.count(b"\n") == 1
     expected = {"event_type": "anything", "creation_ts": 1, "payload": wire(payload)}
     assert decode(line) == expected | {"producer": wire(producer), "seq": seq}
-    assert read_origin(line) == Origin(wire(producer), seq)
+    assert read_origin(line) == (wire(producer), seq)
 
 
 @given(st.lists(st.floats(), max_size=3))
@@ -90,12 +90,12 @@ def test_a_text_that_looks_like_the_end_of_a_line_is_no_origin() -> None:
     trap = ',"producer":"x","seq":1,"crc":"00000000"}\n'
     for payload in (trap, {"a": trap}, {"producer": "x", "seq": 1}, {trap: {"producer": "x", "seq": 1}}):
         assert read_origin(seal(encode(event(payload)))) is None
-        assert read_origin(seal(encode(event(payload, producer="p", seq=2)))) == Origin("p", 2)
+        assert read_origin(seal(encode(event(payload, producer="p", seq=2)))) == ("p", 2)
 
 
 def test_origin_is_found_wherever_the_keys_are() -> None:
     """A foreign producer may order its keys otherwise."""
-    assert read_origin(seal(b'{"seq":3,"producer":"p","event_type":"x","payload":1}')) == Origin("p", 3)
+    assert read_origin(seal(b'{"seq":3,"producer":"p","event_type":"x","payload":1}')) == ("p", 3)
     assert read_origin(seal(b'{"seq":3,"event_type":"x","payload":1}')) is None
     assert read_origin(seal(b'{"seq":"3","producer":"p","event_type":"x","payload":1}')) is None
 

@@ -11,8 +11,9 @@ import json
 import math
 import os
 import re
+from binascii import hexlify
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -26,18 +27,14 @@ MAX_NESTING: Final = 100
 """Levels of lists and objects in an event; far below what any JSON reader refuses."""
 SEAL_BYTES: Final = len(b',"crc":"00000000"}\n')
 _LEGACY_KEYS: Final = frozenset({"event_type", "creation_ts", "payload", "version"})
-_ORIGIN: Final = re.compile(rb',"producer":"([^"\\]+)","seq":([0-9]{1,20}),"crc":"[0-9a-f]{8}"\}\n')
 _STRING_OR_BRACKET: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{\]}]')
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 _Score = TypeVar("_Score", MetricScore, LossScore)
 
 
-class Origin(NamedTuple):
-    """Who made an event, and which of its events it is: equal origins mean the same event."""
-
-    producer: str
-    seq: int
+Origin = tuple[str, int]
+"""(producer, seq): who made an event, and which of its events it is. Equal origins mean the same event."""
 
 
 class _Header(msgspec.Struct):
@@ -50,7 +47,13 @@ class _Header(msgspec.Struct):
     crc: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+class _OriginKeys(msgspec.Struct, gc=False):
+    producer: str | None = None
+    seq: int | None = None
+
+
 _header_decoder: Final = msgspec.json.Decoder(_Header)
+_origin_decoder: Final = msgspec.json.Decoder(_OriginKeys)
 _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -63,11 +66,13 @@ def encode(event: Event) -> bytes:
     Raises:
         EventLogError: the payload holds something that JSON cannot carry, or it is nested or sized beyond the limits.
     """
-    if event.event_type == EvaluationResult.event_type:
-        payload = _with_finite_scores(event.payload)
-        event = event if payload is event.payload else msgspec.structs.replace(event, payload=payload)
     try:
-        body = _encode_any_text(event)
+        body = _encoder.encode(event)
+        # The encoder has made every non-finite number null.
+        if event.event_type == EvaluationResult.event_type and b'"score":null' in body:
+            body = _encoder.encode(msgspec.structs.replace(event, payload=_with_finite_scores(event.payload)))
+    except UnicodeEncodeError:
+        body = _encode_surrogates(event)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EventLogError(f"`{event.event_type}` cannot be written as JSON: {error}") from error
     _check_limits(body, event.event_type)
@@ -77,13 +82,17 @@ def encode(event: Event) -> bytes:
 def seal(body: bytes) -> bytes:
     """Gives the line of the log for an encoded event: the checksum as the last key, and the newline."""
     covered = body[:-1]
-    return b'%b,"crc":"%08x"}\n' % (covered, crc32(covered))
+    return covered + _seal_of(covered)
 
 
 def is_sealed(line: bytes) -> bool:
     """Tells whether a line ends in the checksum of its other bytes, exactly as `seal` writes it."""
     covered = line[:-SEAL_BYTES]
-    return line[-SEAL_BYTES:] == b',"crc":"%08x"}\n' % crc32(covered) and covered[:1] == b"{"
+    return line[-SEAL_BYTES:] == _seal_of(covered) and covered[:1] == b"{"
+
+
+def _seal_of(covered: bytes) -> bytes:
+    return b',"crc":"%b"}\n' % hexlify(crc32(covered).to_bytes(4, "big"))
 
 
 def is_whole(line: bytes) -> bool:
@@ -125,21 +134,18 @@ def make_origin(producer: str | None, seq: int | None) -> Origin | None:
         return None
     if seq < 0:
         raise EventLogError(f"`seq` must be 0 or more, but is {seq}")
-    return Origin(producer, seq)
+    return producer, seq
 
 
 def read_origin(line: bytes) -> Origin | None:
-    """Gives the origin of a whole line of the log, by its last bytes where they are as `encode` writes them."""
-    # `producer` right before `seq` right before the checksum can only be keys of the outermost object: inside a string
-    # the quotes would be escaped, and inside an inner object a brace would follow.
-    match = _ORIGIN.match(line, line.rfind(b',"producer":"'))
-    if match:
-        return Origin(match[1].decode(), int(match[2]))
+    """Gives the origin of a whole line of the log, or None where it does not say one."""
     try:
-        header = _header_decoder.decode(line)
-        return make_origin(header.producer, header.seq)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, EventLogError):
+        keys = _origin_decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+    if keys.producer is None or keys.seq is None or keys.seq < 0:
+        return None
+    return keys.producer, keys.seq
 
 
 def decode(line: bytes) -> dict[str, Any]:
@@ -159,12 +165,14 @@ def decode(line: bytes) -> dict[str, Any]:
     return event
 
 
-def _encode_any_text(event: Event) -> bytes:
+def _encode_surrogates(event: Event) -> bytes:
     try:
-        return _encoder.encode(event)
-    except UnicodeEncodeError:
+        if event.event_type == EvaluationResult.event_type:
+            event = msgspec.structs.replace(event, payload=_with_finite_scores(event.payload))
         plain = _without_surrogates(msgspec.to_builtins(event, enc_hook=_plain))
         return json.dumps(plain, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EventLogError(f"`{event.event_type}` cannot be written as JSON: {error}") from error
 
 
 def _tolerant(line: bytes) -> dict[str, Any]:
@@ -200,8 +208,11 @@ def _check_limits(body: bytes, event_type: str) -> None:
             f"`{event_type}` takes {len(body):,} bytes, but an event may have at most {MAX_LINE_BYTES:,}; "
             "write large data to a file of the run folder instead"
         )
-    # Brackets inside strings count too, so this only asks for the exact look.
-    if body.count(b"[") + body.count(b"{") > MAX_NESTING and _nesting(body) > MAX_NESTING:
+    # So many levels take two bytes each as lists and more as objects. Brackets within texts count at first.
+    if len(body) < 2 * MAX_NESTING:
+        return
+    num_brackets = body.count(b"[") + body.count(b"{")
+    if num_brackets > MAX_NESTING and _nesting(body) > MAX_NESTING:
         raise EventLogError(f"`{event_type}` is nested more than {MAX_NESTING} levels deep")
 
 
@@ -221,10 +232,6 @@ def _nesting(body: bytes) -> int:
 def _with_finite_scores(payload: Any) -> Any:
     """Gives the payload of an evaluation with every non-finite score as null and its name beside it."""
     if isinstance(payload, EvaluationResult):
-        if all(_is_finite(score.score) for score in payload.metric_scores) and all(
-            _is_finite(score.score) for score in payload.loss_scores
-        ):
-            return payload
         return msgspec.structs.replace(
             payload,
             metric_scores=[_with_finite_score(score) for score in payload.metric_scores],

@@ -29,6 +29,8 @@ _READ_BUFFER_BYTES: Final = 2**20
 # `has_writer` holds a shared lock for a moment, which must not turn a writer away.
 _LOCK_PATIENCE_S: Final = 0.25
 
+CheckedBody = tuple[bytes, Origin | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
@@ -109,9 +111,17 @@ class EventLog:
         Raises:
             EventLogError: nothing of the group is stored, and the log is as it was before.
         """
+        return self.append_checked([_checked(line) for line in lines])
+
+    def append_checked(self, group: Sequence[CheckedBody]) -> list[int | None]:
+        """Appends events that `codec.check_body` has seen or `codec.encode` made; else as `append`.
+
+        Args:
+            group: for each event its encoded form and its origin, if it has one.
+        """
         with self._mutex:
             self._make_ready()
-            ids, data, origins = self._arrange(lines)
+            ids, data, origins = self._arrange(group)
             if data:
                 self._unconfirmed = True
                 self._write(data)
@@ -139,17 +149,17 @@ class EventLog:
     ) -> None:
         self.close()
 
-    def _arrange(self, lines: Sequence[bytes | Event]) -> tuple[list[int | None], bytes, set[Origin]]:
+    def _arrange(self, group: Sequence[CheckedBody]) -> tuple[list[int | None], bytes, dict[Origin, None]]:
         ids: list[int | None] = []
         sealed: list[bytes] = []
-        origins: set[Origin] = set()
-        for line in lines:
-            body, origin = _body_and_origin(line)
+        # In order, so that runs of numbers stay runs.
+        origins: dict[Origin, None] = {}
+        for body, origin in group:
             if origin is not None:
                 if origin in self._seen or origin in origins:
                     ids.append(None)
                     continue
-                origins.add(origin)
+                origins[origin] = None
             ids.append(self.num_events + len(sealed))
             sealed.append(seal(body))
         return ids, b"".join(sealed), origins
@@ -276,7 +286,7 @@ def has_writer(path: Path | str) -> bool:
     return False
 
 
-def _body_and_origin(line: bytes | Event) -> tuple[bytes, Origin | None]:
+def _checked(line: bytes | Event) -> CheckedBody:
     if isinstance(line, Event):
         return encode(line), make_origin(line.producer, line.seq)
     return line, check_body(line)

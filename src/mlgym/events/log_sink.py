@@ -8,8 +8,8 @@ from collections import deque
 from typing import Final
 
 from mlgym.errors import EventLogError
-from mlgym.events.codec import check_body
-from mlgym.events.log import EventLog
+from mlgym.events.codec import Origin, check_body, encode, make_origin
+from mlgym.events.log import CheckedBody, EventLog
 from mlgym.events.producer import Producer
 from mlgym.events.types import ExperimentStatus, Log, Payload, SystemMetrics
 
@@ -46,7 +46,7 @@ class LogSink:
         self._log = log
         self._producer = producer or Producer()
         self._max_pending_bytes = max_pending_bytes
-        self._lines: deque[bytes] = deque()
+        self._events: deque[CheckedBody] = deque()
         self._pending_bytes = 0
         self._reported_dropped = 0
         self._pause_s = _FIRST_PAUSE_S
@@ -58,7 +58,7 @@ class LogSink:
     @property
     def pending(self) -> int:
         """How many events wait to be written."""
-        return len(self._lines)
+        return len(self._events)
 
     def emit(self, payload: Payload) -> None:
         """Takes one event; its time stamp is now.
@@ -66,7 +66,8 @@ class LogSink:
         Raises:
             EventLogError: the payload cannot be written as one line of JSON. Trouble with the file raises nothing.
         """
-        self._put(self._producer.encode(payload))
+        event = self._producer.event(payload)
+        self._put(encode(event), make_origin(event.producer, event.seq))
 
     def emit_encoded(self, line: bytes) -> None:
         """Takes an event that another process encoded (`Producer.encode`).
@@ -74,8 +75,7 @@ class LogSink:
         Raises:
             EventLogError: it is no event; it is not taken.
         """
-        check_body(line)
-        self._put(line)
+        self._put(line, check_body(line))
 
     def flush(self, *, ignore_pause: bool = False) -> int:
         """Writes what is pending, in groups; once it returns, what is no longer pending is durable.
@@ -89,15 +89,15 @@ class LogSink:
         Returns:
             How many events were written.
         """
-        if not self._lines or (time.monotonic() < self._not_before and not ignore_pause):
+        if not self._events or (time.monotonic() < self._not_before and not ignore_pause):
             return 0
         with self._flush_mutex:
-            num_written, num_wanted = 0, len(self._lines)
+            num_written, num_wanted = 0, len(self._events)
             try:
                 # Not until nothing is pending: others may emit faster than the disk writes.
                 while num_written < num_wanted:
                     group = self._next_group()
-                    self._log.append(group)
+                    self._log.append_checked(group)
                     self._forget(group)
                     num_written += len(group)
             except EventLogError as error:
@@ -110,30 +110,31 @@ class LogSink:
                 self._report_dropped()
             return num_written
 
-    def _put(self, line: bytes) -> None:
+    def _put(self, body: bytes, origin: Origin | None) -> None:
         with self._queue_mutex:
-            room = self._max_pending_bytes // 2 if line.startswith(_EXPENDABLE) else self._max_pending_bytes
-            if self._pending_bytes + len(line) > room:
+            room = self._max_pending_bytes // 2 if body.startswith(_EXPENDABLE) else self._max_pending_bytes
+            if self._pending_bytes + len(body) > room:
                 self.dropped += 1
                 return
-            self._lines.append(line)
-            self._pending_bytes += len(line)
+            self._events.append((body, origin))
+            self._pending_bytes += len(body)
 
-    def _next_group(self) -> list[bytes]:
-        group: list[bytes] = []
+    def _next_group(self) -> list[CheckedBody]:
+        group: list[CheckedBody] = []
         num_bytes = 0
         with self._queue_mutex:
-            for line in self._lines:
-                num_bytes += len(line)
+            for event in self._events:
+                num_bytes += len(event[0])
                 if group and num_bytes > _MAX_GROUP_BYTES:
                     break
-                group.append(line)
+                group.append(event)
         return group
 
-    def _forget(self, group: list[bytes]) -> None:
+    def _forget(self, group: list[CheckedBody]) -> None:
         with self._queue_mutex:
-            for _ in group:
-                self._pending_bytes -= len(self._lines.popleft())
+            for body, _ in group:
+                self._events.popleft()
+                self._pending_bytes -= len(body)
 
     def _report_dropped(self) -> None:
         num_new = self.dropped - self._reported_dropped

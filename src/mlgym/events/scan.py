@@ -20,13 +20,17 @@ class SeenOrigins:
         self._borders: dict[str, list[int]] = {}
 
     def __contains__(self, origin: Origin) -> bool:
-        return bool(bisect_right(self._borders.get(origin.producer, ()), origin.seq) % 2)
+        producer, seq = origin
+        borders = self._borders.get(producer)
+        return borders is not None and seq < borders[-1] and bool(bisect_right(borders, seq) % 2)
 
     def add(self, origin: Origin) -> None:
         """Adds one origin; adding it again changes nothing."""
         producer, seq = origin
-        borders = self._borders.setdefault(producer, [])
-        if borders and borders[-1] == seq:
+        borders = self._borders.get(producer)
+        if borders is None:
+            self._borders[producer] = [seq, seq + 1]
+        elif borders[-1] == seq:
             borders[-1] += 1
         else:
             _insert(borders, seq)
