@@ -75,14 +75,25 @@ class RankingMetric(ClassMetric):
 def ordering(prediction: Tensor, reading: str) -> Tensor:
     """Gives numbers (rows, classes), float64, in the order of the probabilities.
 
-    Logits become logarithms of probabilities, since probabilities near 1 are all the same in floating point.
+    Logits become log odds, since probabilities near 1 are all the same in floating point.
     """
     prediction = prediction.double()
     if reading == "probabilities":
         return probabilities(prediction, reading)
     if prediction.ndim == 2:
-        return prediction.log_softmax(1)
+        return log_odds(prediction)
     return torch.stack([-prediction, prediction], dim=1)  # (rows, 2)
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """Gives log(p / (1 - p)) for the softmax p of logits (rows, classes), precise also where p is near 1."""
+    top = logits.argmax(1, keepdim=True)  # (rows, 1)
+    highest = logits.gather(1, top)  # (rows, 1)
+    shares = (logits - highest).exp()  # (rows, classes)
+    # For all but the highest, the others together are at least 1; for the highest the difference would cancel.
+    odds = logits - highest - (shares.sum(1, keepdim=True) - shares).log()
+    others = logits.scatter(1, top, -math.inf).logsumexp(1, keepdim=True)  # (rows, 1)
+    return odds.scatter(1, top, highest - others)
 
 
 class AreaMetric(RankingMetric):
