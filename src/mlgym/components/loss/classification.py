@@ -76,7 +76,10 @@ class ClassLoss(PairLoss):
 
     def _check_range(self, prediction: Tensor, target: Tensor) -> None:
         kept = target[target != self.ignore_index]
-        if kept.numel() and not 0 <= (lowest := int(kept.min())) <= (highest := int(kept.max())) < prediction.shape[1]:
+        if not kept.numel():
+            return
+        lowest, highest = int(kept.min()), int(kept.max())
+        if lowest < 0 or highest >= prediction.shape[1]:
             raise self.misfit(
                 f"the targets reach from {lowest} to {highest}, but there are {prediction.shape[1]} classes",
                 prediction,
@@ -201,7 +204,10 @@ class BinaryLoss(PairLoss):
         self._check_unit_interval(target, "targets", prediction, target, "map the labels to 0 and 1")
 
     def _check_unit_interval(self, values: Tensor, what: str, prediction: Tensor, target: Tensor, remedy: str) -> None:
-        if values.numel() and not 0 <= (lowest := float(values.min())) <= (highest := float(values.max())) <= 1:
+        if not values.numel():
+            return
+        lowest, highest = float(values.min()), float(values.max())
+        if not 0 <= lowest <= highest <= 1:
             problem = f"the {what} must be in [0, 1], but reach from {lowest:g} to {highest:g}"
             raise self.misfit(problem, prediction, target, remedy)
 
