@@ -52,7 +52,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def did_you_mean(name: str, known: Iterable[str], *, max_listed: int = 12) -> str:
+def did_you_mean(name: str, known: Iterable[str], *, max_listed: int = 12, intro: str = "known:") -> str:
     """Gives the tail of an "unknown name" message: the nearest known name, and the known ones where they are few.
 
     Returns:
@@ -63,7 +63,7 @@ def did_you_mean(name: str, known: Iterable[str], *, max_listed: int = 12) -> st
     tail = f"; did you mean `{best}`?" if best else ""
     if names and (len(names) <= max_listed or not best):
         listed = ", ".join(names[:max_listed]) + (", ..." if len(names) > max_listed else "")
-        tail += f" (known: {listed})"
+        tail += f" ({intro} {listed})"
     return tail
 
 

@@ -54,21 +54,20 @@ class Component:
 class Registry:
     """A table of components; the project uses one, `REGISTRY`, and tests make their own."""
 
-    def __init__(self, *, built_in: bool = False, group: str | None = None) -> None:
+    def __init__(self, *, modules: Sequence[str] = (), group: str | None = None) -> None:
         """Makes an empty table.
 
         Args:
-            built_in: load MLgym's own components when a name is first looked up.
+            modules: modules that register components, imported when a name is first looked up.
             group: entry point group whose members are loaded only when their name is used; None for none.
         """
         self._components: dict[str, Component] = {}
-        self._built_in_pending = built_in
+        self._modules = tuple(modules)
+        self._is_loading = False
         self._group = group
         self._entry_points: dict[str, EntryPoint] | None = None
 
-    def register(
-        self, name: str, *, call_args: Sequence[str] = (), outputs: str | None = None
-    ) -> Callable[[_T], _T]:
+    def register(self, name: str, *, call_args: Sequence[str] = (), outputs: str | None = None) -> Callable[[_T], _T]:
         """Gives a decorator that enters a class or function under `name` and returns it unchanged.
 
         Args:
@@ -104,7 +103,7 @@ class Registry:
         Raises:
             RegistryError: nothing is registered under that name; the text has the nearest one.
         """
-        self._load_built_in()
+        self._load_modules()
         if name not in self._components:
             self._load_entry_point(name)
         if name not in self._components:
@@ -113,26 +112,26 @@ class Registry:
 
     def names(self) -> list[str]:
         """Gives every known name in alphabetical order, entry points included without loading them."""
-        self._load_built_in()
+        self._load_modules()
         return sorted({*self._components, *self._find_entry_points()})
 
     def __iter__(self) -> Iterator[Component]:
         return (self.find(name) for name in self.names())
 
     def __contains__(self, name: str) -> bool:
-        self._load_built_in()
+        self._load_modules()
         return name in self._components or name in self._find_entry_points()
 
-    def _load_built_in(self) -> None:
-        if not self._built_in_pending:
+    def _load_modules(self) -> None:
+        if self._is_loading:  # a module that looks up a name while it is imported
             return
-        self._built_in_pending = False
+        self._is_loading = True
         try:
-            for module in BUILT_IN_MODULES:
-                importlib.import_module(module)
-        except BaseException:
-            self._built_in_pending = True
-            raise
+            while self._modules:
+                importlib.import_module(self._modules[0])
+                self._modules = self._modules[1:]
+        finally:
+            self._is_loading = False
 
     def _find_entry_points(self) -> dict[str, EntryPoint]:
         if self._entry_points is None:
@@ -166,5 +165,5 @@ def _same_definition(one: Component, other: Component) -> bool:
     return key(one) == key(other)
 
 
-REGISTRY: Final = Registry(built_in=True, group=ENTRY_POINT_GROUP)
+REGISTRY: Final = Registry(modules=BUILT_IN_MODULES, group=ENTRY_POINT_GROUP)
 register = REGISTRY.register

@@ -1,0 +1,197 @@
+"""Values against annotations, by pydantic in strict JSON mode: a list may become a tuple, but `"64"` no number.
+
+A value is JSON in which each component or reference is a token, a text that stands for an object. At every position
+of an annotation a token is accepted where the object behind it fits; what that means, a `Resolver` decides: checking
+looks at kinds, building at the objects themselves. So one adapter per parameter serves both.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import functools
+import json
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Protocol
+
+import pydantic
+from pydantic import Discriminator, PlainValidator, Tag, TypeAdapter, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from mlgym.config.kinds import wanted_text
+from mlgym.config.nodes import shorten
+from mlgym.config.rewrite import STRICT, rewrite
+from mlgym.names import nearest
+
+TOKEN_START: Final = "\0mlgym:"  # noqa: S105 - no secret
+_VALUE: Final = "\0value"
+_TOKEN: Final = "\0token"  # noqa: S105 - no secret
+_SILENT: Final = frozenset({"too_short", "too_long", "mlgym_misfit", "mlgym_not_a_component"})
+
+
+class Resolver(Protocol):
+    """Knows what stands behind tokens."""
+
+    def take(self, token: str, wanted: Any) -> object:
+        """Gives what replaces a token at a position of type `wanted`.
+
+        Raises:
+            Misfit: it doesn't fit there.
+        """
+
+
+class Misfit(Exception):  # noqa: N818 - caught here and turned into a fault
+    """What stands behind a token doesn't fit."""
+
+
+def is_token(value: object) -> bool:
+    """Says whether a value stands for an object."""
+    return isinstance(value, str) and value.startswith(TOKEN_START)
+
+
+def _tag(value: object) -> str:
+    return _TOKEN if is_token(value) else _VALUE
+
+
+def adapter(annotation: Any) -> TypeAdapter[Any]:
+    """Gives the adapter of an annotation in which tokens are accepted; that of `Any` where pydantic cannot read it."""
+    try:
+        return _cached_adapter(annotation)
+    except TypeError:  # not hashable, such as `Literal[[1]]`
+        return _make_adapter(annotation)
+
+
+def list_adapter(annotation: Any) -> TypeAdapter[Any]:
+    """Gives the adapter of a list of values of one annotation, so that a sweep is checked by one call."""
+    return adapter(list[annotation])
+
+
+class _WithTokens:
+    """Adds tokens to annotations; see `rewrite.Rewriter`."""
+
+    def around(self, annotation: Any, inner: Any) -> Any:
+        """Gives a union of what is meant and a token, told apart before pydantic looks into either."""
+
+        def take(token: str, info: ValidationInfo) -> object:
+            assert isinstance(info.context, dict)
+            try:
+                return info.context["resolver"].take(token, annotation)
+            except Misfit as misfit:
+                raise PydanticCustomError("mlgym_misfit", "{message}", {"message": str(misfit)}) from None
+
+        members = (Annotated[inner, Tag(_VALUE)], Annotated[Any, PlainValidator(take), Tag(_TOKEN)])
+        return Annotated[typing.Union[members], Discriminator(_tag)]  # noqa: UP007 - made at run time
+
+    def anything(self) -> Any:
+        """Gives `Any` in which tokens are replaced, however deep."""
+        return Annotated[Any, PlainValidator(_replace_tokens)]
+
+    def component(self, annotation: Any) -> Any:
+        """Gives a type that refuses everything: the token is taken before."""
+        wanted = wanted_text(annotation)
+
+        def refuse(value: object, info: ValidationInfo) -> object:
+            names = info.context.get("names", ()) if isinstance(info.context, dict) else ()
+            message = f"needs {wanted}, got {_shown(value)}{_hint(value, names)}"
+            raise PydanticCustomError("mlgym_not_a_component", "{message}", {"message": message})
+
+        return Annotated[Any, PlainValidator(refuse)]
+
+
+_WITH_TOKENS: Final = _WithTokens()
+
+
+def _make_adapter(annotation: Any) -> TypeAdapter[Any]:
+    candidates: tuple[Callable[[], Any], ...] = (
+        lambda: rewrite(annotation, _WITH_TOKENS),
+        lambda: _WITH_TOKENS.around(annotation, annotation),
+        lambda: rewrite(Any, _WITH_TOKENS),
+    )
+    for candidate in candidates:
+        try:
+            return TypeAdapter(candidate(), config=STRICT)
+        except Exception:  # noqa: S112 - an annotation may hold any code; the next candidate asks less of it
+            continue
+    raise AssertionError("`Any` can always be validated")
+
+
+_cached_adapter = functools.lru_cache(maxsize=4096)(_make_adapter)
+
+
+def _hint(value: object, names: collections.abc.Container[str]) -> str:
+    if isinstance(value, str) and value in names:
+        return f"; write `${value}` for the component of that name"
+    if isinstance(value, dict):
+        return "; a component has `use: NAME`"
+    return ""
+
+
+def _replace_tokens(value: Any, info: ValidationInfo) -> object:
+    if is_token(value):
+        assert isinstance(info.context, dict)
+        return info.context["resolver"].take(value, Any)
+    if isinstance(value, list):
+        return [_replace_tokens(item, info) for item in value]
+    if isinstance(value, dict):
+        return {key: _replace_tokens(item, info) for key, item in value.items()}
+    return value
+
+
+def validate(
+    made: TypeAdapter[Any], data: Any, resolver: Resolver | None, names: collections.abc.Collection[str] = ()
+) -> Any:
+    """Gives the typed value of JSON-able data with tokens.
+
+    Args:
+        made: the adapter of its annotation.
+        data: the value.
+        resolver: knows what stands behind tokens; None where there are none.
+        names: names of components, for hints.
+
+    Raises:
+        pydantic.ValidationError: it doesn't fit; `problems` reads it.
+    """
+    text = json.dumps(data, ensure_ascii=False)
+    return made.validate_json(text, strict=True, context={"resolver": resolver, "names": names})
+
+
+def problems(error: pydantic.ValidationError) -> list[tuple[tuple[str | int, ...], str]]:
+    """Gives what is wrong in house style, each with pydantic's location: keys, indices, and parts of its own."""
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    for detail in error.errors(include_url=False):
+        location = detail["loc"]
+        if detail["type"] in {"missing", "missing_argument", "missing_keyword_only_argument"}:
+            found.append((location[:-1], f"`{location[-1]}` is missing"))
+        elif detail["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+            found.append((location, f"there is no key `{location[-1]}` here"))
+        else:
+            found.append((location, _message(detail)))
+    return found
+
+
+def _message(detail: Any) -> str:
+    message: str = detail["msg"][:1].lower() + detail["msg"][1:]
+    value = detail["input"]
+    if detail["type"] in _SILENT:
+        return message.removeprefix("value error, ")
+    if is_token(value):
+        return f"{message}, which no component or reference can give here"
+    if detail["type"] in {"literal_error", "enum"} and isinstance(value, str):
+        choices = detail["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        near = nearest(value, choices)
+        return f"{message}, got {_shown(value)}" + (f"; did you mean `{near}`?" if near else "")
+    return f"{message}, got {_shown(value)}"
+
+
+def _shown(value: object) -> str:
+    return shorten(json.dumps(_readable(value), ensure_ascii=False, default=str))
+
+
+def _readable(value: object) -> object:
+    if is_token(value):
+        return "a component"
+    if isinstance(value, list):
+        return [_readable(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _readable(item) for key, item in value.items()}
+    return value

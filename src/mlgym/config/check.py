@@ -1,0 +1,189 @@
+"""Checking a config against the registry: every fault at once, in all alternatives, before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from mlgym.config.circles import build_order, find_circles, needs_of
+from mlgym.config.component_check import ComponentCheck
+from mlgym.config.document import Document
+from mlgym.config.forms import (
+    Entries,
+    FactReference,
+    Form,
+    FormReader,
+    Hole,
+    Items,
+    Reference,
+    Sweep,
+    Use,
+    Value,
+    VarReference,
+)
+from mlgym.config.implied import imply_references
+from mlgym.config.imports import import_faults
+from mlgym.config.kinds import bare, origin_class, type_text
+from mlgym.config.modes import VALIDATION_MODES
+from mlgym.config.nodes import MapNode, Path, Scalar, shorten, to_plain
+from mlgym.config.produce import Producer
+from mlgym.config.registry import REGISTRY, Registry
+from mlgym.config.scalars import word
+from mlgym.config.space import SearchSpace
+from mlgym.config.tree import Tree
+from mlgym.errors import ConfigError, Fault
+from mlgym.names import did_you_mean
+
+_SEED: Final = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def check(document: Document, *, registry: Registry = REGISTRY, modes: Registry = VALIDATION_MODES) -> SearchSpace:
+    """Gives the search space of a config in which nothing is wrong; imports the user's modules.
+
+    Args:
+        document: the config.
+        registry: the components.
+        modes: the validation modes.
+
+    Raises:
+        ConfigError: everything that is wrong, in reading order.
+    """
+    broken_imports = import_faults(document)
+    try:
+        tree = Tree.read(document.root)
+        imply_references(tree, registry)
+        faults = [*document.faults, *broken_imports, *tree.faults]
+        faults += _check_tree(tree, registry, names_are_known=not broken_imports)
+        faults += _check_validation(document, modes)
+    except RecursionError:
+        raise document.root.mark.error("", "components refer to each other in too many steps") from None
+    if faults:
+        raise ConfigError(list(dict.fromkeys(faults)))
+    return SearchSpace.of(tree, name=document.name, imports=document.imports, notes=_unused(tree))
+
+
+def _check_tree(tree: Tree, registry: Registry, *, names_are_known: bool) -> list[Fault]:
+    producer = Producer(tree, registry)
+    parts = ComponentCheck(tree, registry, producer, names_are_known=names_are_known)
+    faults = find_circles(needs_of(tree))
+    for path, form in tree.sections():
+        for where, inner in tree.walk(form, path):
+            if isinstance(inner, Use):
+                faults += parts.check(inner, where)
+            elif isinstance(inner, Reference):
+                faults += _check_reference(inner, where, producer)
+    faults += parts.check_value(tree.seed, ("seed",), _SEED) + _check_seed(tree)
+    faults += [fault for name, form in tree.components.items() for fault in _check_named(tree, name, form)]
+    return faults + _check_experiment(tree, producer)
+
+
+def _check_reference(reference: Reference, path: Path, producer: Producer) -> list[Fault]:
+    name, output = reference.target.name, reference.target.output
+    if name not in producer.tree.components:
+        message = f"no component named `{name}`{did_you_mean(name, producer.tree.components)}"
+        return [reference.mark.fault(path, message)]
+    alternatives = producer.outputs(name) if output is not None else []
+    for outputs in alternatives:
+        if output is not None and outputs.kind(output) is None:
+            tail = did_you_mean(output, outputs.kinds, intro="it has") or "; it has none"
+            always = "" if len(alternatives) == 1 else " in every alternative"
+            return [reference.mark.fault(path, f"`{name}` has no output `{output}`{always}{tail}")]
+    return []
+
+
+def _check_seed(tree: Tree) -> list[Fault]:
+    """The seed is known before anything is built, so it cannot come from a component or the runner."""
+    return [
+        form.mark.fault(path, "the seed must be a number that the config itself gives")
+        for path, form in tree.walk(tree.seed, ("seed",))
+        if isinstance(form, Reference | FactReference | Use)
+    ]
+
+
+def _check_named(tree: Tree, name: str, form: Form) -> list[Fault]:
+    """A named component that is none: a bare word, or a mapping in which `use` was forgotten."""
+    path = ("components", name)
+    faults = []
+    for where, inner in _alternatives(tree, form, path):
+        holds_component = any(isinstance(part, Use | Reference | Hole) for _, part in tree.walk(inner))
+        if isinstance(inner, Value):
+            shown = shorten(word(inner.value))
+            remedy = (
+                f"write `{{use: {inner.value}}}`" if isinstance(inner.value, str) else "shared values go into `vars`"
+            )
+            faults.append(inner.mark.fault(where, f"a component is a mapping with `use`, got {shown}; {remedy}"))
+        elif not holds_component:
+            faults.append(inner.mark.fault(where, "a component needs `use: NAME`; shared values go into `vars`"))
+    return faults
+
+
+def _alternatives(tree: Tree, form: Form, path: Path) -> Iterator[tuple[Path, Form]]:
+    form = tree.follow(form)
+    if not isinstance(form, Sweep):
+        yield path, form
+        return
+    for i, alternative in enumerate(form.alternatives):
+        yield from _alternatives(tree, alternative, (*path, "sweep", i))
+
+
+def _check_experiment(tree: Tree, producer: Producer) -> list[Fault]:
+    faults = []
+    for where, form in _alternatives(tree, tree.experiment, ("experiment",)):
+        if isinstance(form, Items | Entries | Value | FactReference):
+            faults.append(form.mark.fault(where, "the experiment must be a component: a mapping with `use: NAME`"))
+            continue
+        for product in producer.products(form):
+            cls = origin_class(bare(product.kind))
+            if product.group is not None or (cls is not None and not hasattr(cls, "run")):
+                what = "a list or mapping" if product.group is not None else type_text(product.kind)
+                message = f"the experiment needs a method `run(context)`, but {product.text} is {what}"
+                faults.append(form.mark.fault(where, message))
+    return faults
+
+
+def _check_validation(document: Document, modes: Registry) -> list[Fault]:
+    """Takes `{mode: NAME, ...}` as the component NAME of the table of modes."""
+    entry = document.root.entries.get("validation")
+    if entry is None or not isinstance(entry.value, MapNode):  # a wrong type is reported with the sections
+        return []
+    mode = entry.value.entries.get("mode")
+    if mode is None:
+        message = f"`validation` needs a `mode` (known: {', '.join(modes.names())})"
+        return [entry.mark.fault("validation", message)]
+    name = mode.value.value if isinstance(mode.value, Scalar) else None
+    if not isinstance(name, str) or name not in modes:
+        shown = name if isinstance(name, str) else shorten(str(to_plain(mode.value)))
+        message = f"no validation mode is called `{shown}`{did_you_mean(shown, modes.names())}"
+        return [mode.mark.fault("validation.mode", message)]
+    return _check_mode(document, entry.value, modes)
+
+
+def _check_mode(document: Document, node: MapNode, modes: Registry) -> list[Fault]:
+    mode = node.entries["mode"]
+    entries = {key: entry for key, entry in node.entries.items() if key != "mode"}
+    reader = FormReader()
+    use = reader.read(MapNode(node.mark, {"use": mode, **entries}), mode.mark, ("validation",))
+    tree = Tree.read(MapNode(node.mark, {}))
+    parts = ComponentCheck(tree, modes, Producer(tree, modes))
+    faults = list(reader.faults)
+    for path, form in tree.walk(use, ("validation",)):
+        if isinstance(form, Sweep | Reference | FactReference | VarReference):
+            faults.append(form.mark.fault(path, "`validation` takes plain values: no sweep, no reference"))
+    return faults or (parts.check(use, ("validation",)) if isinstance(use, Use) else [])
+
+
+def _unused(tree: Tree) -> list[Fault]:
+    """Gives a note for each component that no alternative of the experiment needs."""
+    needs = needs_of(tree)
+    roots = [ref.target.name for _, ref in tree.references(tree.experiment)]
+    used = set(build_order(needs, roots))
+    notes = []
+    for name, form in tree.components.items():
+        if name not in used:
+            has_sweep = any(isinstance(inner, Sweep) for _, inner in tree.walk(form))
+            tail = "; its sweep adds no experiments" if has_sweep else ""
+            path = ("components", name)
+            notes.append(form.mark.fault(path, f"`{name}` is not used by the experiment{tail}"))
+    return notes

@@ -1,0 +1,242 @@
+"""The config language with its components as a JSON Schema (2020-12), so that editors complete and check configs.
+
+Each value is what its annotation says, a reference (`$name`) or a sweep of such values. A config that extends another
+may leave things out, so whatever holds components exists twice: complete, and for such a partial config.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import TypeAdapter, WithJsonSchema
+
+from mlgym.config.describe import describe
+from mlgym.config.kinds import fits, type_text
+from mlgym.config.modes import VALIDATION_MODES
+from mlgym.config.registry import REGISTRY, Component, Registry
+from mlgym.config.rewrite import STRICT, rewrite
+from mlgym.config.signature import Parameter, signature_of
+
+Schema: TypeAlias = dict[str, Any]
+_OWN_REF: Final = "x-mlgym-ref"  # pydantic refuses a `$ref` that it doesn't know
+_RANGE: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "start": {"type": "number"},
+        "stop": {"type": "number"},
+        "num": {"type": "integer", "minimum": 1},
+        "scale": {"enum": ["linear", "log"]},
+    },
+    "required": ["start", "stop", "num"],
+    "additionalProperties": False,
+}
+_REFERENCE: Final[Schema] = {"type": "string", "pattern": r"^\$[A-Za-z_]"}
+_TEXTS: Final[Schema] = {"type": "array", "items": {"type": "string"}}
+
+
+def json_schema(registry: Registry = REGISTRY, *, modes: Registry = VALIDATION_MODES) -> Schema:
+    """Gives the JSON Schema of configs.
+
+    Args:
+        registry: the components; the user's own too, once they are imported.
+        modes: the validation modes.
+    """
+    schemas = _Schemas(registry)
+    complete, partial = schemas.sections(partial=False), schemas.sections(partial=True)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "MLgym config",
+        "type": "object",
+        "properties": {
+            "version": {"const": 1},
+            "name": {"type": "string", "minLength": 1},
+            "seed": schemas.named({"type": "integer", "minimum": 0}),
+            "extends": {"anyOf": [{"type": "string"}, _TEXTS]},
+            "imports": _TEXTS,
+            "vars": {"type": "object"},
+            "components": {"type": "object"},
+            "experiment": {},
+            "validation": schemas.validation(modes),
+        },
+        "additionalProperties": False,
+        "if": {"required": ["extends"]},
+        "then": {"properties": partial},
+        "else": {"properties": complete, "required": ["experiment"]},
+        "$defs": {"reference": _REFERENCE, "range": _RANGE, **schemas.definitions},
+    }
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+class _Schemas:
+    """Gathers definitions; equal ones are shared."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.definitions: dict[str, Schema] = {}
+        self._components = {component.name: component for component in registry}
+        self._names_by_text: dict[str, str] = {}
+
+    def named(self, inner: Schema) -> Schema:
+        """Gives a reference to the definition: `inner`, a reference, or a sweep of all this."""
+        text = json.dumps(inner, sort_keys=True)
+        if text not in self._names_by_text:
+            name = self._names_by_text[text] = f"value{len(self._names_by_text)}"
+            self.definitions[name] = {"anyOf": [inner, _ref("reference"), _sweep_of(name)]}
+        return _ref(self._names_by_text[text])
+
+    def sections(self, *, partial: bool) -> Schema:
+        """Gives the sections that hold components."""
+        component = self.kind(Any, partial=partial)
+        single = {"anyOf": [component, _ref("reference")]}
+        group = {
+            "type": "object",
+            "additionalProperties": single,
+            "not": {"anyOf": [{"required": ["use"]}, {"required": ["sweep"]}]},
+        }
+        named = self.named({"anyOf": [component, {"type": "array", "items": single}, group]})
+        return {
+            "components": {"type": "object", "additionalProperties": named},
+            "experiment": self.named(component),
+        }
+
+    def validation(self, modes: Registry) -> Schema:
+        """Gives `{mode: NAME, ...}`."""
+        choices = [
+            {
+                "if": {"properties": {"mode": {"const": mode.name}}, "required": ["mode"]},
+                "then": self._parameters(mode, "mode", partial=False),
+            }
+            for mode in modes
+        ]
+        return {
+            "type": "object",
+            "properties": {"mode": {"enum": modes.names()}},
+            "if": {"required": ["mode"]},
+            "then": {"allOf": choices},
+        }
+
+    def kind(self, annotation: Any, *, partial: bool) -> Schema:
+        """Gives the component that a parameter of some type takes."""
+        self._define_component(partial=partial)
+        suffix = "-partial" if partial else ""
+        if annotation is Any:
+            return _ref(f"component{suffix}")
+        names = [name for name, one in self._components.items() if fits(signature_of(one).kind, annotation)]
+        fitting = {"properties": {"use": {"if": {"type": "string"}, "then": {"enum": names}}}}
+        text = json.dumps([names, partial])
+        if text not in self._names_by_text:
+            plain = "".join(char if char.isalnum() else "-" for char in type_text(annotation))
+            self._names_by_text[text] = f"kind{len(self._names_by_text)}-{plain[:40]}{suffix}"
+            self.definitions[self._names_by_text[text]] = {"allOf": [_ref(f"component{suffix}"), fitting]}
+        return _ref(self._names_by_text[text])
+
+    def _define_component(self, *, partial: bool) -> None:
+        name = "component-partial" if partial else "component"
+        if name in self.definitions:
+            return
+        self.definitions[name] = {}  # components hold components
+        names = {"enum": list(self._components)}
+        self.definitions[name] = {
+            "type": "object",
+            "properties": {"use": {"anyOf": [names, _sweep_over(names)]}},
+            **({} if partial else {"required": ["use"]}),
+            "allOf": [self._choice(component, partial=partial) for component in self._components.values()],
+        }
+
+    def _choice(self, component: Component, *, partial: bool) -> Schema:
+        required = [name for name, param in signature_of(component).params.items() if param.is_required]
+        parameters = f"parameters-{component.name}"
+        schema = self._parameters(component, "use", partial=partial)
+        if self.definitions.setdefault(parameters, schema) != schema:
+            parameters += "-partial"
+            self.definitions[parameters] = schema
+        then = _ref(parameters) if partial or not required else {**_ref(parameters), "required": required}
+        return {"if": {"properties": {"use": {"const": component.name}}, "required": ["use"]}, "then": then}
+
+    def _parameters(self, component: Component, key: str, *, partial: bool) -> Schema:
+        signature = signature_of(component)
+        docs = {parameter.name: parameter.doc for parameter in describe(component).parameters}
+        properties: Schema = {key: {}}
+        for name, parameter in signature.params.items():
+            schema = self._value(component, parameter, partial=partial)
+            properties[name] = {**schema, "description": docs[name]} if docs.get(name) else schema
+        further = signature.further is not None
+        return {"type": "object", "properties": properties, **({} if further else {"additionalProperties": False})}
+
+    def _value(self, component: Component, parameter: Parameter, *, partial: bool) -> Schema:
+        rewriter = _WithSweeps(self, partial=partial)
+        prefix = f"{component.name}-{parameter.name}-"
+        try:
+            adapter: TypeAdapter[Any] = TypeAdapter(rewrite(parameter.annotation, rewriter), config=STRICT)
+            schema = adapter.json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
+        except Exception:  # what pydantic cannot describe an editor does not check
+            return {}
+        for name, definition in schema.pop("$defs", {}).items():
+            self.definitions[prefix + name] = _cleaned(definition)
+        cleaned: Schema = _cleaned(schema)
+        return cleaned
+
+
+class _WithSweeps:
+    """Adds references and sweeps to annotations; see `rewrite.Rewriter`."""
+
+    def __init__(self, schemas: _Schemas, *, partial: bool) -> None:
+        self._schemas = schemas
+        self._partial = partial
+
+    def around(self, annotation: Any, inner: Any) -> Any:
+        """Gives a position whose schema is a named definition."""
+        schemas = self._schemas
+
+        class Position:
+            """Replaces the schema of a position."""
+
+            @staticmethod
+            def __get_pydantic_json_schema__(core_schema: Any, handler: Any) -> Schema:
+                schema = _cleaned(handler(core_schema))
+                return {_OWN_REF: schemas.named(schema)["$ref"]} if schema else {}
+
+        return Annotated[inner, Position]
+
+    def anything(self) -> Any:
+        """Gives `Any`, about which a schema says nothing."""
+        return Any
+
+    def component(self, annotation: Any) -> Any:
+        """Gives a type whose schema is a component of the kind."""
+        kind = self._schemas.kind(annotation, partial=self._partial)
+        return Annotated[Any, WithJsonSchema({_OWN_REF: kind["$ref"]})]
+
+
+def _sweep_of(name: str) -> Schema:
+    return _sweep_over(_ref(name))
+
+
+def _sweep_over(items: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": {
+            "sweep": {"anyOf": [{"type": "array", "minItems": 1, "items": items}, _ref("range")]},
+            "zip": {"type": "string", "minLength": 1},
+        },
+        "required": ["sweep"],
+        "additionalProperties": False,
+    }
+
+
+def _cleaned(schema: Any) -> Any:
+    """Gives a schema without pydantic's titles and defaults, its own references put in."""
+    if isinstance(schema, list):
+        return [_cleaned(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if _OWN_REF in schema:
+        return {"$ref": schema[_OWN_REF]}
+    return {
+        key: {name: _cleaned(part) for name, part in value.items()} if key == "properties" else _cleaned(value)
+        for key, value in schema.items()
+        if key == "properties" or key not in {"title", "default"}
+    }

@@ -1,0 +1,94 @@
+"""The search space: which sweeps there are, how many points they make, and point `i` without the ones before it.
+
+A sweep counts where it matters: one inside an alternative, or inside a component that only some alternatives need,
+multiplies those alternatives alone. Axes are sorted by key path and the last varies fastest, as in scikit-learn's
+`ParameterGrid`; how the file is ordered makes no difference.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+from mlgym.config.axes import Space
+from mlgym.config.placement import find_space
+from mlgym.config.tree import Tree
+from mlgym.config.unfold import Labels, Unfolding
+from mlgym.errors import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One experiment of a search space.
+
+    Args:
+        experiment_id: its number, from 0.
+        config: its config: plain data without sweeps and `$vars`, with what it needs and nothing else.
+        swept: the chosen value of each sweep that matters here, by the key that an override would have.
+    """
+
+    experiment_id: int
+    config: dict[str, Any]
+    swept: dict[str, Any]
+
+
+class SearchSpace(Sequence[Point]):
+    """All points of a config; holds its sweeps, never its points."""
+
+    def __init__(self, tree: Tree, space: Space, header: Mapping[str, Any], notes: Sequence[Fault]) -> None:
+        """Takes what `SearchSpace.of` found.
+
+        Args:
+            tree: the config.
+            space: its axes.
+            header: the sections that are the same everywhere: version, name, imports.
+            notes: what is odd but not wrong, such as a component that nothing uses.
+        """
+        self.notes = list(notes)
+        self._tree = tree
+        self._space = space
+        self._header = header
+        self._labels = Labels(tree)
+
+    @classmethod
+    def of(cls, tree: Tree, *, name: str, imports: Sequence[str], notes: Sequence[Fault] = ()) -> SearchSpace:
+        """Gives the search space of a checked tree.
+
+        Raises:
+            ConfigError: zipped sweeps that differ in length or lie in different alternatives, or too many points.
+        """
+        space = find_space(tree)
+        if space.num_points > sys.maxsize:
+            raise tree.experiment.mark.error("", f"the grid has {space.num_points:.3g} points; sweep over less")
+        header = {"version": 1, "name": name, **({"imports": list(imports)} if imports else {})}
+        return cls(tree, space, header, notes)
+
+    def __len__(self) -> int:
+        return self._space.num_points
+
+    @overload
+    def __getitem__(self, index: int) -> Point: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Point]: ...
+    def __getitem__(self, index: int | slice) -> Point | list[Point]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        number = operator.index(index)
+        if not 0 <= number < len(self):
+            raise IndexError(f"there is no experiment {index}; the grid has {len(self)}, numbered from 0")
+        choices = self._space.decode(number)
+        unfolding = Unfolding(self._tree, choices)
+        config = {**self._header, **unfolding.sections()}
+        return Point(number, config, self._labels.swept(choices, unfolding))
+
+    def __iter__(self) -> Iterator[Point]:
+        return (self[i] for i in range(len(self)))
+
+    @functools.cached_property
+    def swept_paths(self) -> tuple[str, ...]:
+        """The keys of everything that is swept, in the order of the grid; a table has a column for each."""
+        return tuple(dict.fromkeys(self._labels.key(sweep) for axis in self._space.walk() for sweep in axis.sweeps))
