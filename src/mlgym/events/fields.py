@@ -63,10 +63,6 @@ class Fields:
         """Gives the fields of an object."""
         return Fields(self._data.get(key))
 
-    def inners(self, key: str) -> list[Fields]:
-        """Gives the fields of each object of a list."""
-        return [Fields(item) for item in self.items(key)]
-
     def says(self, key: str) -> bool:
         """Tells whether the field is `true`."""
         return self._data.get(key) is True

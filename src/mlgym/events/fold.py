@@ -92,6 +92,12 @@ class ExperimentState:
         # Both `min` and `max` give the first of equals.
         return history[(min if best == "min" else max)(numbers, key=history.values.__getitem__)]
 
+    def _history(self, key: str) -> MetricHistory:
+        history = self.metrics.get(key)
+        if history is None:
+            history = self.metrics[key] = MetricHistory()
+        return history
+
     @property
     def duration_s(self) -> float | None:
         """How long the last attempt took, in s; None until it ended."""
@@ -200,7 +206,7 @@ class RunState:
         return self.experiments[experiment_id]
 
     def _has_ended(self) -> bool:
-        if self.num_starts:
+        if self.num_starts or self.finished_at is not None:
             return self.finished_at is not None
         # Old logs do not say when a run starts and ends.
         return bool(self.experiments) and all(one.finished_at is not None for one in self.experiments.values())
@@ -294,14 +300,15 @@ def _on_progress(experiment: ExperimentState, payload: Fields, at: float) -> Non
 def _on_evaluation(experiment: ExperimentState, payload: Fields, at: float) -> None:
     epoch, step = _when(payload)
     for kind, list_key in (("metric", "metric_scores"), ("loss", "loss_scores")):
-        for score in payload.inners(list_key):
+        for score in payload.items(list_key):
             key = _metric_key(score, kind)
             if key is not None:
-                experiment.metrics.setdefault(key, MetricHistory()).add(MetricPoint(score.score(), epoch, step))
-    for table in payload.inners("tables"):
+                value = score["score"] if type(score.get("score")) is float else Fields(score).score()
+                experiment._history(key).add(value, epoch, step)
+    for table in payload.items("tables"):
         key = _metric_key(table, "metric")
         if key is not None:
-            experiment.tables[key] = TableRecord(epoch, step, [_row(row) for row in table.items("values")])
+            experiment.tables[key] = TableRecord(epoch, step, [_row(row) for row in Fields(table).items("values")])
 
 
 def _when(payload: Fields) -> tuple[int, int]:
@@ -309,9 +316,12 @@ def _when(payload: Fields) -> tuple[int, int]:
     return epoch or 0, -1 if step is None else step
 
 
-def _metric_key(score: Fields, kind: str) -> str | None:
-    name, split = score.text(kind), score.text("split")
-    return f"{split}/{name}" if name and split else None
+def _metric_key(score: Any, kind: str) -> str | None:
+    # Plain look-ups: most of what a fold does is done here.
+    if not isinstance(score, dict):
+        return None
+    name, split = score.get(kind), score.get("split")
+    return f"{split}/{name}" if name and split and isinstance(name, str) and isinstance(split, str) else None
 
 
 def _row(row: Any) -> list[float]:

@@ -35,18 +35,21 @@ class MetricHistory:
     def __getitem__(self, index: int) -> MetricPoint:
         return MetricPoint(self.values[index], self.epochs[index], self.steps[index])
 
-    def add(self, point: MetricPoint) -> None:
+    def add(self, value: float, epoch: int, step: int) -> None:
         """Adds a value; what a resumed experiment measures again replaces what it measured before."""
-        while self.values and self._is_at_or_after(point):
-            del self.values[-1], self.epochs[-1], self.steps[-1]
-        self.values.append(point.value)
-        self.epochs.append(point.epoch)
-        self.steps.append(point.step)
+        # Nearly always the last step is known and earlier.
+        if self.steps and not 0 <= self.steps[-1] < step:
+            self._forget_from(epoch, step)
+        self.values.append(value)
+        self.epochs.append(epoch)
+        self.steps.append(step)
 
-    def _is_at_or_after(self, point: MetricPoint) -> bool:
-        if point.step >= 0 and self.steps[-1] >= 0:
-            return self.steps[-1] >= point.step
-        return self.epochs[-1] >= point.epoch
+    def _forget_from(self, epoch: int, step: int) -> None:
+        while self.steps:
+            both_known = step >= 0 and self.steps[-1] >= 0
+            if (self.steps[-1] < step) if both_known else (self.epochs[-1] < epoch):
+                return
+            del self.values[-1], self.epochs[-1], self.steps[-1]
 
 
 @dataclass(frozen=True, slots=True)
