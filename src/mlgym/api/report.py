@@ -54,7 +54,9 @@ class Report:
         """Gives the table as aligned text."""
         header, rows = self._cells()
         widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
+        lines = [
+            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]
+        ]
         return "\n".join([self._title(), *lines])
 
     def to_html(self) -> str:

@@ -11,7 +11,8 @@ import msgspec
 
 from mlgym.api.results import Run
 from mlgym.config import check, load
-from mlgym.execution import RunOptions, launch
+from mlgym.display.progress import open_display
+from mlgym.execution.driver import RunOptions, launch
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking import find_run
 
@@ -75,7 +76,7 @@ def run(
         text_logging_path=None if text_logging_path is None else Path(text_logging_path),
         determinism=determinism,
     )
-    display = _display(wanted=progress)
+    display = open_display() if progress else None
     try:
         summary = launch(document, space, options, command=list(command) or sys.argv, observer=display)
     finally:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mlgym.cli.output import console, plain, print_json, value_text
 from mlgym.cli.run_command import Config, Overrides
+from mlgym.display.output import console, plain, print_json, value_text
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

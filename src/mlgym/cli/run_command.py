@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlgym.cli.output import console, print_json
+from mlgym.display.output import console, print_json
 from mlgym.names import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def run(
 
 def show_results(finished: Run, *, as_json: bool) -> None:
     """Prints the experiments of a finished run, the best first, and what to do next."""
-    from mlgym.cli.tables import experiment_facts, experiments_table, run_facts
+    from mlgym.display.tables import experiment_facts, experiments_table, run_facts
     from mlgym.validation import default_selection, rank
 
     state = finished.state

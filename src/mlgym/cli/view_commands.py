@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlgym.cli.output import console, plain, print_json
+from mlgym.display.output import console, plain, print_json
 from mlgym.names import DEFAULT_STORAGE, Best
 
 Storage = Annotated[Path, typer.Option("--storage", help="Folder with one folder per run.")]
@@ -18,7 +18,7 @@ RunId = Annotated[str, typer.Argument(help="Run id, the beginning of one, or `la
 
 def runs(storage: Storage = Path(DEFAULT_STORAGE), as_json: Json = False) -> None:
     """List the runs of a storage folder, the newest first."""
-    from mlgym.cli.tables import run_facts, runs_table
+    from mlgym.display.tables import run_facts, runs_table
     from mlgym.tracking import list_runs
 
     found = [(folder.run_id, folder.state()) for folder in list_runs(storage)]
@@ -47,7 +47,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show the experiments of a run, the best first."""
-    from mlgym.cli.tables import experiment_facts, experiments_table, run_facts
+    from mlgym.display.tables import experiment_facts, experiments_table, run_facts
     from mlgym.tracking import find_run
     from mlgym.validation import rank, selection_of
 
@@ -75,7 +75,7 @@ def log(
     as_json: Json = False,
 ) -> None:
     """Print what happened in a run, one event a line."""
-    from mlgym.cli.event_lines import event_line
+    from mlgym.display.event_lines import event_line
     from mlgym.events import follow_log, read_log
     from mlgym.tracking import find_run
 

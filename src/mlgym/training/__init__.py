@@ -8,6 +8,7 @@ from mlgym.training.device import Device
 from mlgym.training.digest import digest
 from mlgym.training.evaluator import Evaluator
 from mlgym.training.experiment import Training
+from mlgym.training.run import run_experiment
 from mlgym.training.state import State
 from mlgym.training.stopping import EarlyStopping
 from mlgym.training.strategies import CheckpointStrategy, Decision, Snapshot
@@ -33,5 +34,6 @@ __all__ = [
     "list_checkpoints",
     "load_weights",
     "prepare_process",
+    "run_experiment",
     "seed_global_generators",
 ]

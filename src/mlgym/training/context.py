@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mlgym.events.sink import EventSink
 
@@ -39,6 +39,7 @@ class ExperimentContext:
     stop: StopFlag = field(default_factory=StopFlag)
 
 
+@runtime_checkable
 class Experiment(Protocol):
     """The root object of a config: what one experiment does."""
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import Any, Final
 
 import torch
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, default_collate
 
 from mlgym.components.data.global_generators import SampleSeeds, preserved_generators
 from mlgym.components.data.labels import num_samples_of
 from mlgym.components.data.loader import Loader
 from mlgym.components.data.loader_choice import Reading, make_loader
 from mlgym.components.data.order import Order, Sampler
-from mlgym.errors import TrainingError
+from mlgym.errors import DataError, TrainingError
 
 _END: Final = object()
 
@@ -101,6 +101,21 @@ class AdaptedLoader(Loader):
         dataset = getattr(batches, "dataset", None)
         known = size and isinstance(dataset, Sized)
         self.num_samples = len(dataset) if known and isinstance(dataset, Sized) else len(self) * self.batch_size
+
+    @property
+    def dataset(self) -> Dataset[Any]:
+        """What the samples come from.
+
+        Raises:
+            DataError: the iterable does not say it.
+        """
+        dataset: Dataset[Any] | None = getattr(self._batches, "dataset", None)
+        if dataset is None:
+            raise DataError(
+                f"`{type(self._batches).__name__}` does not say which dataset its batches come from; name it where it "
+                "is needed, as in `example: $split.train`"
+            )
+        return dataset
 
     def __len__(self) -> int:
         assert isinstance(self._batches, Sized)

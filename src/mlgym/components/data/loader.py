@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from mlgym.components.data.order import Order
 from mlgym.components.data.tensor_data import TensorData, map_values, tensors_of
@@ -26,6 +27,11 @@ class Loader(ABC):
 
     num_samples: int
     batch_size: int
+
+    @property
+    @abstractmethod
+    def dataset(self) -> Dataset[Any]:
+        """What the samples come from."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -70,6 +76,11 @@ class TensorLoader(Loader):
         self._num_batches = count_batches(len(data), batch_size, drop_last=drop_last)
         self.num_samples = min(len(data), self._num_batches * batch_size)
         self._chunk_samples = _samples_per_chunk(data, batch_size)
+
+    @property
+    def dataset(self) -> TensorData:
+        """What the samples come from."""
+        return self._data
 
     def __len__(self) -> int:
         return self._num_batches

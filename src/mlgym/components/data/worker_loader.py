@@ -53,7 +53,7 @@ class BatchReader(Dataset[Any]):
     """
 
     def __init__(self, dataset: Dataset[Any], collate: Collate | None, seed: int) -> None:
-        self._dataset = dataset
+        self.dataset = dataset
         self._collate = collate
         self._sample_seeds = None if is_deterministic(dataset) else SampleSeeds(seed)
         self._batch_seeds = None if collate is None else SampleSeeds(seed, "collate")
@@ -73,7 +73,7 @@ class BatchReader(Dataset[Any]):
         return self._collate(samples)
 
     def _read(self, key: BatchKey) -> list[Any]:
-        dataset, seeds = self._dataset, self._sample_seeds
+        dataset, seeds = self.dataset, self._sample_seeds
         indices = key.indices.tolist()
         read_many = getattr(dataset, "__getitems__", None)
         if seeds is None and read_many is not None:
@@ -155,6 +155,11 @@ class WorkerLoader(Loader):
         self._pin_memory = False
         self._torch_loader: DataLoader[Any] | None = None
         self._newest_iterator: object | None = None
+
+    @property
+    def dataset(self) -> Dataset[Any]:
+        """What the samples come from."""
+        return self._reader.dataset
 
     def __len__(self) -> int:
         return self._num_batches

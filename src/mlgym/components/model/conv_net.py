@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from mlgym.components.model.layers import Activation, Linear, SizedLayer
-from mlgym.components.model.sizes import Count, input_shape, num_outputs, seeded
+from mlgym.components.model.sizes import Count, Example, input_shape, num_outputs, seeded
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
 
@@ -26,8 +25,8 @@ class ConvNet(nn.Module):
 
     Args:
         layers: `conv`, `linear`, or any module of your own that maps (batch, ...) to (batch, ...).
-        example: data whose samples the model is for, such as `$split.train`: gives the shape of the inputs and, if the
-            last layer is `linear` without `out`, the number of outputs.
+        example: data whose samples the model is for; None for what the trainer trains it on. Gives the shape of the
+            inputs and, if the last layer is `linear` without `out`, the number of outputs.
         in_shape: shape (channels, height, width) of one input; None for the example's.
         activation: what follows each layer but the last, unless the layer has its own.
         seed: what the first weights of all layers follow from.
@@ -39,7 +38,7 @@ class ConvNet(nn.Module):
     def __init__(
         self,
         layers: Annotated[list[nn.Module], Field(min_length=1)],
-        example: Dataset[Any] | None = None,
+        example: Example = None,
         *,
         in_shape: Annotated[list[Count], Field(min_length=1)] | None = None,
         activation: Activation = "relu",

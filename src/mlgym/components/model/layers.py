@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
-from mlgym.components.model.sizes import Count, Outputs, Share, input_shape, num_outputs, seeded
+from mlgym.components.model.sizes import Count, Example, Outputs, Share, input_shape, num_outputs, seeded
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
 
@@ -154,7 +153,7 @@ class Linear(SizedLayer):
         out: how many numbers it gives per sample, or `scalar` for one without an axis of its own; None for what the
             targets of the example need: the number of classes, the length of a vector, or `scalar`.
         num_inputs: how many numbers a sample has; None for the size of the example's input.
-        example: data whose samples the model is for, such as `$split.train`.
+        example: data whose samples the model is for; None for what the trainer trains it on.
         activation: what follows; None for nothing, or in a `conv_net` its activation, and nothing after the last layer.
         dropout: share of outputs that training leaves out.
         seed: what the first weights follow from; as a layer it is unused, since the model's seed covers all layers.
@@ -168,7 +167,7 @@ class Linear(SizedLayer):
         out: Outputs | None = None,
         num_inputs: Count | None = None,
         *,
-        example: Dataset[Any] | None = None,
+        example: Example = None,
         activation: Activation | None = None,
         dropout: Share = 0.0,
         seed: int = 0,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from mlgym.components.model.layers import Activation, activation_layers, dropout_layers
-from mlgym.components.model.sizes import Count, Outputs, Share, input_shape, num_outputs, seeded
+from mlgym.components.model.sizes import Count, Example, Outputs, Share, input_shape, num_outputs, seeded
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
 
@@ -28,7 +27,8 @@ class MLP(nn.Module):
         num_outputs: how many numbers it gives per sample, or `scalar` for one without an axis of its own; None for
             what the targets of the example need: the number of classes, the length of a vector, or `scalar`.
         num_inputs: how many numbers a sample has; None for the size of the example's input.
-        example: data whose samples the model is for, such as `$split.train`; the sizes not given follow from it.
+        example: data whose samples the model is for; None for what the trainer trains it on. The sizes not given follow
+            from it.
         activation: what follows each hidden layer.
         dropout: share of hidden units that training leaves out.
         batch_norm: normalize each hidden unit over the batch; its linear map then has no bias.
@@ -44,7 +44,7 @@ class MLP(nn.Module):
         num_outputs: Outputs | None = None,
         *,
         num_inputs: Count | None = None,
-        example: Dataset[Any] | None = None,
+        example: Example = None,
         activation: Activation = "relu",
         dropout: Share = 0.0,
         batch_norm: bool = False,
@@ -69,7 +69,7 @@ class MLP(nn.Module):
         return outputs
 
 
-def _sizes(inputs: int | None, outputs: Outputs | None, example: Dataset[Any] | None) -> tuple[int, Outputs]:
+def _sizes(inputs: int | None, outputs: Outputs | None, example: Example) -> tuple[int, Outputs]:
     if example is not None:
         inputs = math.prod(input_shape(example)) if inputs is None else inputs
         outputs = num_outputs(example) if outputs is None else outputs

@@ -12,11 +12,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mlgym.components.data.labels import labels_of
+from mlgym.components.data.loader import Loader
+from mlgym.config.implied import Follows
 from mlgym.errors import TrainingError
 from mlgym.seeding import derive_seed
 
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 """A number of features, channels or pixels."""
+
+Example: TypeAlias = Annotated[Dataset[Any] | Loader | None, Follows("experiment.trainer.loader")]
+"""Data whose samples a model is for; where a config does not name any, that which the model is trained on."""
 
 Share: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 """A share of units, such as the ones that dropout leaves out."""
@@ -41,13 +46,13 @@ def seeded(seed: int) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def input_shape(example: Dataset[Any]) -> tuple[int, ...]:
+def input_shape(example: Dataset[Any] | Loader) -> tuple[int, ...]:
     """Gives the shape of one input, without the batch axis, from the first sample.
 
     Raises:
         TrainingError: there is no sample, or its input is no tensor.
     """
-    inputs = _first_sample(example)[0]
+    inputs = _first_sample(dataset_of(example))[0]
     if not isinstance(inputs, Tensor):
         raise TrainingError(
             f"the sizes of a model follow from an input that is one tensor, but here it is {type(inputs).__name__}; "
@@ -56,7 +61,7 @@ def input_shape(example: Dataset[Any]) -> tuple[int, ...]:
     return tuple(inputs.shape)
 
 
-def num_outputs(example: Dataset[Any]) -> Outputs:
+def num_outputs(example: Dataset[Any] | Loader) -> Outputs:
     """Gives how many numbers a model must give per sample to speak about the targets of `example`.
 
     Returns:
@@ -66,7 +71,8 @@ def num_outputs(example: Dataset[Any]) -> Outputs:
     Raises:
         TrainingError: there is no sample, or the targets are of another form.
     """
-    target = _first_sample(example)[1]
+    dataset = dataset_of(example)
+    target = _first_sample(dataset)[1]
     first = target if isinstance(target, Tensor) else torch.as_tensor(target) if _is_number(target) else None
     if first is None or first.ndim > 1:
         raise TrainingError(
@@ -78,8 +84,13 @@ def num_outputs(example: Dataset[Any]) -> Outputs:
     if first.is_floating_point():
         return "scalar"
     # A split may lack the last class, so the names count where the data has them.
-    names = getattr(example, "classes", None)
-    return max(len(names) if isinstance(names, Sequence) else 0, int(labels_of(example).max()) + 1)
+    names = getattr(dataset, "classes", None)
+    return max(len(names) if isinstance(names, Sequence) else 0, int(labels_of(dataset).max()) + 1)
+
+
+def dataset_of(example: Dataset[Any] | Loader) -> Dataset[Any]:
+    """Gives the dataset itself, or the one that a loader reads."""
+    return example.dataset if isinstance(example, Loader) else example
 
 
 def _first_sample(example: Dataset[Any]) -> tuple[Any, Any]:

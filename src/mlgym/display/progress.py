@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from mlgym.cli.output import console, duration, number, plain, value_text
+from mlgym.display.output import console, duration, number, plain, value_text
 from mlgym.events.fold import ExperimentState, RunState
 from mlgym.validation import Selection, default_selection, rank
 
@@ -32,21 +32,36 @@ def open_display() -> Display:
     return LiveDisplay() if sys.stderr.isatty() else PlainDisplay()
 
 
+class _Chosen:
+    """What the run selects by, found once: the driver forgets the configs of experiments that have ended."""
+
+    def __init__(self) -> None:
+        self._selection: Selection | None = None
+
+    def of(self, state: RunState) -> Selection | None:
+        """Gives the selection, None as long as no config says it."""
+        if self._selection is None and any(one.config for one in state.experiments.values()):
+            self._selection = default_selection(state)
+        return self._selection
+
+
 class PlainDisplay:
     """Prints a line when an experiment starts or ends, and one every half minute in between."""
 
     def __init__(self) -> None:
+        self._chosen = _Chosen()
         self._seen: dict[int, str] = {}
         self._last_line_s = time.monotonic()
 
     def update(self, state: RunState) -> None:
         """See `Display.update`."""
+        selection = self._chosen.of(state)
         for experiment in state.experiments.values():
             if self._seen.get(experiment.experiment_id, "waiting") != experiment.status:
                 self._seen[experiment.experiment_id] = experiment.status
-                self._print(_status_line(state, experiment))
+                self._print(_status_line(state, experiment, selection))
         if time.monotonic() - self._last_line_s > _HEARTBEAT_S:
-            self._print(_overall(state))
+            self._print(_overall(state, selection))
 
     def close(self) -> None:
         """See `Display.close`."""
@@ -62,24 +77,26 @@ class LiveDisplay:
     def __init__(self) -> None:
         from rich.live import Live
 
+        self._chosen = _Chosen()
         self._failed: set[int] = set()
         self._live = Live(console=console(stderr=True), refresh_per_second=5, transient=True)
         self._live.start()
 
     def update(self, state: RunState) -> None:
         """See `Display.update`."""
+        selection = self._chosen.of(state)
         for experiment in state.experiments.values():
             if experiment.status == "failed" and experiment.experiment_id not in self._failed:
                 self._failed.add(experiment.experiment_id)
-                self._live.console.print(_status_line(state, experiment), markup=False, style="red")
-        self._live.update(_page(state))
+                self._live.console.print(_status_line(state, experiment, selection), markup=False, style="red")
+        self._live.update(_page(state, selection))
 
     def close(self) -> None:
         """See `Display.close`."""
         self._live.stop()
 
 
-def _status_line(state: RunState, experiment: ExperimentState) -> str:
+def _status_line(state: RunState, experiment: ExperimentState, selection: Selection | None) -> str:
     who = f"experiment {experiment.experiment_id}"
     swept = " ".join(f"{plain(key)}={value_text(value)}" for key, value in experiment.swept.items())
     if swept:
@@ -88,7 +105,6 @@ def _status_line(state: RunState, experiment: ExperimentState) -> str:
         return f"{who} running on {experiment.device or '?'}"
     if experiment.status == "failed":
         return f"{who} failed: {plain((experiment.error or '').strip().split(chr(10), 1)[0])}"
-    selection = default_selection(state)
     point = experiment.best(selection.metric, selection.best) if selection else None
     score = f", best {selection.metric} {number(point.value)} at epoch {point.epoch}" if selection and point else ""
     counts = state.counts
@@ -97,7 +113,7 @@ def _status_line(state: RunState, experiment: ExperimentState) -> str:
     return f"{who} {experiment.status} in {time_taken}{score}  [{ended}/{state.num_experiments or '?'}]"
 
 
-def _overall(state: RunState) -> str:
+def _overall(state: RunState, selection: Selection | None) -> str:
     counts = state.counts
     total = state.num_experiments or len(state.experiments)
     parts = [f"{counts['done']}/{total} done"]
@@ -105,7 +121,7 @@ def _overall(state: RunState) -> str:
     remaining_s = _remaining_s(state)
     if remaining_s is not None:
         parts.append(f"about {duration(remaining_s)} left")
-    best = _best(state, default_selection(state))
+    best = _best(state, selection)
     return ", ".join([*parts, *([best] if best else [])])
 
 
@@ -128,7 +144,7 @@ def _remaining_s(state: RunState) -> float | None:
     return (waiting * mean_s + begun_s) / len(running)
 
 
-def _page(state: RunState) -> RenderableType:
+def _page(state: RunState, selection: Selection | None) -> RenderableType:
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -138,8 +154,7 @@ def _page(state: RunState) -> RenderableType:
     total = state.num_experiments or 1
     head = Table.grid(padding=(0, 1))
     ended = counts["done"] + counts["failed"] + counts["interrupted"]
-    head.add_row(ProgressBar(total=total, completed=ended, width=28), Text(_overall(state)))
-    selection = default_selection(state)
+    head.add_row(ProgressBar(total=total, completed=ended, width=28), Text(_overall(state, selection)))
     running = [one for one in state.experiments.values() if one.status == "running"]
     body = Table.grid(padding=(0, 2))
     for experiment in running[:_MAX_SHOWN]:

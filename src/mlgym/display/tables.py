@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from mlgym.cli.output import NOTHING, duration, number, plain, value_text
+from mlgym.display.output import NOTHING, duration, number, plain, value_text
 from mlgym.events.fold import ExperimentState, RunState
 from mlgym.validation import Ranked, Selection, rank
 

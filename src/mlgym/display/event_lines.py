@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
-from mlgym.cli.output import number, plain, value_text
+from mlgym.display.output import number, plain, value_text
 
 
 def event_line(event: Any) -> str:

@@ -1,0 +1,50 @@
+"""From the config of one experiment to its end: seeded, built, run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlgym.config import RunFacts, build
+from mlgym.errors import TrainingError
+from mlgym.training.context import Experiment, ExperimentContext
+from mlgym.training.determinism import seed_global_generators
+
+
+def run_experiment(config: dict[str, Any], context: ExperimentContext) -> None:
+    """Builds the components of an experiment and runs its root.
+
+    The global generators are seeded anew for each component before it is built, by its own name, and for training
+    afterwards: another component in the config changes neither the first weights of a model nor its training.
+
+    Args:
+        config: resolved, sweep-free.
+        context: the surroundings.
+
+    Raises:
+        Interrupted: a stop was requested; what must be kept is on disk.
+        TrainingError: the root of the config cannot be run.
+        Exception: what a component's constructor or the experiment raises, with a note of where.
+    """
+    root = build(config, run_facts(context), before_each=lambda path: _seed_for(context, path))
+    if not isinstance(root, Experiment):
+        raise TrainingError(
+            f"`experiment` must be something that runs, such as `training`, but is {type(root).__name__}: "
+            "it has no method `run(context)`"
+        )
+    seed_global_generators(context.seed, "training")
+    root.run(context)
+
+
+def run_facts(context: ExperimentContext) -> RunFacts:
+    """Gives what `$run.*` refers to."""
+    return RunFacts(
+        seed=context.seed,
+        dir=str(context.run_dir),
+        device=context.device,
+        experiment_id=context.experiment_id,
+        fold=None,
+    )
+
+
+def _seed_for(context: ExperimentContext, path: str) -> None:
+    seed_global_generators(context.seed, "build", path)
