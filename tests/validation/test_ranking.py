@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mlgym.errors import RunError
-from mlgym.events.fold import ExperimentState, MetricHistory, MetricPoint, RunState
+from mlgym.events import ExperimentState, MetricHistory, MetricPoint, RunState
 from mlgym.validation import Selection, default_selection, rank, selection_of, smaller_is_better
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from mlgym.events.fold import RunState
+from mlgym.events import RunState
 from mlgym.validation import Selection, rank
 
 

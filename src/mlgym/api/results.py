@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mlgym.api.report import Report
 from mlgym.errors import RunError
-from mlgym.events.fold import ExperimentState, MetricHistory, RunState
+from mlgym.events import ExperimentState, MetricHistory, RunState
 from mlgym.names import DEFAULT_STORAGE, Best
 from mlgym.tracking import RunFolder, find_run
 from mlgym.validation import rank, selection_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mlgym.api.results import load_run
 from mlgym.errors import RunError
-from mlgym.events.fold import ExperimentState
+from mlgym.events import ExperimentState
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking import RunFolder
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mlgym.display.output import console, duration, number, plain, value_text
-from mlgym.events.fold import ExperimentState, RunState
+from mlgym.events import ExperimentState, RunState
 from mlgym.validation import Selection, default_selection, rank
 
 if TYPE_CHECKING:

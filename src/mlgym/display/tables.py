@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from mlgym.display.output import NOTHING, duration, number, plain, value_text
-from mlgym.events.fold import ExperimentState, RunState
+from mlgym.events import ExperimentState, RunState
 from mlgym.validation import Ranked, Selection, rank
 
 if TYPE_CHECKING:

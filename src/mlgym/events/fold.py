@@ -304,7 +304,7 @@ def _on_evaluation(experiment: ExperimentState, payload: Fields, at: float) -> N
             key = _metric_key(score, kind)
             if key is not None:
                 value = score["score"] if type(score.get("score")) is float else Fields(score).score()
-                experiment._history(key).add(value, epoch, step)
+                experiment._history(key).add(MetricPoint(value, epoch, step))
     for table in payload.items("tables"):
         key = _metric_key(table, "metric")
         if key is not None:

@@ -35,14 +35,14 @@ class MetricHistory:
     def __getitem__(self, index: int) -> MetricPoint:
         return MetricPoint(self.values[index], self.epochs[index], self.steps[index])
 
-    def add(self, value: float, epoch: int, step: int) -> None:
+    def add(self, point: MetricPoint) -> None:
         """Adds a value; what a resumed experiment measures again replaces what it measured before."""
         # Nearly always the last step is known and earlier.
-        if self.steps and not 0 <= self.steps[-1] < step:
-            self._forget_from(epoch, step)
-        self.values.append(value)
-        self.epochs.append(epoch)
-        self.steps.append(step)
+        if self.steps and not 0 <= self.steps[-1] < point.step:
+            self._forget_from(point.epoch, point.step)
+        self.values.append(point.value)
+        self.epochs.append(point.epoch)
+        self.steps.append(point.step)
 
     def _forget_from(self, epoch: int, step: int) -> None:
         while self.steps:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mlgym.errors import RunError
-from mlgym.events.fold import ExperimentState, MetricPoint, RunState
+from mlgym.events import ExperimentState, MetricPoint, RunState
 from mlgym.names import Best, did_you_mean
 
 _SMALLER_IS_BETTER: Final = ("loss", "mse", "mae", "error", "brier_score", "cross_entropy", "nll")
