@@ -16,6 +16,10 @@ class Keeping(Handler):
     """Keeps what an executor tells."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Starts over."""
         self.started: list[str] = []
         self.events: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.output: dict[str | None, list[tuple[Stream, str]]] = defaultdict(list)

@@ -16,6 +16,8 @@ import time
 import warnings
 from pathlib import Path
 
+import msgspec
+
 from mlgym.errors import Interrupted
 from mlgym.events import EvaluationResult, EventSink, LossScore
 from mlgym.execution.job import Job
@@ -86,6 +88,20 @@ def hang(job: Job, sink: EventSink, stop: StopRequest) -> None:
     libc.pthread_mutex_lock(mutex)
 
 
+def ignore_stop(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Waits and never looks whether it should stop."""
+    give_up_at = time.monotonic() + 60
+    while time.monotonic() < give_up_at:
+        time.sleep(0.02)
+
+
+def talk(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Prints before and after a result."""
+    print("good day")
+    succeed(msgspec.structs.replace(job, config={"epochs": 1}), sink, stop)
+    print("good bye", file=sys.stderr)
+
+
 def print_much(job: Job, sink: EventSink, stop: StopRequest) -> None:
     """Prints as many MB as the config says, in lines of 100 bytes."""
     line = "x" * 99 + "\n"
@@ -131,3 +147,8 @@ def report_process(job: Job, sink: EventSink, stop: StopRequest) -> None:
     )
     names = ("PYTHONHASHSEED", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG")
     print(*[os.environ.get(name) for name in names])
+
+
+def by_name(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Runs the function of this module that the config names."""
+    globals()[job.config["entry"]](job, sink, stop)

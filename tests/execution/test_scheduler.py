@@ -235,6 +235,19 @@ def test_the_time_limit_climbs_from_stop_to_kill() -> None:
     assert counts == Counts(succeeded=1, failed=1)
 
 
+def test_a_start_that_is_told_late_does_not_move_the_limit() -> None:
+    """The first event and the start come by different ways, in any order."""
+    straw = Straw(capacity=1)
+
+    def act() -> None:
+        straw.tell("run-0", status="RUNNING", starting_time=7.0)
+        straw.scheduler.on_started("run-0")
+
+    straw.script.extend([act] + [lambda: None] * 5 + [lambda: straw.exit("run-0", signal=15)])
+    straw.schedule(1, limits=Limits(time_limit_s=5))
+    assert [at for at, _, _ in straw.stops] == [6.0]
+
+
 def test_a_worker_that_never_says_anything_is_ended_too() -> None:
     """Starting up is not counted as the experiment's time, but it is not endless either."""
     straw = Straw(capacity=1, seconds_per_poll=10)

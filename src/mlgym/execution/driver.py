@@ -13,19 +13,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Literal, TypeAlias
 
-import yaml
-
-from mlgym.config import Document, Point, SearchSpace, config_id, resolve
+from mlgym.config import Document, Point, SearchSpace, config_id, dump_yaml, resolve
 from mlgym.errors import RunError
 from mlgym.events import Environment, EventLog, ExperimentConfig, JobStatus, RunFinished, RunStarted
 from mlgym.execution.environment import capture_environment, package_versions, usable_cores
 from mlgym.execution.executor import Executor, Handler
-from mlgym.execution.job import Job
+from mlgym.execution.job import DEFAULT_ENTRY, Job
 from mlgym.execution.journal import Journal, Observer
 from mlgym.execution.launcher import worker_environment
 from mlgym.execution.processes import ProcessExecutor
 from mlgym.execution.scheduler import Counts, Limits, NoSpaceError, Scheduler, device_slots, in_order
-from mlgym.execution.server_process import ServerSettings
+from mlgym.execution.server_process import PRELOAD, PRELOAD_IF_INSTALLED, ServerSettings
 from mlgym.execution.text_logs import TextLogs
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking import RunFolder, create_run_folder
@@ -77,6 +75,21 @@ class RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkerCode:
+    """What workers import before they start and call when they do.
+
+    Args:
+        entry: `module:function` that runs a job.
+        preload: modules that must be there.
+        preload_if_installed: modules that may be missing.
+    """
+
+    entry: str = DEFAULT_ENTRY
+    preload: Sequence[str] = PRELOAD
+    preload_if_installed: Sequence[str] = PRELOAD_IF_INSTALLED
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSummary:
     """How a run ended.
 
@@ -101,6 +114,7 @@ def launch(
     command: Sequence[str],
     observer: Observer | None = None,
     skip: Container[int] = (),
+    code: WorkerCode | None = None,
 ) -> RunSummary:
     """Runs all experiments of a checked config and gives how they ended.
 
@@ -114,6 +128,7 @@ def launch(
         command: how it was called, to be written down.
         observer: is shown the state of the run as it changes.
         skip: experiments that need not run.
+        code: what workers run; MLgym's own experiments by default.
 
     Raises:
         RunError: the run cannot start, or cannot go on at all; an experiment that fails raises nothing.
@@ -127,8 +142,18 @@ def launch(
         journal = Journal(
             log, folder.run_id, text_logs=text_logs, observer=observer, eager=options.executor == "inline"
         )
-        run = _Run(document, space, options, folder, journal, slots=slots, threads=threads)
+        places = _Places(slots=slots, threads=threads, code=code or WorkerCode())
+        run = _Run(document, space, options, folder, journal, places)
         return run.run(command, skip)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Places:
+    """Where experiments run: the device of each slot, the threads of each experiment, and the code."""
+
+    slots: Sequence[str]
+    threads: int
+    code: WorkerCode
 
 
 class _Run:
@@ -141,17 +166,16 @@ class _Run:
         options: RunOptions,
         folder: RunFolder,
         journal: Journal,
-        *,
-        slots: Sequence[str],
-        threads: int,
+        places: _Places,
     ) -> None:
         self.document = document
         self.space = space
         self.options = options
         self.folder = folder
         self.journal = journal
-        self.slots = slots
-        self.threads = threads
+        self.slots = places.slots
+        self.threads = places.threads
+        self.code = places.code
         self.num_jobs = 0
 
     def run(self, command: Sequence[str], skip: Container[int]) -> RunSummary:
@@ -191,8 +215,8 @@ class _Run:
             folder=document.folder,
             variables=self._variables(),
         )
-        folder.write_text(CONFIG_FILE, document.text or _dump_yaml(document.data))
-        folder.write_text(RUN_CONFIG_FILE, _dump_yaml(self._run_config(command, versions)))
+        folder.write_text(CONFIG_FILE, document.text)
+        folder.write_text(RUN_CONFIG_FILE, dump_yaml(self._run_config(command, versions)))
         folder.write_json(ENVIRONMENT_FILE, environment)
         self.journal.emit(
             RunStarted(
@@ -201,7 +225,7 @@ class _Run:
                 command=list(command),
                 versions=versions,
                 num_experiments=len(self.space),
-                validation_mode=str((document.validation or {}).get("mode", "grid_search")),
+                validation_mode=str(document.validation["mode"]),
             )
         )
         self.journal.emit(Environment(grid_search_id=folder.run_id, environment=environment))
@@ -232,7 +256,11 @@ class _Run:
 
             return InlineExecutor(handler)
         settings = ServerSettings(
-            imports=list(self.document.imports), folder=self.document.folder, threads=self.threads
+            imports=list(self.document.imports),
+            folder=self.document.folder,
+            threads=self.threads,
+            preload=self.code.preload,
+            preload_if_installed=self.code.preload_if_installed,
         )
         return ProcessExecutor(handler, capacity=len(self.slots), settings=settings)
 
@@ -254,12 +282,13 @@ class _Run:
             run_dir=str(self.folder.path),
             config=config,
             imports=list(self.document.imports),
-            folder=str(self.document.folder) if self.document.folder else None,
-            seed=int(config.get("seed", self.document.seed)),
+            folder=str(self.document.folder),
+            seed=config["seed"],
             device=device,
             threads=self.threads,
             deterministic=self.options.deterministic,
             time_limit_s=self.options.time_limit_s,
+            entry=self.code.entry,
         )
         self.num_jobs += 1
         who: dict[str, Any] = {"grid_search_id": job.run_id, "experiment_id": experiment_id, "job_id": job.job_id}
@@ -287,10 +316,6 @@ def _threads(options: RunOptions, num_slots: int) -> int:
     if options.threads < 1:
         raise RunError(f"`threads` must be at least 1 or `auto`, but is {options.threads}")
     return options.threads
-
-
-def _dump_yaml(data: Any) -> str:
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
 @contextmanager

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TextIO
 
 from mlgym.errors import RunError
 from mlgym.events import EventSink, Payload, Producer
 from mlgym.execution.executor import Executor, Handler, StopReason, Stream
 from mlgym.execution.job import Exit, Job
-from mlgym.execution.output import LineSplitter
+from mlgym.execution.tap import tapped_output
 from mlgym.execution.worker import Killed, StopRequest, perform
 from mlgym.execution.worker_logging import captured_logging
-
-_STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr")
 
 
 class InlineExecutor(Executor):
@@ -80,30 +76,24 @@ class InlineExecutor(Executor):
         self._handler.on_started(job.job_id)
         try:
             self._current = job.job_id, stop
-            with ExitStack() as stack:
-                stack.enter_context(preserved_process())
-                stack.enter_context(self._tapped_output(job.job_id))
-                stack.enter_context(captured_logging(sink, job.run_id, job.experiment_id, keep_terminal=True))
-                stack.enter_context(_time_limit(job.time_limit_s, stop))
-                ended = Exit(code=0 if perform(job, sink, stop) else 1)
+            with preserved_process(), _time_limit(job.time_limit_s, stop):
+                ended = Exit(code=0 if perform(job, sink, stop, self._listening(job, sink)) else 1)
         except Killed:
-            pass  # asked for by `kill`; the exit says it
+            pass  # asked for by `kill`; its exit says so
         finally:
             self._current = None
         self._handler.on_exit(job.job_id, ended)
 
     @contextmanager
-    def _tapped_output(self, job_id: str) -> Iterator[None]:
-        taps = {stream: _Tap(getattr(sys, stream), self._line_taker(job_id, stream)) for stream in _STREAMS}
-        with redirect_stdout(taps["stdout"]), redirect_stderr(taps["stderr"]):
-            try:
-                yield
-            finally:
-                for tap in taps.values():
-                    tap.finish()
+    def _listening(self, job: Job, sink: EventSink) -> Iterator[None]:
+        def tell(stream: Stream, lines: list[str]) -> None:
+            self._handler.on_output(job.job_id, stream, lines)
 
-    def _line_taker(self, job_id: str, stream: Stream) -> Callable[[list[str]], None]:
-        return lambda lines: self._handler.on_output(job_id, stream, lines)
+        with (
+            tapped_output(tell, passes_on=True),
+            captured_logging(sink, job.run_id, job.experiment_id, keep_terminal=True),
+        ):
+            yield
 
 
 class _HandlerSink(EventSink):
@@ -118,41 +108,6 @@ class _HandlerSink(EventSink):
     def emit(self, payload: Payload) -> None:
         with self._lock:
             self._handler.on_events(self._job_id, [self._producer.encode(payload)])
-
-
-class _Tap(io.TextIOBase):
-    """A text stream that passes everything on and tells whole lines to somebody else."""
-
-    def __init__(self, passed_on_to: TextIO, tell: Callable[[list[str]], None]) -> None:
-        self._stream = passed_on_to
-        self._tell = tell
-        self._splitter = LineSplitter()
-
-    def write(self, text: str) -> int:
-        self._stream.write(text)
-        if lines := self._splitter.feed(text.encode("utf-8", "backslashreplace")):
-            self._tell(lines)
-        return len(text)
-
-    def finish(self) -> None:
-        if lines := self._splitter.flush():
-            self._tell(lines)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._stream.encoding
 
 
 @contextmanager

@@ -103,6 +103,7 @@ class Journal(Record):
                     job.experiment_id, str(payload["logger"]), str(payload["level"]), [str(payload["message"])]
                 )
         if self._eager:
+            self._observed_at -= _OBSERVE_EVERY_S if statuses else 0.0
             self.tick()
         return statuses
 

@@ -1,12 +1,36 @@
-"""The worker's end of the channel for events: each one is written to a pipe at once, and survives its writer there."""
+"""The channel from a worker to the driver: what is written to the pipe survives its writer.
+
+A line is an event, a JSON object, or a printed line behind the letter of its stream.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
-import sys
 import threading
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from mlgym.events import EventSink, Payload, Producer
+from mlgym.execution.executor import Stream
+
+STREAM_MARKS: Final[dict[Stream, bytes]] = {"stdout": b"o", "stderr": b"e"}
+_STREAM_OF: Final = {mark: stream for stream, mark in STREAM_MARKS.items()}
+
+
+def split_lines(lines: Iterable[bytes]) -> Iterator[tuple[Stream | None, list[bytes]]]:
+    """Gives the lines of the pipe in groups of one kind each, in their order.
+
+    Args:
+        lines: whole lines, without their ends.
+
+    Returns:
+        Pairs of the stream, or None for events, and the lines without marks.
+    """
+    for mark, group in itertools.groupby(lines, key=lambda line: line[:1]):
+        stream = _STREAM_OF.get(mark)
+        marked = list(group)
+        yield stream, marked if stream is None else [line[1:] for line in marked]
 
 
 class PipeSink(EventSink):
@@ -35,6 +59,12 @@ class PipeSink(EventSink):
         with self._lock:
             self._write(self._producer.encode(payload) + b"\n")
 
+    def tell_lines(self, stream: Stream, lines: list[str]) -> None:
+        """Takes printed lines."""
+        mark = STREAM_MARKS[stream]
+        with self._lock:
+            self._write(b"".join(mark + line.encode("utf-8", "backslashreplace") + b"\n" for line in lines))
+
     def _write(self, line: bytes) -> None:
         rest = memoryview(line)
         try:
@@ -42,4 +72,4 @@ class PipeSink(EventSink):
                 rest = rest[os.write(self._descriptor, rest) :]
         except BrokenPipeError:
             # The driver is gone, and the fork server ends this process shortly.
-            sys.stderr.write("nobody reads the events of this experiment any more\n")
+            os.write(2, b"nobody reads the events of this experiment any more\n")

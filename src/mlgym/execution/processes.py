@@ -29,15 +29,15 @@ from mlgym.execution.executor import Executor, Handler, StopReason, Stream
 from mlgym.execution.job import STOP_SIGNAL, TIME_LIMIT_SIGNAL, Exit, Job, encode_job
 from mlgym.execution.linux import event_pipe, kill_group, memory_file
 from mlgym.execution.output import LineSplitter
+from mlgym.execution.pipe_sink import split_lines
 from mlgym.execution.server_process import ServerProcess, ServerSettings
+from mlgym.execution.tap import STREAMS
 
 _READ_BYTES: Final = 1024 * 1024
 # Of one pipe before the others get their turn: a worker that prints without end must not starve them.
 _MAX_READS_A_TURN: Final = 4
-_STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr")
-
 _Kind: TypeAlias = Literal["events"] | Stream
-_KINDS: Final[tuple[_Kind, ...]] = ("events", *_STREAMS)
+_KINDS: Final[tuple[_Kind, ...]] = ("events", *STREAMS)
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class _Running:
 
     job: Job
     pipes: dict[_Kind, int]
-    splitters: dict[Stream, LineSplitter] = field(default_factory=lambda: {each: LineSplitter() for each in _STREAMS})
+    splitters: dict[Stream, LineSplitter] = field(default_factory=lambda: {each: LineSplitter() for each in STREAMS})
     partial_event: bytes = b""
     pid: int | None = None
 
@@ -178,10 +178,16 @@ class ProcessExecutor(Executor):
                 return
             if kind == "events":
                 *lines, running.partial_event = (running.partial_event + data).split(b"\n")
-                if lines:
-                    self._handler.on_events(running.job.job_id, lines)
+                self._tell(running.job.job_id, lines)
             elif text := running.splitters[kind].feed(data):
                 self._handler.on_output(running.job.job_id, kind, text)
+
+    def _tell(self, job_id: str, lines: list[bytes]) -> None:
+        for stream, group in split_lines(lines):
+            if stream is None:
+                self._handler.on_events(job_id, group)
+            else:
+                self._handler.on_output(job_id, stream, [line.decode("utf-8", "replace") for line in group])
 
     def _close_pipes(self, running: _Running) -> None:
         for descriptor in running.pipes.values():

@@ -221,7 +221,8 @@ class Scheduler(Handler):
     def on_started(self, job_id: str) -> None:
         """See `Handler`."""
         active = self._active[job_id]
-        if self._limits.time_limit_s is not None and active.asked_to_stop is None:
+        # Its first event may have come before this.
+        if self._limits.time_limit_s is not None and active.act_at is None:
             active.act_at = self._clock() + self._limits.time_limit_s + _START_S
 
     def on_events(self, job_id: str, lines: list[bytes]) -> None:

@@ -14,8 +14,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TypeAlias
@@ -27,6 +27,7 @@ from mlgym.events import EventSink, JobStatus
 from mlgym.execution.job import STOP_SIGNAL, TIME_LIMIT_SIGNAL, Job, decode_job, time_limit_error
 from mlgym.execution.linux import adopt_orphans, die_with_parent
 from mlgym.execution.pipe_sink import PipeSink
+from mlgym.execution.tap import tapped_output
 from mlgym.execution.worker_logging import captured_logging
 
 
@@ -89,8 +90,14 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
     run_experiment(job.config, context)
 
 
-def perform(job: Job, sink: EventSink, stop: StopRequest) -> bool:
+def perform(job: Job, sink: EventSink, stop: StopRequest, listening: AbstractContextManager[None]) -> bool:
     """Runs a job and tells how it went: RUNNING, the job's own events, DONE.
+
+    Args:
+        job: what to do.
+        sink: takes the events.
+        stop: asks for an end at a step boundary.
+        listening: takes what is printed and logged while the job runs, so that none of it comes after its end.
 
     Returns:
         Whether it succeeded.
@@ -109,7 +116,8 @@ def perform(job: Job, sink: EventSink, stop: StopRequest) -> bool:
     sink.emit(running)
     error, stacktrace, interrupted = None, None, False
     try:
-        _load_entry(job.entry)(job, sink, stop)
+        with listening:
+            _load_entry(job.entry)(job, sink, stop)
     except Interrupted:
         interrupted = not stop.out_of_time
         error = "interrupted" if interrupted else time_limit_error(job.time_limit_s or 0.0)
@@ -166,12 +174,18 @@ def main(job_fd: int, events_fd: int) -> int:
     for stream in (sys.stdout, sys.stderr):
         # A line is told when it is printed, and printing never fails.
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-    faulthandler.enable(file=sys.stderr, all_threads=True)
+    faulthandler.enable(file=sys.stderr, all_threads=True)  # by descriptor: it works when nothing else does
     stop = StopRequest()
     _install_signal_handlers(stop)
     sink = PipeSink(events_fd)
-    with captured_logging(sink, job.run_id, job.experiment_id):
-        return 0 if perform(job, sink, stop) else 1
+    return 0 if perform(job, sink, stop, _listening(job, sink)) else 1
+
+
+@contextmanager
+def _listening(job: Job, sink: PipeSink) -> Iterator[None]:
+    # Lines go the way of the events, which keeps the order of all that is said.
+    with tapped_output(sink.tell_lines, passes_on=False), captured_logging(sink, job.run_id, job.experiment_id):
+        yield
 
 
 def _install_signal_handlers(stop: StopRequest) -> None:

@@ -1,0 +1,115 @@
+"""A config and its grid of straw, so that whole runs can be launched without PyTorch; also as a program of its own.
+
+`python -m tests.execution.stand_ins STORAGE JSON` launches a run as a user's program would, and prints its summary.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlgym.execution import driver
+from mlgym.execution.driver import RunOptions, RunSummary, WorkerCode, launch
+from mlgym.execution.journal import Observer
+
+
+@dataclass
+class StandInDocument:
+    """What the driver reads of a document."""
+
+    name: str = "straw"
+    version: int = 1
+    seed: int = 7
+    imports: list[str] = field(default_factory=list)
+    folder: Path | None = None
+    text: str | None = "name: straw  # as written\n"
+    overrides: list[str] = field(default_factory=lambda: ["a=1"])
+    validation: dict[str, Any] = field(default_factory=lambda: {"mode": "grid_search"})
+    data: dict[str, Any] = field(default_factory=lambda: {"name": "straw"})
+
+
+@dataclass
+class StandInPoint:
+    """One experiment."""
+
+    experiment_id: int
+    config: dict[str, Any]
+    swept: dict[str, Any]
+
+
+class StandInSpace(Sequence[StandInPoint]):
+    """A grid: each experiment has its entry in its config."""
+
+    def __init__(self, num_experiments: int, entries: Sequence[str], **config: Any) -> None:
+        self.num_experiments = num_experiments
+        self.entries = entries
+        self.config = config
+        self.asked: list[int] = []
+
+    def __len__(self) -> int:
+        return self.num_experiments
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < self.num_experiments:
+            raise IndexError(index)
+        self.asked.append(index)
+        entry = self.entries[index % len(self.entries)]
+        return StandInPoint(index, {"entry": entry, "seed": 7, **self.config}, {"entry": entry})
+
+
+CODE = WorkerCode(entry="tests.execution.jobs:by_name", preload=("tests.execution.jobs",), preload_if_installed=())
+
+
+def launch_straw(
+    storage: Path,
+    entries: Sequence[str],
+    *,
+    num_experiments: int | None = None,
+    config: dict[str, Any] | None = None,
+    document: StandInDocument | None = None,
+    observer: Observer | None = None,
+    code: WorkerCode = CODE,
+    skip: Sequence[int] = (),
+    **options: Any,
+) -> RunSummary:
+    """Launches a run whose experiments are functions of `tests.execution.jobs`."""
+    space: Any = StandInSpace(num_experiments or len(entries), entries, **(config or {}))
+    given: Any = document or StandInDocument()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "resolve", lambda config: config)
+        patch.setattr(driver, "config_id", lambda config: "0" * 64)
+        return launch(
+            given,
+            space,
+            RunOptions(storage=storage, **options),
+            command=["mlgym", "run", "straw.yml"],
+            observer=observer,
+            code=code,
+            skip=skip,
+        )
+
+
+def start_program(storage: Path, **arguments: Any) -> subprocess.Popen[str]:
+    """Starts this module as a program, in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.execution.stand_ins", str(storage), json.dumps(arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+
+
+if __name__ == "__main__":
+    summary = launch_straw(Path(sys.argv[1]), **json.loads(sys.argv[2]))
+    sys.stdout.write(json.dumps(asdict(summary.counts)))
+    sys.exit(summary.exit_code)
