@@ -21,9 +21,24 @@ class Processes:
         self.executor = ProcessExecutor(self.handler, capacity=capacity, settings=settings)
 
 
+@pytest.fixture(scope="session")
+def shared_processes() -> Iterator[Processes]:
+    """One executor for all tests that leave its server whole."""
+    made = Processes()
+    yield made
+    made.executor.close()
+
+
 @pytest.fixture
-def processes() -> Iterator[Processes]:
-    """A process executor."""
+def processes(shared_processes: Processes) -> Processes:
+    """The shared executor, with a handler that knows nothing yet."""
+    shared_processes.handler.forget()
+    return shared_processes
+
+
+@pytest.fixture
+def own_processes() -> Iterator[Processes]:
+    """An executor for one test alone."""
     made = Processes()
     yield made
     made.executor.close()

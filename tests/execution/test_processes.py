@@ -244,11 +244,11 @@ def test_a_preload_with_threads_makes_fresh_interpreters(tmp_path: Path) -> None
     made.executor.close()
 
 
-def test_a_lost_server_is_replaced_once(processes: Processes, tmp_path: Path) -> None:
+def test_a_lost_server_is_replaced_once(own_processes: Processes, tmp_path: Path) -> None:
     """What ran under a killed server is lost with that reason and its children; later jobs run on a new one."""
     children = tmp_path / "children"
     lost = make_job("leave_children", tmp_path, 0, children=str(children), wait=True)
-    executor, handler = processes.executor, processes.handler
+    executor, handler = own_processes.executor, own_processes.handler
     executor.submit(lost)
     poll_until(executor, lambda: children.exists() and len(children.read_text().split()) == 3)
     os.kill(executor.server_pid, signal.SIGKILL)
