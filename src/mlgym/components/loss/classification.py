@@ -39,6 +39,7 @@ class ClassLoss(PairLoss):
         # A setting, not something learned: it comes from the config and is not part of the weights on disk.
         self.register_buffer("class_weights", weights, persistent=False)
         self.class_weights: Tensor | None
+        self._has_weights = weights is not None  # looking up a buffer takes a microsecond of each step
         self.ignore_index = ignore_index
 
     def check(self, prediction: Tensor, target: Tensor) -> None:
@@ -96,12 +97,12 @@ class ClassLoss(PairLoss):
         if target.dtype is not torch.int64 and not target.is_floating_point():
             target = target.long()
         try:
-            return self._mean(prediction, target)
+            return self._mean(prediction, target, self.class_weights if self._has_weights else None)
         except IndexError:
             self._check_range(prediction, target)
             raise
 
-    def _mean(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def _mean(self, prediction: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
         raise NotImplementedError
 
 
@@ -153,11 +154,11 @@ class CrossEntropy(ClassLoss):
             remedy = "give class indices as int64, shape (batch,), or probabilities of the prediction's shape"
             raise self.misfit("the targets are no whole numbers", prediction, target, remedy)
 
-    def _mean(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def _mean(self, prediction: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
         return functional.cross_entropy(
             prediction,
             target,
-            weight=self.class_weights,
+            weight=weights,
             ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
         )
@@ -183,8 +184,8 @@ class NegativeLogLikelihood(ClassLoss):
     kind = "nll"
     score_name = "log probability"
 
-    def _mean(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return functional.nll_loss(prediction, target, weight=self.class_weights, ignore_index=self.ignore_index)
+    def _mean(self, prediction: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
+        return functional.nll_loss(prediction, target, weight=weights, ignore_index=self.ignore_index)
 
 
 class BinaryLoss(PairLoss):
@@ -275,12 +276,12 @@ class BinaryCrossEntropyWithLogits(BinaryLoss):
         super().__init__(prediction=prediction, target=target, name=name)
         self.register_buffer("pos_weight", None if pos_weight is None else torch.tensor(pos_weight), persistent=False)
         self.pos_weight: Tensor | None
+        self._has_weight = pos_weight is not None
 
     def compare(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Gives the mean over all predictions, ()."""
-        return functional.binary_cross_entropy_with_logits(
-            prediction, _like(target, prediction), pos_weight=self.pos_weight
-        )
+        weight = self.pos_weight if self._has_weight else None
+        return functional.binary_cross_entropy_with_logits(prediction, _like(target, prediction), pos_weight=weight)
 
 
 def _without_ones(tensor: Tensor) -> list[int]:
@@ -288,5 +289,6 @@ def _without_ones(tensor: Tensor) -> list[int]:
 
 
 def _like(target: Tensor, prediction: Tensor) -> Tensor:
-    # Both are no-ops where type and shape agree already.
-    return target.to(prediction.dtype).reshape(prediction.shape)
+    if target.dtype is not prediction.dtype:
+        target = target.to(prediction.dtype)
+    return target if target.shape == prediction.shape else target.reshape(prediction.shape)

@@ -51,30 +51,35 @@ class WeightedSum(Loss):
             )
         self.losses = nn.ModuleList(as_loss(loss) for loss in losses)
         self.warm_up_batches = scale_by_warm_up_mean or 0
-        # The weights come from the config; what the warm-up has seen is state and must survive a resume.
-        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32), persistent=False)  # (losses,)
+        self.weights = tuple(weights)
+        # What the warm-up has seen is state that a resume needs; the factors follow from it and the config.
         self.register_buffer("sums", torch.zeros(len(losses), dtype=torch.float32))  # (losses,)
         self.register_buffer("num_batches", torch.zeros((), dtype=torch.int64))
-        self.weights: Tensor
+        self.register_buffer("factors", torch.tensor(weights, dtype=torch.float32), persistent=False)  # (losses,)
         self.sums: Tensor
         self.num_batches: Tensor
+        self.factors: Tensor
+        self._num_left = self.warm_up_batches
+        self.register_load_state_dict_post_hook(_take_over)  # type: ignore[no-untyped-call]
 
     def forward(self, predictions: Tensor | Tensors, targets: Tensor | Tensors) -> Tensor:
         """Gives the weighted sum of one batch, a scalar ()."""
         values = torch.stack([loss(predictions, targets) for loss in self.losses])  # (losses,)
-        if self.warm_up_batches:
-            if self.training and torch.is_grad_enabled():
-                self._count(values.detach())
-            values = values / self._scale()
-        return torch.dot(values, self.weights.to(values.dtype))
+        if self._num_left and self.training and torch.is_grad_enabled():
+            self.sums += values.detach()
+            self.num_batches += 1
+            self._num_left -= 1
+            self.set_factors()
+        return torch.dot(values, self.factors.to(values.dtype))
 
-    def _count(self, values: Tensor) -> None:
-        # Arithmetic with the flag instead of an `if` on the device's counter: reading it would wait for the device.
-        warming_up = self.num_batches < self.warm_up_batches
-        self.sums += values * warming_up
-        self.num_batches += warming_up
-
-    def _scale(self) -> Tensor:
-        # A loss that was 0 all the time has no scale; 1 leaves it as it is.
+    def set_factors(self) -> None:
+        """Divides the weights by the means so far; a loss that was 0 all the time has no scale and keeps its weight."""
         means = (self.sums / self.num_batches.clamp(min=1)).abs()  # (losses,)
-        return torch.where(means > 0, means, torch.ones_like(means))
+        self.factors = self.factors.new_tensor(self.weights) / torch.where(means > 0, means, 1.0)
+
+
+def _take_over(loss: nn.Module, _: object) -> None:
+    """Goes on with a warm-up whose state was loaded."""
+    assert isinstance(loss, WeightedSum)
+    loss._num_left = max(0, loss.warm_up_batches - int(loss.num_batches))
+    loss.set_factors()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any, ClassVar, Final, Protocol, Self, TypeAlias, runtime_checkable
 
 import torch
@@ -119,8 +120,11 @@ class PairMetric(NamedMetric):
     def _hand_on(self, *, last: bool) -> None:
         if not self._gathered:
             return
-        pairs = [self.rows(prediction, target) for prediction, target in self._gathered]
-        predictions, targets = (torch.cat(side) for side in zip(*pairs, strict=True))
+        # Batches of the same form are put together first, so that each step is taken once for all of them.
+        forms = groupby(self._gathered, key=lambda pair: (pair[0].shape[1:], pair[1].shape[1:], pair[1].dtype))
+        joined = ([torch.cat(side) for side in zip(*pairs, strict=True)] for _, pairs in forms)
+        rows = [self.rows(prediction, target) for prediction, target in joined]
+        predictions, targets = rows[0] if len(rows) == 1 else [torch.cat(side) for side in zip(*rows, strict=True)]
         if self.take(predictions, targets, last=last):
             self._gathered = []
             self._num_gathered = 0
