@@ -134,6 +134,25 @@ def leave_children(job: Job, sink: EventSink, stop: StopRequest) -> None:
         hang(job, sink, stop)
 
 
+class _Endless:
+    """A dataset that never ends."""
+
+    def __len__(self) -> int:
+        return 10**9
+
+    def __getitem__(self, index: int) -> int:
+        time.sleep(0.01)
+        return index
+
+
+def load_forever(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Reads from a loader with two processes, and looks for no stop."""
+    from torch.utils.data import DataLoader
+
+    for _ in DataLoader(_Endless(), num_workers=2):  # type: ignore[arg-type]
+        pass
+
+
 def report_process(job: Job, sink: EventSink, stop: StopRequest) -> None:
     """Prints what the process is like."""
     handlers = [signal.getsignal(each) for each in (signal.SIGCHLD, signal.SIGPIPE)]

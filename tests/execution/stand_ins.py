@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from mlgym.execution import driver
@@ -76,7 +78,7 @@ def launch_straw(
     config: dict[str, Any] | None = None,
     document: StandInDocument | None = None,
     observer: Observer | None = None,
-    code: WorkerCode = CODE,
+    code: WorkerCode | dict[str, Any] = CODE,
     skip: Sequence[int] = (),
     **options: Any,
 ) -> RunSummary:
@@ -92,19 +94,20 @@ def launch_straw(
             RunOptions(storage=storage, **options),
             command=["mlgym", "run", "straw.yml"],
             observer=observer,
-            code=code,
+            code=msgspec.convert(asdict(CODE) | code, WorkerCode) if isinstance(code, dict) else code,
             skip=skip,
         )
 
 
-def start_program(storage: Path, **arguments: Any) -> subprocess.Popen[str]:
-    """Starts this module as a program, in a session of its own."""
+def start_program(storage: Path, *, ignores_sigint: bool = False, **arguments: Any) -> subprocess.Popen[str]:
+    """Starts this module as a program, in a session of its own; with SIGINT ignored, as a shell does in the background."""
     return subprocess.Popen(
         [sys.executable, "-m", "tests.execution.stand_ins", str(storage), json.dumps(arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignores_sigint else None,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
 
