@@ -103,6 +103,7 @@ def test_a_scheduler_reaches_every_optimizer() -> None:
     [
         ([{"match": "layers.1.wieght"}], {}, "matches the whole name of no parameter; did you mean `layers.1.weight`"),
         ([{"match": ".*weight"}, {"match": "layers.1.*"}], {}, "both match the parameter `layers.1.weight`"),
+        ([{"lr": 1}], {}, r"`groups\[0\]` needs `match`"),
         ([{"match": "("}], {}, "is no regular expression"),
         ([{"match": ".*", "optimizer": "adan"}], {}, "no optimizer `adan`; did you mean `adam`"),
         ([{"match": ".*", "lrr": 1}], {}, "`adamw` has no setting `lrr`; did you mean `lr`"),

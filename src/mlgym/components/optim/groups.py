@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Required
+from typing import Any, Final
 
 import torch
-from pydantic import TypeAdapter, ValidationError, with_config
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 from torch.optim import Optimizer
-from typing_extensions import TypedDict
 
 from mlgym.components.optim.optimizers import check_parameters, optimizer_over, setting_types, torch_optimizers
 from mlgym.config.registry import register
@@ -19,14 +18,6 @@ from mlgym.names import did_you_mean
 
 _FLAGS: Final = ("foreach", "fused", "capturable")
 """Settings of a whole optimizer and not of one of its groups."""
-
-
-@with_config(extra="allow")
-class ParameterGroup(TypedDict, total=False):
-    """One group of `optimizer_groups`; all other keys are settings of its optimizer."""
-
-    match: Required[str]
-    optimizer: str
 
 
 class Optimizers(Optimizer):
@@ -84,7 +75,7 @@ class Optimizers(Optimizer):
 @register("optimizer_groups")
 def optimizer_groups(
     model: nn.Module,
-    groups: list[ParameterGroup],
+    groups: list[dict[str, Any]],
     *,
     optimizer: str = "adamw",
     settings: dict[str, Any] | None = None,
@@ -113,7 +104,7 @@ def optimizer_groups(
     common = _checked_settings(optimizer, settings or {}, "settings")
     flags = {key: common.pop(key) for key in _FLAGS if key in common}
     members: dict[str, list[dict[str, Any]]] = {}
-    *matched, rest = _assign(model, [group["match"] for group in groups])
+    *matched, rest = _assign(model, [_pattern(group, index) for index, group in enumerate(groups)])
     for index, (group, parameters) in enumerate(zip(groups, matched, strict=True)):
         name = group.get("optimizer", optimizer)
         own = {key: value for key, value in group.items() if key not in ("match", "optimizer")}
@@ -143,6 +134,15 @@ def _assign(model: nn.Module, patterns: Sequence[str]) -> list[list[nn.Parameter
                 f"{did_you_mean(pattern, names)}"
             )
     return chosen
+
+
+def _pattern(group: dict[str, Any], index: int) -> str:
+    pattern = group.get("match")
+    if isinstance(pattern, str):
+        return pattern
+    raise TrainingError(
+        f"`optimizer_groups`: `groups[{index}]` needs `match`, a regular expression for parameter names"
+    )
 
 
 def _matches(pattern: str, name: str) -> bool:
