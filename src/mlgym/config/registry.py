@@ -5,6 +5,7 @@ Holds registering and finding; reading signatures is in `signature`, checking co
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -121,6 +122,18 @@ class Registry:
     def __contains__(self, name: str) -> bool:
         self._load_modules()
         return name in self._components or name in self._find_entry_points()
+
+    def name_of(self, thing: object) -> str | None:
+        """Gives the name under which a function or the class of an object is registered, None where it is not.
+
+        Args:
+            thing: an object, a function, or a function with bound parameters; nothing is loaded for it.
+        """
+        function = thing.func if isinstance(thing, functools.partial) else thing
+        for name, component in self._components.items():
+            if component.target is function or component.target is type(thing):  # metrics redefine `==`
+                return name
+        return None
 
     def _load_modules(self) -> None:
         if self._is_loading:  # a module that looks up a name while it is imported

@@ -1,5 +1,7 @@
 """Losses: values, what they read, and what they refuse."""
 
+import copy
+import functools
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from mlgym.components.loss import (
     WeightedSum,
     as_loss,
 )
+from mlgym.config.registry import Registry
 from mlgym.errors import TrainingError
 
 LOGITS = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))  # (batch, classes)
@@ -206,6 +209,18 @@ def test_plain_losses() -> None:
     assert as_loss(margin_loss, name="mine").name == "mine"
 
 
+def test_a_registered_loss_has_its_registered_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results call a loss what configs call it, be it a class, a function or a function with bound parameters."""
+    registry = Registry()
+    registry.register("focal")(FocalLoss)
+    registry.register("margin", call_args=("prediction", "target"))(margin_loss)
+    monkeypatch.setattr("mlgym.components.loss.base.REGISTRY", registry)
+    assert as_loss(FocalLoss()).name == "focal"
+    assert as_loss(margin_loss).name == "margin"
+    assert as_loss(functools.partial(margin_loss)).name == "margin"
+    assert as_loss(nn.MSELoss()).name == "mse_loss"
+
+
 def test_plain_losses_that_are_none() -> None:
     """What cannot be called, or gives no scalar, says so."""
     with pytest.raises(TrainingError, match="must be a module or a function, but this is float"):
@@ -291,6 +306,4 @@ def test_a_loss_of_zero_is_not_scaled() -> None:
 @pytest.mark.parametrize("loss", [CrossEntropy(WEIGHTS), make_sum(), MeanSquaredError()])
 def test_losses_can_be_copied(loss: Any) -> None:
     """Losses travel to other processes as modules do."""
-    import copy
-
     assert copy.deepcopy(loss).name == loss.name

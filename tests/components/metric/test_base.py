@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mlgym.components.metric import Accuracy, PlainMetric, as_metric
+from mlgym.config.registry import Registry
 from mlgym.errors import TrainingError
 
 
@@ -70,3 +71,12 @@ def test_what_is_no_metric_is_refused() -> None:
     """The methods that are missing are named."""
     with pytest.raises(TrainingError, match=r"needs `update\(prediction, target\)`.*but float"):
         as_metric(1.0)
+
+
+def test_a_registered_metric_has_its_registered_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results call a metric what configs call it."""
+    registry = Registry()
+    registry.register("target_mean")(MeanTarget)
+    monkeypatch.setattr("mlgym.components.metric.base.REGISTRY", registry)
+    assert as_metric(MeanTarget(1.0)).name == "target_mean"
+    assert as_metric(MeanTarget(1.0), name="mine").name == "mine"

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from mlgym.components.tensors import PREDICTION, TARGET, Tensors, described, named, pick
+from mlgym.config.registry import REGISTRY
 from mlgym.errors import TrainingError
 from mlgym.names import plain_name
 
@@ -133,7 +134,8 @@ def as_loss(loss: nn.Module | Callable[[Tensor, Tensor], Any], *, name: str | No
 
     Args:
         loss: a loss, or what computes one: any `nn.Module` or function from (prediction, target) to a scalar ().
-        name: what a wrapped loss is called; None for the snake-case name of its class or function.
+        name: what a wrapped loss is called; None for the name that it is registered under, or else
+            the snake-case name of its class or function.
 
     Raises:
         TrainingError: it cannot be called.
@@ -142,4 +144,4 @@ def as_loss(loss: nn.Module | Callable[[Tensor, Tensor], Any], *, name: str | No
         return loss
     if not callable(loss):
         raise TrainingError(f"a loss must be a module or a function, but this is {type(loss).__name__}")
-    return PlainLoss(loss, name=name or plain_name(loss))
+    return PlainLoss(loss, name=name or REGISTRY.name_of(loss) or plain_name(loss))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mlgym.components.tensors import PREDICTION, TARGET, Tensors, described, named, pick
+from mlgym.config.registry import REGISTRY
 from mlgym.errors import TrainingError
 from mlgym.names import plain_name
 
@@ -242,7 +243,8 @@ def as_metric(metric: Any, *, name: str | None = None) -> NamedMetric:
 
     Args:
         metric: a metric, or anything with `update(prediction, target)`, `compute()` and `reset()`.
-        name: what a wrapped metric is called; None for the snake-case name of its class.
+        name: what a wrapped metric is called; None for the name that it is registered under, or else the
+            snake-case name of its class.
 
     Raises:
         TrainingError: it has no such methods.
@@ -254,4 +256,4 @@ def as_metric(metric: Any, *, name: str | None = None) -> NamedMetric:
             f"a metric needs `update(prediction, target)`, `compute()` and `reset()`, but {type(metric).__name__} "
             "has not all of them"
         )
-    return PlainMetric(metric, name=name or plain_name(metric))
+    return PlainMetric(metric, name=name or REGISTRY.name_of(metric) or plain_name(metric))
