@@ -103,6 +103,10 @@ def test_follow_through_a_cut(path: Path) -> None:
     other = b"".join(data[:3]) + sealed("x", "y") + b"".join(data[5:])
     unseen = Steps(path, b"".join(data[:5]), other, other)
     assert [logged.event_id for logged in follow_log(path, until=unseen, poll_s=0)] == list(range(8))
+    # Written anew so much shorter that all of it lies before where the follower stands.
+    short = sealed(*"abcdefgh")
+    shrunk = Steps(path, sealed(*[name * 1000 for name in "abcde"]), short)
+    assert [logged.event_id for logged in follow_log(path, until=shrunk, poll_s=0)] == list(range(8))
 
 
 def test_follow_stops_at_damage(path: Path) -> None:
