@@ -66,7 +66,7 @@ def test_each_epoch_is_evaluated_digested_and_kept(context: ExperimentContext, s
 
 def test_the_same_seed_gives_the_same_digests(context: ExperimentContext, sink: MemorySink, tmp_path: Path) -> None:
     """Repeated, every digest is the same; with another seed none is."""
-    digests = []
+    digests: list[list[tuple[str, str]]] = []
     for seed in (7, 7, 8):
         other = MemorySink()
         _run(ExperimentContext("run", 0, tmp_path / str(len(digests)), seed=seed, device="cpu", sink=other))
@@ -81,7 +81,8 @@ def test_evaluating_more_often_does_not_change_training(context: ExperimentConte
     seldom = _run(context, evaluate_every_n_epochs=2)
     never = _run(context, evaluator=None)
     assert len({digest(one.model.state_dict()) for one in (often, seldom, never)}) == 1
-    epochs = [result.epoch for result in _of(sink, EvaluationResult) if any(s.split == "val" for s in result.loss_scores)]
+    results = _of(sink, EvaluationResult)
+    epochs = [result.epoch for result in results if any(score.split == "val" for score in result.loss_scores)]
     assert epochs == [0, 1, 2, 3, 2, 3]
 
 
@@ -112,7 +113,7 @@ def test_nan_stops_training_where_asked(context: ExperimentContext, sink: Memory
 
 def test_a_watched_metric_that_nobody_evaluates_is_an_error_before_training() -> None:
     """The nearest measured one is named."""
-    with pytest.raises(TrainingError, match="`KeepBest` watches `val/los`.*did you mean `val/loss`"):
+    with pytest.raises(TrainingError, match=r"`KeepBest` watches `val/los`.*did you mean `val/loss`"):
         _training(checkpoints=KeepBest("val/los", "min"))
     with pytest.raises(TrainingError, match="`Patience` watches `val/loss`, which is not evaluated"):
         _training(early_stopping=Patience("val/loss", "min", epochs=3), evaluator=None)

@@ -201,7 +201,7 @@ def test_turns_update_only_their_own_parameters(context: ExperimentContext) -> N
         return StepOutput(model.a * model.b)
 
     def step_b(model: Any, batch: Any) -> StepOutput:
-        return StepOutput(-model.a * model.b)
+        return StepOutput(model.a * -model.b)
 
     turns = [
         Turn(step_a, torch.optim.SGD([model.a], lr=0.1)),
@@ -222,7 +222,7 @@ def test_turns_update_only_their_own_parameters(context: ExperimentContext) -> N
 def test_contradicting_parts_are_refused() -> None:
     """Each error says what to leave out or to add."""
     model = Pair()
-    turn = Turn(lambda model, batch: StepOutput(model.a), torch.optim.SGD([model.a], lr=0.1))
+    turn = Turn(lambda model, batch: StepOutput(torch.zeros(())), torch.optim.SGD([model.a], lr=0.1))
     loader = make_loaders()["train"]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(TrainingError, match="leave the trainer's `optimizer` out"):

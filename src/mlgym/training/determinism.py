@@ -7,24 +7,15 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from mlgym.components.data.global_generators import GeneratorStates
 from mlgym.seeding import Purpose, derive_seed
 
 CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratorStates:
-    """States of the global generators: what cannot be derived from seed and position."""
-
-    python: Any
-    numpy: Any
-    torch_cpu: torch.Tensor
-    torch_cuda: tuple[torch.Tensor, ...]
 
 
 def prepare_process(*, threads: int, deterministic: bool = True) -> None:
@@ -62,19 +53,30 @@ def seed_global_generators(seed: int, *purpose: Purpose) -> None:
         torch.cuda.manual_seed_all(derive_seed(seed, "cuda", *purpose))
 
 
-def generator_states() -> GeneratorStates:
+@dataclass(frozen=True, slots=True)
+class AllStates:
+    """States of the global generators of this machine: what cannot be derived from seed and position.
+
+    Args:
+        host: those of python, numpy and torch on the CPU.
+        cuda: uint8 (state bytes,) of each CUDA device; empty where CUDA is not in use.
+    """
+
+    host: GeneratorStates
+    cuda: tuple[Tensor, ...]
+
+
+def generator_states() -> AllStates:
     """Gives a copy of the states of all global generators."""
-    cuda = tuple(torch.cuda.get_rng_state_all()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
-    return GeneratorStates(random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda)
+    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return AllStates(GeneratorStates.capture(), tuple(torch.cuda.get_rng_state_all()) if in_use else ())
 
 
-def restore_generator_states(states: GeneratorStates) -> None:
+def restore_generator_states(states: AllStates) -> None:
     """Puts the global generators back to `states`."""
-    random.setstate(states.python)
-    np.random.set_state(states.numpy)
-    torch.set_rng_state(states.torch_cpu)
-    if states.torch_cuda:
-        torch.cuda.set_rng_state_all(list(states.torch_cuda))
+    states.host.restore()
+    if states.cuda:
+        torch.cuda.set_rng_state_all(list(states.cuda))
 
 
 @contextmanager
