@@ -100,7 +100,7 @@ def launch_straw(
 
 
 def start_program(storage: Path, *, ignores_sigint: bool = False, **arguments: Any) -> subprocess.Popen[str]:
-    """Starts this module as a program, in a session of its own; with SIGINT ignored, as a shell does in the background."""
+    """Starts this module as a program in its own session; with SIGINT ignored, as a shell does in the background."""
     return subprocess.Popen(
         [sys.executable, "-m", "tests.execution.stand_ins", str(storage), json.dumps(arguments)],
         stdout=subprocess.PIPE,

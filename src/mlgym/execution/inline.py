@@ -10,11 +10,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mlgym.errors import RunError
 from mlgym.events import EventSink, Payload, Producer
 from mlgym.execution.executor import Executor, Handler, StopReason, Stream
-from mlgym.execution.job import Exit, Job
+from mlgym.execution.job import DEFAULT_ENTRY, Exit, Job
 from mlgym.execution.tap import tapped_output
 from mlgym.execution.worker import Killed, StopRequest, perform
 from mlgym.execution.worker_logging import captured_logging
@@ -76,7 +77,7 @@ class InlineExecutor(Executor):
         self._handler.on_started(job.job_id)
         try:
             self._current = job.job_id, stop
-            with preserved_process(), _time_limit(job.time_limit_s, stop):
+            with preserved_process(uses_torch=job.entry == DEFAULT_ENTRY), _time_limit(job.time_limit_s, stop):
                 ended = Exit(code=0 if perform(job, sink, stop, self._listening(job, sink)) else 1)
         except Killed:
             pass  # asked for by `kill`; its exit says so
@@ -126,11 +127,14 @@ def _time_limit(limit_s: float | None, stop: StopRequest) -> Iterator[None]:
 
 
 @contextmanager
-def preserved_process() -> Iterator[None]:
-    """Puts back afterwards what a job changes of the process: environment, working directory, PyTorch's settings."""
+def preserved_process(*, uses_torch: bool) -> Iterator[None]:
+    """Puts back afterwards what a job changes of the process: environment, working directory, PyTorch's settings.
+
+    Args:
+        uses_torch: whether the job uses PyTorch; else its settings matter only where somebody has imported it.
+    """
     environment, folder = dict(os.environ), Path.cwd()
-    # The job imports it anyway; before that there is nothing to put back.
-    restore_torch = _remember_torch() if "torch" in sys.modules else None
+    restore_torch = _remember_torch() if uses_torch or "torch" in sys.modules else None
     try:
         yield
     finally:
@@ -145,19 +149,19 @@ def preserved_process() -> Iterator[None]:
 def _remember_torch() -> Callable[[], None]:
     import torch
 
-    from mlgym.training.determinism import generator_states, restore_generator_states
+    from mlgym.components.data.global_generators import GeneratorStates
 
-    generators = generator_states()
+    generators = GeneratorStates.capture()
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
-    cudnn = torch.backends.cudnn
+    cudnn: Any = torch.backends.cudnn
     flags = cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
     matmul_tf32 = torch.backends.cuda.matmul.allow_tf32
 
     def restore() -> None:
-        restore_generator_states(generators)
+        generators.restore()
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.set_default_dtype(dtype)
