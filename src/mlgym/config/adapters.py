@@ -10,8 +10,10 @@ from __future__ import annotations
 import collections.abc
 import functools
 import json
+import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Protocol
 
 import pydantic
@@ -26,7 +28,6 @@ from mlgym.names import nearest
 TOKEN_START: Final = "\0mlgym:"  # noqa: S105 - no secret
 _VALUE: Final = "\0value"
 _TOKEN: Final = "\0token"  # noqa: S105 - no secret
-_SILENT: Final = frozenset({"too_short", "too_long", "mlgym_misfit", "mlgym_not_a_component"})
 
 
 class Resolver(Protocol):
@@ -92,8 +93,8 @@ class _WithTokens:
 
         def refuse(value: object, info: ValidationInfo) -> object:
             names = info.context.get("names", ()) if isinstance(info.context, dict) else ()
-            message = f"needs {wanted}, got {_shown(value)}{_hint(value, names)}"
-            raise PydanticCustomError("mlgym_not_a_component", "{message}", {"message": message})
+            context = {"wanted": wanted, "hint": _hint(value, names)}
+            raise PydanticCustomError("mlgym_not_a_component", "needs {wanted}", context)
 
         return Annotated[Any, PlainValidator(refuse)]
 
@@ -120,9 +121,9 @@ _cached_adapter = functools.lru_cache(maxsize=4096)(_make_adapter)
 
 def _hint(value: object, names: collections.abc.Container[str]) -> str:
     if isinstance(value, str) and value in names:
-        return f"; write `${value}` for the component of that name"
+        return f"write `${value}` for the component of that name"
     if isinstance(value, dict):
-        return "; a component has `use: NAME`"
+        return "a component has `use: NAME`"
     return ""
 
 
@@ -155,32 +156,74 @@ def validate(
     return made.validate_json(text, strict=True, context={"resolver": resolver, "names": names})
 
 
-def problems(error: pydantic.ValidationError) -> list[tuple[tuple[str | int, ...], str]]:
-    """Gives what is wrong in house style, each with pydantic's location: keys, indices, and parts of its own."""
-    found: list[tuple[tuple[str | int, ...], str]] = []
-    for detail in error.errors(include_url=False):
-        location = detail["loc"]
-        if detail["type"] in {"missing", "missing_argument", "missing_keyword_only_argument"}:
-            found.append((location[:-1], f"`{location[-1]}` is missing"))
-        elif detail["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-            found.append((location, f"there is no key `{location[-1]}` here"))
-        else:
-            found.append((location, _message(detail)))
-    return found
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that pydantic found wrong, in house style.
+
+    Args:
+        location: keys, indices, and parts of pydantic's own that are neither.
+        expected: what the value should be, or all that is wrong.
+        got: the value as text; empty where `expected` says it all.
+        hint: what to do.
+    """
+
+    location: tuple[str | int, ...]
+    expected: str
+    got: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return joined([self])
 
 
-def _message(detail: Any) -> str:
-    message: str = detail["msg"][:1].lower() + detail["msg"][1:]
-    value = detail["input"]
-    if detail["type"] in _SILENT:
-        return message.removeprefix("value error, ")
+def problems(error: pydantic.ValidationError) -> list[Problem]:
+    """Gives what is wrong; that a value is not null is left out where it could be something else too."""
+    details = error.errors(include_url=False)
+    real = [detail for detail in details if detail["type"] != "none_required"]
+    return [_problem(detail) for detail in real or details]
+
+
+def joined(found: Sequence[Problem]) -> str:
+    """Gives problems of one value as one message: `input should be greater than 0 or 'auto', got -1`."""
+    first, *others = dict.fromkeys(problem.expected for problem in found)
+    others = [text.removeprefix("input should be ").removeprefix("needs ") for text in others]
+    got = next((f", got {problem.got}" for problem in found if problem.got), "")
+    hint = next((f"; {problem.hint}" for problem in found if problem.hint), "")
+    return " or ".join([first, *others]) + got + hint
+
+
+def _problem(detail: Any) -> Problem:
+    kind, location, value = detail["type"], detail["loc"], detail["input"]
+    if kind in {"missing", "missing_argument", "missing_keyword_only_argument"}:
+        return Problem(location[:-1], f"`{location[-1]}` is missing", _shown(value))
+    if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
+        return Problem(location, f"there is no key `{location[-1]}` here")
+    if kind == "mlgym_misfit":
+        return Problem(location, detail["msg"])
+    if kind == "mlgym_not_a_component":
+        return Problem(location, detail["msg"], _shown(value), detail["ctx"]["hint"])
+    expected = _reworded(detail["msg"])
     if is_token(value):
-        return f"{message}, which no component or reference can give here"
-    if detail["type"] in {"literal_error", "enum"} and isinstance(value, str):
-        choices = detail["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-        near = nearest(value, choices)
-        return f"{message}, got {_shown(value)}" + (f"; did you mean `{near}`?" if near else "")
-    return f"{message}, got {_shown(value)}"
+        return Problem(location, f"a component or reference cannot stand here: {expected}")
+    if kind in {"too_short", "too_long"}:
+        return Problem(location, expected)
+    return Problem(location, expected, _shown(value), _choice_hint(detail))
+
+
+def _reworded(message: str) -> str:
+    """Gives pydantic's message with the words of YAML."""
+    message = message[:1].lower() + message[1:].removesuffix(" after validation")
+    for word, ours in (("array", "list"), ("dictionary", "mapping"), ("object", "mapping"), ("null", "empty")):
+        message = re.sub(rf"\b{word}\b", ours, message)
+    return message.removeprefix("value error, ").replace(" after validation", "")
+
+
+def _choice_hint(detail: Any) -> str:
+    if detail["type"] not in {"literal_error", "enum"} or not isinstance(detail["input"], str):
+        return ""
+    choices = detail["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+    near = nearest(detail["input"], choices)
+    return f"did you mean `{near}`?" if near else ""
 
 
 def _shown(value: object) -> str:

@@ -119,9 +119,9 @@ class _Builder:
             return validate(adapter(annotation), data, _Objects(made, tokens))
         except ValidationError as error:
             faults = [
-                where.form.mark.fault(where.path, message)
-                for location, message in problems(error)
-                for where in [selection.at(location)]
+                where.form.mark.fault(where.path, str(problem))
+                for problem in problems(error)
+                for where in [selection.at(problem.location)]
             ]
             raise ConfigError(faults) from None
 

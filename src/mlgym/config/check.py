@@ -125,7 +125,7 @@ def _alternatives(tree: Tree, form: Form, path: Path) -> Iterator[tuple[Path, Fo
         yield path, form
         return
     for i, alternative in enumerate(form.alternatives):
-        yield from _alternatives(tree, alternative, (*path, "sweep", i))
+        yield from _alternatives(tree, alternative, (*path, *form.steps(i)))
 
 
 def _check_experiment(tree: Tree, producer: Producer) -> list[Fault]:

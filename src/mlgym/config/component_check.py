@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from mlgym.config.adapters import Misfit, adapter, list_adapter, problems, validate
-from mlgym.config.forms import Form, Sweep, Use, Value
-from mlgym.config.kinds import fits, type_text, wanted_text
-from mlgym.config.nodes import Path, show_path
+from mlgym.config.adapters import Misfit, Problem, adapter, joined, list_adapter, problems, validate
+from mlgym.config.forms import Form, RangeForms, Sweep, Use, Value
+from mlgym.config.kinds import bare, fits, type_text, wanted_text
+from mlgym.config.nodes import Path, PlainScalar, show_path
 from mlgym.config.produce import Producer, Product
 from mlgym.config.registry import Component, Registry
 from mlgym.config.selection import Selection, Tokens, selections
@@ -67,23 +67,24 @@ class ComponentCheck:
     def check_value(self, form: Form, path: Path, annotation: Any) -> list[Fault]:
         """Gives what is wrong with a value of a parameter, in all its alternatives."""
         form = self._tree.follow(form)
-        if isinstance(form, Sweep) and all(isinstance(alternative, Value) for alternative in form.alternatives):
-            return self._check_scalars(form, path, annotation)
+        if isinstance(form, Sweep) and (values := _scalars(form)) is not None:
+            return self._check_scalars(form, values, path, annotation)
         made = adapter(annotation)
         faults: dict[Fault, None] = {}
         for selection in selections(self._tree, form, path):
             faults.update(dict.fromkeys(self._check_selection(selection, made)))
         return list(faults)
 
-    def _check_scalars(self, sweep: Sweep, path: Path, annotation: Any) -> list[Fault]:
-        values = [alternative.value for alternative in sweep.alternatives if isinstance(alternative, Value)]
+    def _check_scalars(self, sweep: Sweep, values: list[PlainScalar], path: Path, annotation: Any) -> list[Fault]:
         try:
             validate(list_adapter(annotation), values, None, self._tree.components)
         except ValidationError as error:
-            by_index: dict[int, list[str]] = {}
-            for location, message in problems(error):
-                index = next(step for step in location if isinstance(step, int))
-                by_index.setdefault(index, []).append(message)
+            by_index: dict[int, list[Problem]] = {}
+            for problem in problems(error):
+                index = next(step for step in problem.location if isinstance(step, int))
+                by_index.setdefault(index, []).append(problem)
+            if isinstance(sweep.alternatives, RangeForms):  # written in one place, so one of them says it
+                by_index = dict([next(iter(by_index.items()))])
             return [
                 _fault(Selection(sweep.alternatives[i], (*path, "sweep", i)), messages)
                 for i, messages in by_index.items()
@@ -95,7 +96,7 @@ class ComponentCheck:
         try:
             validate(made, tokens.data(selection), _Kinds(self, tokens), self._tree.components)
         except ValidationError as error:
-            return [_fault(where, messages) for where, messages in _located(error, selection)]
+            return [_fault(where, found) for where, found in _located(error, selection)]
         return []
 
     def complaint(self, token: Selection, wanted: Any) -> str | None:
@@ -115,6 +116,8 @@ class ComponentCheck:
 
     def _group_complaint(self, product: Product, wanted: Any) -> str | None:
         assert product.group is not None
+        if bare(wanted) is Any:
+            return None
         faults = self.check_value(product.group, product.group.origin, wanted)
         if not faults:
             return None
@@ -157,12 +160,20 @@ def _check_names(use: Use, path: Path, component: Component, signature: Signatur
     return faults
 
 
-def _located(error: ValidationError, selection: Selection) -> list[tuple[Selection, list[str]]]:
-    """Gives the messages by the place they belong to; of a union only the branch that got furthest counts."""
-    found: dict[Path, tuple[Selection, list[str]]] = {}
-    for location, message in problems(error):
-        where = selection.at(location)
-        found.setdefault(where.path, (where, []))[1].append(message)
+def _scalars(sweep: Sweep) -> list[PlainScalar] | None:
+    """Gives the alternatives of a sweep over scalars, None for any other sweep."""
+    if isinstance(sweep.alternatives, RangeForms):
+        return list(sweep.alternatives.values)
+    values = [alternative.value for alternative in sweep.alternatives if isinstance(alternative, Value)]
+    return values if len(values) == len(sweep.alternatives) else None
+
+
+def _located(error: ValidationError, selection: Selection) -> list[tuple[Selection, list[Problem]]]:
+    """Gives the problems by the place they belong to; of a union only the branch that got furthest counts."""
+    found: dict[Path, tuple[Selection, list[Problem]]] = {}
+    for problem in problems(error):
+        where = selection.at(problem.location)
+        found.setdefault(where.path, (where, []))[1].append(problem)
     return [
         entry
         for path, entry in found.items()
@@ -170,19 +181,7 @@ def _located(error: ValidationError, selection: Selection) -> list[tuple[Selecti
     ]
 
 
-def _fault(where: Selection, messages: Iterable[str]) -> Fault:
+def _fault(where: Selection, found: Sequence[Problem]) -> Fault:
     written = where.form.origin
     note = f" (written at `{show_path(written)}`)" if written[:1] == ("vars",) and where.path[:1] != ("vars",) else ""
-    return where.form.mark.fault(where.path, _joined(list(dict.fromkeys(messages))) + note)
-
-
-def _joined(messages: list[str]) -> str:
-    """`input should be a valid integer or 'auto', got 0` from the messages of a union's members."""
-    if len(messages) == 1:
-        return messages[0]
-    heads = [message.rpartition(", got ") for message in messages]
-    if len({got for _, _, got in heads}) > 1:
-        return " or ".join(messages)
-    first, *others = [head for head, _, _ in heads]
-    others = [head.removeprefix("input should be ").removeprefix("needs ") for head in others]
-    return " or ".join([first, *others]) + f", got {heads[0][2]}"
+    return where.form.mark.fault(where.path, joined(found) + note)

@@ -87,6 +87,15 @@ class Sweep(Form):
     alternatives: Sequence[Form]
     group: str | None
 
+    @property
+    def is_of_names(self) -> bool:
+        """Whether it stands behind `use`: components that differ in their name and share their parameters."""
+        return self.origin[-1] == "use"
+
+    def steps(self, index: int) -> Path:
+        """Gives the key path from the swept thing to an alternative of it."""
+        return () if self.is_of_names else ("sweep", index)
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Reference(Form):
@@ -147,6 +156,10 @@ class RangeValues(Sequence[PlainScalar]):
             return [self[i] for i in range(*index.indices(self._num))]
         number = self._number(range(self._num)[index])
         return int(number) if self._integral else float(number)
+
+    def __iter__(self) -> Iterator[PlainScalar]:
+        cast = int if self._integral else float
+        return (cast(self._number(i)) for i in range(self._num))
 
     def _number(self, index: int) -> int | float:
         if index == 0:
@@ -341,4 +354,4 @@ def children(form: Form) -> Iterator[tuple[Path, Form]]:
         case Use():
             yield from (((key,), entry) for key, entry in form.params.items())
         case Sweep() if not isinstance(form.alternatives, RangeForms):
-            yield from ((("sweep", i), alternative) for i, alternative in enumerate(form.alternatives))
+            yield from ((form.steps(i), alternative) for i, alternative in enumerate(form.alternatives))

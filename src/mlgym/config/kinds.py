@@ -71,7 +71,7 @@ def is_protocol(kind: Any) -> bool:
 def origin_class(kind: Any) -> type | None:
     """Gives the class behind a type, `Dataset` for `Dataset[int]`; None where there is no single one."""
     kind = typing.get_origin(kind) or kind
-    return kind if isinstance(kind, type) else None
+    return kind if isinstance(kind, type) and kind is not Any else None  # `Any` is a class since Python 3.11
 
 
 def generic_value(kind: Any) -> Any:

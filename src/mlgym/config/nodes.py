@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from mlgym.errors import ConfigError, Fault
 
@@ -35,10 +35,12 @@ class Source:
     Args:
         label: how messages call it: `mnist.yml`, `preset/regression`, `python`, ``command line `optimizer.lr=1` ``.
         order: faults of a lower order are shown first.
+        has_lines: whether line and column help to find something in it.
     """
 
     label: str
     order: int = 0
+    has_lines: bool = True
 
     @property
     def start(self) -> Mark:
@@ -46,8 +48,7 @@ class Source:
         return Mark(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """Where something is written.
 
     Args:
@@ -63,7 +64,8 @@ class Mark:
     @property
     def place(self) -> str:
         """As a reader finds it: `mnist.yml:16:5`."""
-        return f"{self.source.label}:{self.line}:{self.column}" if self.line else self.source.label
+        has_lines = self.line and self.source.has_lines
+        return f"{self.source.label}:{self.line}:{self.column}" if has_lines else self.source.label
 
     def fault(self, path: Path | str, message: str) -> Fault:
         """Gives a fault at this mark."""
@@ -75,7 +77,7 @@ class Mark:
         return ConfigError([self.fault(path, message)])
 
 
-PYTHON: Final = Source("python")
+PYTHON: Final = Source("python", has_lines=False)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

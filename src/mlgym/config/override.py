@@ -23,7 +23,7 @@ from mlgym.config.nodes import (
 from mlgym.config.references import is_reference
 from mlgym.config.scalars import word
 from mlgym.errors import ConfigError, Fault
-from mlgym.names import did_you_mean
+from mlgym.names import did_you_mean, nearest
 
 SECTIONS: Final = ("version", "name", "seed", "extends", "imports", "vars", "components", "experiment", "validation")
 _FIXED: Final = ("version", "extends")
@@ -40,7 +40,7 @@ def overridden(root: MapNode, overrides: Sequence[str]) -> tuple[MapNode, list[F
     """
     faults: list[Fault] = []
     for number, text in enumerate(overrides):
-        source = Source(f"command line `{shorten(text, 80)}`", COMMAND_LINE_ORDER + number)
+        source = Source(f"command line `{shorten(text, 80)}`", COMMAND_LINE_ORDER + number, has_lines=False)
         try:
             root = _Override(source.start, text).apply(root)
         except ConfigError as error:
@@ -98,7 +98,7 @@ class _Override:
         key, *rest = steps
         if not key.isdecimal() or int(key) >= len(node.items):
             last = f"0 to {len(node.items) - 1}" if node.items else "none, it is empty"
-            raise self._mark.error(path, f"`{show_path(path)}` is a list; its indices are {last}, got `{key}`")
+            raise self._mark.error(path, f"is a list; its indices are {last}, got `{key}`")
         index = int(key)
         item = self._set(node.items[index], rest, (*path, index)) if rest else self._value
         return ListNode(node.mark, (*node.items[:index], item, *node.items[index + 1 :]))
@@ -114,20 +114,21 @@ class _Override:
 
     def _missing_message(self, node: MapNode, key: str, path: Path) -> str:
         if path == ("components",):
-            known = [*node.entries, *(section for section in SECTIONS if section not in _FIXED)]
-            named = [name for name in known if name not in SECTIONS]
-            tail = did_you_mean(key, known, max_listed=0) if _is_near(key, known) else did_you_mean(key, named)
-            return f"no component named `{key}`{tail}; a new one is given whole: `{key}={{use: NAME}}`"
+            near = nearest(key, [*node.entries, *(name for name in SECTIONS if name not in _FIXED)])
+            if near:
+                return f"no component named `{key}`; did you mean `{near}`?"
+            return (
+                f"no component named `{key}`{did_you_mean(key, node.entries)}; give a new one as `{key}={{use: NAME}}`"
+            )
         where = show_path(path)
         return f"`{where}` has no `{key}`{did_you_mean(key, node.entries, intro='it has')}"
 
     def _scalar_message(self, node: Scalar, steps: list[str], path: Path) -> str:
-        where = show_path(path)
         if isinstance(node.value, str) and is_reference(node.value):
             name = node.value[1:].partition(".")[0]
             target = node.value[1:] if name == "vars" else name
-            return f"`{where}` is the reference `{node.value}`; override `{'.'.join([target, *steps])}` instead"
-        return f"`{where}` is {shorten(word(node.value))}, so there is no `{steps[0]}` in it"
+            return f"is the reference `{node.value}`; override `{'.'.join([target, *steps])}` instead"
+        return f"is {shorten(word(node.value))}, so there is no `{steps[0]}` in it"
 
     def _sweep_message(self, node: MapNode, path: Path, steps: list[str]) -> str:
         where = ".".join(str(step) for step in (path[1:] if path[0] == "components" else path))
@@ -136,10 +137,6 @@ class _Override:
             f"`{where}` is a sweep, so it is not clear which alternative is meant; "
             f"override it whole, `{where}=...`, or one alternative, `{alternative}=...`"
         )
-
-
-def _is_near(key: str, known: list[str]) -> bool:
-    return "did you mean" in did_you_mean(key, known)
 
 
 def _at(node: Node, mark: Mark) -> Node:

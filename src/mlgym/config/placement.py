@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from mlgym.config.axes import Axis, Space
-from mlgym.config.forms import Form, RangeForms, Reference, Sweep, children
+from mlgym.config.forms import Form, RangeForms, Reference, Sweep, Value, children
 from mlgym.config.nodes import Path, show_path
 from mlgym.config.tree import Tree
 from mlgym.errors import ConfigError, Fault
@@ -58,17 +58,16 @@ def _find_axes(tree: Tree) -> dict[Sweep, Axis]:
 
 def _needed_sweeps(tree: Tree) -> Iterator[Sweep]:
     pending: list[Form] = [tree.seed, tree.experiment]
-    seen: set[Form] = set()
+    sweeps: set[Sweep] = set()
+    names: set[str] = set()
     while pending:
         for _, form in tree.walk(pending.pop()):
-            if isinstance(form, Sweep) and form not in seen:
-                seen.add(form)
+            if isinstance(form, Sweep) and form not in sweeps:
+                sweeps.add(form)
                 yield form
-            elif isinstance(form, Reference):
-                target = tree.components[form.target.name]
-                if target not in seen:
-                    seen.add(target)
-                    pending.append(target)
+            elif isinstance(form, Reference) and form.target.name not in names:
+                names.add(form.target.name)
+                pending.append(tree.components[form.target.name])
 
 
 def _check_group(members: list[Sweep], by_path: dict[Path, Sweep]) -> Iterator[Fault]:
@@ -137,7 +136,8 @@ class _Placement:
             for sweep in owner.sweeps:
                 if not isinstance(sweep.alternatives, RangeForms):
                     for i, alternative in enumerate(sweep.alternatives):
-                        yield from ((i, used) for used in self._direct(alternative))
+                        if not isinstance(alternative, Value):
+                            yield from ((i, used) for used in self._direct(alternative))
         else:
             forms = [self.tree.seed, self.tree.experiment] if owner == _ROOT else [self.tree.components[owner]]
             yield from ((None, used) for form in forms for used in self._direct(form))

@@ -43,7 +43,7 @@ def selections(tree: Tree, form: Form, path: Path) -> Iterator[Selection]:
     form = tree.follow(form)
     if isinstance(form, Sweep):
         for i, alternative in enumerate(form.alternatives):
-            yield from selections(tree, alternative, (*path, "sweep", i))
+            yield from selections(tree, alternative, (*path, *form.steps(i)))
         return
     parts = _parts(form)
     if parts is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from mlgym.config.forms import (
     Entries,
@@ -82,7 +83,8 @@ class Tree:
             path, form = stack.pop()
             form = self.follow(form)
             yield path, form
-            stack.extend([((*path, *steps), child) for steps, child in children(form)][::-1])
+            if not isinstance(form, Value):
+                stack.extend([((*path, *steps), child) for steps, child in children(form)][::-1])
 
     def references(self, form: Form, path: Path = ()) -> Iterator[tuple[Path, Reference]]:
         """Gives every `$name` inside a form, in all alternatives."""
@@ -125,6 +127,9 @@ class _Extent:
     depth: int = 0
 
 
+_LEAF: Final = _Extent()
+
+
 class _VariableResolver:
     """Finds what each `$vars.x` stands for; refuses circles and what grows too large, before anybody walks into it."""
 
@@ -140,7 +145,9 @@ class _VariableResolver:
         open_forms: dict[Form, None] = {}
         while stack:
             form, is_done = stack.pop()
-            if is_done:
+            if isinstance(form, Value):
+                self._extents[form] = _LEAF
+            elif is_done:
                 del open_forms[form]
                 self._measure(form)
             elif form not in self._extents:

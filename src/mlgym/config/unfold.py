@@ -99,7 +99,7 @@ class Labels:
     def _names(self, sweep: Sweep) -> list[str]:
         """Gives `adam`, or `adam(lr=0.1)` where several alternatives are called `adam`."""
         alternatives = [self._tree.follow(alternative) for alternative in sweep.alternatives]
-        if sweep.origin[-1] == "use":
+        if sweep.is_of_names:
             return [form.name if isinstance(form, Use) else "" for form in alternatives]
         names = [form.name if isinstance(form, Use) else "" for form in alternatives]
         params = [self._params(form) if isinstance(form, Use) else {} for form in alternatives]
