@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from mlgym.components.model import MLP, Linear
 from mlgym.components.optim import LEFT_OUT, torch_optimizers
-from mlgym.components.optim.optimizers import COMPONENTS
+from mlgym.components.optim.optimizers import COMPONENTS, move_state
 from mlgym.components.optim.signature import argument_texts, summary
 from mlgym.errors import TrainingError
 
@@ -146,3 +146,26 @@ def test_docstrings_describe_every_parameter() -> None:
         assert "(default" not in doc
         assert summary(doc)
         assert set(inspect.signature(component(name)).parameters) <= {*argument_texts(doc)}
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_state_made_at_once_follows_the_parameters(fused: bool) -> None:
+    """Adagrad's sums, made with the optimizer, move to the device that the model moved to; nothing else is lost."""
+    elsewhere = nn.Parameter(torch.zeros(3, device="meta"))
+    optimizer = component("adagrad")(nn.ParameterList([nn.Parameter(torch.zeros(3))]), fused=fused)
+    (here,) = optimizer.param_groups[0]["params"]
+    optimizer.param_groups[0]["params"] = [elsewhere]
+    optimizer.state[elsewhere] = optimizer.state.pop(here)
+    move_state(optimizer)
+    assert optimizer.state[elsewhere]["sum"].device.type == "meta"
+    assert optimizer.state[elsewhere]["step"].device.type == ("meta" if fused else "cpu")
+
+
+def test_the_hook_of_the_first_step_goes_away() -> None:
+    """Looking after the state costs nothing after the first step."""
+    model = MLP([8], 3, num_inputs=5)
+    optimizer = component("adagrad")(model)
+    assert len(optimizer._optimizer_step_pre_hooks) == 1
+    model(torch.ones(2, 5)).sum().backward()
+    optimizer.step()
+    assert not optimizer._optimizer_step_pre_hooks

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch.optim import Optimizer
 
@@ -118,7 +118,26 @@ def optimizer_over(cls: type[Optimizer], groups: list[dict[str, Any]], **setting
         )
     if "fused" in inspect.signature(cls).parameters and settings.get("fused") is None:
         settings["fused"] = None if settings.get("foreach") is not None else _can_fuse(parameters)
-    return cls(groups, **settings)
+    optimizer = cls(groups, **settings)
+    if optimizer.state:
+        # Made where the parameters were; by the first step they may have moved to another device.
+        def move_once(optimizer: Optimizer, *_: Any) -> None:
+            handle.remove()
+            move_state(optimizer)
+
+        handle = optimizer.register_step_pre_hook(move_once)
+    return optimizer
+
+
+def move_state(optimizer: Optimizer) -> None:
+    """Moves state to where its parameter is; counts of steps stay on the CPU unless a kernel reads them."""
+    for group in optimizer.param_groups:
+        keeps_step = not (group.get("fused") or group.get("capturable"))
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            for key, value in state.items():
+                if isinstance(value, Tensor) and not (key == "step" and keeps_step):
+                    state[key] = value.to(parameter.device)
 
 
 def check_parameters(model: nn.Module) -> None:
