@@ -149,11 +149,13 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     num_events = 0
     for _ in range(6):
         process = subprocess.Popen([*WRITER, path, "1000000", "7"], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        first = process.stdout.readline()  # it is at work now
-        time.sleep(rng.uniform(0, 0.05))
-        process.kill()
-        rest, _ = process.communicate()
+        try:
+            assert process.stdout is not None
+            first = process.stdout.readline()  # it is at work now
+            time.sleep(rng.uniform(0, 0.05))
+        finally:
+            process.kill()
+            rest, _ = process.communicate()
         grown = check_after_death(path, confirmed_numbers(first + rest))
         assert grown > num_events
         num_events = grown
@@ -213,12 +215,17 @@ def test_lines_are_whole_at_any_moment(tmp_path: Path) -> None:
     path = tmp_path / "event_storage.log"
     process = subprocess.Popen([*WRITER, path, "20000", "50"], stdout=subprocess.DEVNULL)
     looks = []
-    while process.poll() is None:
-        data = path.read_bytes() if path.exists() else b""
-        lines = data[: data.rfind(b"\n") + 1].splitlines()
-        assert all(isinstance(json.loads(line), dict) for line in lines[-300:])
-        looks.append(len(lines))
-        time.sleep(0.01)
+    try:
+        while process.poll() is None:
+            data = path.read_bytes() if path.exists() else b""
+            lines = data[: data.rfind(b"\n") + 1].splitlines()
+            assert all(isinstance(json.loads(line), dict) for line in lines[-300:])
+            looks.append(len(lines))
+            time.sleep(0.01)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
     assert process.returncode == 0
     assert len(set(looks)) > 3
     assert len(messages(path)) == 20_000
@@ -233,13 +240,15 @@ def test_tail_into_jq(tmp_path: Path) -> None:
     jq = subprocess.Popen(
         ["jq", "--unbuffered", "-r", ".payload.message"], stdin=tail.stdout, stdout=subprocess.PIPE, text=True
     )
+    writer = subprocess.Popen([*WRITER, path, "500", "20"], stdout=subprocess.DEVNULL)
     try:
-        writer = subprocess.Popen([*WRITER, path, "500", "20"], stdout=subprocess.DEVNULL)
         assert jq.stdout is not None
         seen = [jq.stdout.readline().strip() for _ in range(500)]
         assert writer.wait() == 0
         assert seen == [str(number) for number in range(500)]
     finally:
+        writer.kill()
+        writer.wait()
         tail.kill()
         tail.communicate()
         jq.communicate()
