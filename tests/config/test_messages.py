@@ -62,8 +62,10 @@ def test_the_config_of_the_design_is_right(space: Checker) -> None:
 def test_unknown_parameter(faults: Faults) -> None:
     """A misspelled parameter names the nearest one and all that there are."""
     assert faults(GOOD.replace("batch_size: {", "batch_sise: {")) == [
-        "mnist.yml:15:5: components.loaders.batch_sise: `data_loaders` has no parameter `batch_sise`; did you mean "
-        "`batch_size`? (it has datasets, batch_size, shuffle, seed)",
+        (
+            "mnist.yml:15:5: components.loaders.batch_sise: `data_loaders` has no parameter `batch_sise`; did you mean "
+            "`batch_size`? (it has datasets, batch_size, shuffle, seed)"
+        )
     ]
 
 
@@ -92,8 +94,10 @@ def test_wrong_kind(faults: Faults) -> None:
 def test_unknown_output(faults: Faults) -> None:
     """A misspelled output names the nearest one and all that there are."""
     assert faults(GOOD.replace("$data.test", "$data.tset")) == [
-        "mnist.yml:14:54: components.loaders.datasets.test: `data` has no output `tset`; did you mean `test`? "
-        "(it has train, test)"
+        (
+            "mnist.yml:14:54: components.loaders.datasets.test: `data` has no output `tset`; did you mean `test`? "
+            "(it has train, test)"
+        )
     ]
 
 

@@ -87,7 +87,7 @@ def _check_reference(reference: Reference, path: Path, producer: Producer) -> li
     alternatives = producer.outputs(name) if output is not None else []
     for outputs in alternatives:
         if output is not None and outputs.kind(output) is None:
-            tail = did_you_mean(output, outputs.kinds, intro="it has") or "; it has none"
+            tail = did_you_mean(output, outputs.shown, intro="it has") or "; it has none"
             always = "" if len(alternatives) == 1 else " in every alternative"
             return [reference.mark.fault(path, f"`{name}` has no output `{output}`{always}{tail}")]
     return []

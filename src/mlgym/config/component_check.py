@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from mlgym.config.adapters import Misfit, Problem, adapter, joined, list_adapter, problems, validate
+from mlgym.config.document import MAX_FAULTS
 from mlgym.config.forms import Form, RangeForms, Sweep, Use, Value
 from mlgym.config.kinds import bare, fits, type_text, wanted_text
 from mlgym.config.nodes import Path, PlainScalar, show_path
@@ -140,8 +141,10 @@ class _Kinds:
 
 
 def _check_names(use: Use, path: Path, component: Component, signature: Signature) -> list[Fault]:
-    faults = []
+    faults: list[Fault] = []
     for key, form in use.params.items():
+        if len(faults) == MAX_FAULTS:
+            break
         if key in signature.call_args:
             message = f"`{component.name}` is given `{key}` at each call; leave it out"
             faults.append(form.mark.fault((*path, key), message))
@@ -150,8 +153,8 @@ def _check_names(use: Use, path: Path, component: Component, signature: Signatur
             tail = tail or "; it has none"
             faults.append(form.mark.fault((*path, key), f"`{component.name}` has no parameter `{key}`{tail}"))
     # What is misspelled isn't missing too.
-    meant = {nearest(key, signature.params) for key in use.params if signature.parameter(key) is None}
-    given = {*use.params, *meant}
+    unknown = [key for key in use.params if signature.parameter(key) is None][:MAX_FAULTS]
+    given = {*use.params, *(nearest(key, signature.params) for key in unknown)}
     missing = [f"`{name}`" for name, param in signature.params.items() if param.is_required and name not in given]
     if missing:
         plural = "s" if len(missing) > 1 else ""

@@ -92,7 +92,7 @@ def _outputs(component: Component, kind: Any) -> dict[str, str]:
         return {"*": f"{type_text(generic_value(kind))}, named as the keys of `{component.outputs}`"}
     if outputs.other is not None:
         return {"*": type_text(outputs.other)}
-    return {name: type_text(one) for name, one in outputs.kinds.items()}
+    return {name: type_text(outputs.kinds[name]) for name in outputs.shown}
 
 
 def _parameter(parameter: Parameter, doc: str) -> ParameterDescription:

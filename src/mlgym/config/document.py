@@ -17,6 +17,8 @@ from mlgym.config.versions import MIGRATIONS, Migration, migrated
 from mlgym.errors import Fault
 from mlgym.names import did_you_mean
 
+MAX_FAULTS: Final = 20
+"""So many wrong names in one place are told; who has more gave another kind of file."""
 _MAPPINGS: Final = ("vars", "components", "validation")
 
 
@@ -118,6 +120,8 @@ def _section_faults(root: MapNode) -> list[Fault]:
         message = _section_complaint(key, entry.value)
         if message:
             faults.append(entry.mark.fault(key, message))
+        if len(faults) == MAX_FAULTS:
+            break
     if "experiment" not in root.entries:
         faults.append(root.mark.fault("", "there is no `experiment`: the component that an experiment runs"))
     return faults

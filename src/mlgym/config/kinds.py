@@ -210,5 +210,6 @@ def _bounds(extras: list[Any]) -> list[str]:
         for part in getattr(extra, "metadata", None) or [extra]:
             for name, sign in _BOUND_SIGNS.items():
                 if getattr(part, name, None) is not None:
-                    found.append(f"{sign} {getattr(part, name):g}")
-    return [", ".join(found)] if found else []
+                    bound = getattr(part, name)
+                    found.append(f"{sign} {bound:g}" if isinstance(bound, float) else f"{sign} {bound}")
+    return [" and ".join(found)] if found else []

@@ -113,11 +113,11 @@ def _default(parameter: Parameter) -> dict[str, Any]:
     """Gives the default of a parameter by its name, nothing where a config could not say it."""
     try:
         data = _jsonable(parameter.default)
-        from_plain(_unescaped(data))
-        validate(adapter(parameter.annotation), _unescaped(data), None)
+        from_plain(data)
+        value = validate(adapter(parameter.annotation), _unescaped(data), None)
     except (ValueError, ConfigError):
         return {}
-    return {parameter.name: data}
+    return {parameter.name: _like(data, value)}
 
 
 def _jsonable(value: Any) -> Any:

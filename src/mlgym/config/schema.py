@@ -32,6 +32,7 @@ _RANGE: Final[Schema] = {
     "additionalProperties": False,
 }
 _REFERENCE: Final[Schema] = {"type": "string", "pattern": r"^\$[A-Za-z_]"}
+_LIST: Final[Schema] = {"type": "array", "minItems": 1}
 _TEXTS: Final[Schema] = {"type": "array", "items": {"type": "string"}}
 
 
@@ -78,25 +79,24 @@ class _Schemas:
         self.definitions: dict[str, Schema] = {}
         self._components = {component.name: component for component in registry}
         self._names_by_text: dict[str, str] = {}
+        self._values: dict[Any, Schema] = {}
 
     def named(self, inner: Schema) -> Schema:
         """Gives a reference to the definition: `inner`, a reference, or a sweep of all this."""
         text = json.dumps(inner, sort_keys=True)
         if text not in self._names_by_text:
             name = self._names_by_text[text] = f"value{len(self._names_by_text)}"
-            self.definitions[name] = {"anyOf": [inner, _ref("reference"), _sweep_of(name)]}
+            self.definitions[name] = _or_reference(_or_sweep(inner, _ref(name)))
         return _ref(self._names_by_text[text])
 
     def sections(self, *, partial: bool) -> Schema:
         """Gives the sections that hold components."""
         component = self.kind(Any, partial=partial)
-        single = {"anyOf": [component, _ref("reference")]}
-        group = {
-            "type": "object",
-            "additionalProperties": single,
-            "not": {"anyOf": [{"required": ["use"]}, {"required": ["sweep"]}]},
-        }
-        named = self.named({"anyOf": [component, {"type": "array", "items": single}, group]})
+        single = _or_reference(component)
+        # A list or mapping of components; in a partial config what has no `use` may complete a component.
+        group = {"type": "object"} if partial else {"type": "object", "additionalProperties": single}
+        listed = {"if": {"type": "array"}, "then": {"items": single}, "else": group}
+        named = self.named({"if": {"type": "object", "required": ["use"]}, "then": component, "else": listed})
         return {
             "components": {"type": "object", "additionalProperties": named},
             "experiment": self.named(component),
@@ -141,9 +141,10 @@ class _Schemas:
         names = {"enum": list(self._components)}
         self.definitions[name] = {
             "type": "object",
-            "properties": {"use": {"anyOf": [names, _sweep_over(names)]}},
+            "properties": {"use": _or_sweep(names, names)},
             **({} if partial else {"required": ["use"]}),
-            "allOf": [self._choice(component, partial=partial) for component in self._components.values()],
+            "if": {"type": "object"},
+            "then": {"allOf": [self._choice(component, partial=partial) for component in self._components.values()]},
         }
 
     def _choice(self, component: Component, *, partial: bool) -> Schema:
@@ -167,10 +168,19 @@ class _Schemas:
         return {"type": "object", "properties": properties, **({} if further else {"additionalProperties": False})}
 
     def _value(self, component: Component, parameter: Parameter, *, partial: bool) -> Schema:
+        key = _hashable(parameter.annotation)
+        for known in ((key, partial), (key, None)):
+            if known in self._values:
+                return self._values[known]
         rewriter = _WithSweeps(self, partial=partial)
-        prefix = f"{component.name}-{parameter.name}-"
+        schema = self._adapted(rewrite(parameter.annotation, rewriter), f"{component.name}-{parameter.name}-")
+        # What holds no component is the same in partial configs.
+        self._values[key, partial if rewriter.has_components else None] = schema
+        return schema
+
+    def _adapted(self, annotation: Any, prefix: str) -> Schema:
         try:
-            adapter: TypeAdapter[Any] = TypeAdapter(rewrite(parameter.annotation, rewriter), config=STRICT)
+            adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=STRICT)
             schema = adapter.json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
         except Exception:  # what pydantic cannot describe an editor does not check
             return {}
@@ -180,12 +190,21 @@ class _Schemas:
         return cleaned
 
 
+def _hashable(annotation: Any) -> Any:
+    try:
+        hash(annotation)
+    except TypeError:
+        return id(annotation)
+    return annotation
+
+
 class _WithSweeps:
     """Adds references and sweeps to annotations; see `rewrite.Rewriter`."""
 
     def __init__(self, schemas: _Schemas, *, partial: bool) -> None:
         self._schemas = schemas
         self._partial = partial
+        self.has_components = False
 
     def around(self, annotation: Any, inner: Any) -> Any:
         """Gives a position whose schema is a named definition."""
@@ -207,24 +226,23 @@ class _WithSweeps:
 
     def component(self, annotation: Any) -> Any:
         """Gives a type whose schema is a component of the kind."""
+        self.has_components = True
         kind = self._schemas.kind(annotation, partial=self._partial)
         return Annotated[Any, WithJsonSchema({_OWN_REF: kind["$ref"]})]
 
 
-def _sweep_of(name: str) -> Schema:
-    return _sweep_over(_ref(name))
+def _or_reference(other: Schema) -> Schema:
+    # Conditions rather than `anyOf`: then an editor says what is wrong with the case that is meant.
+    return {"if": _ref("reference"), "else": other}
 
 
-def _sweep_over(items: Schema) -> Schema:
-    return {
-        "type": "object",
-        "properties": {
-            "sweep": {"anyOf": [{"type": "array", "minItems": 1, "items": items}, _ref("range")]},
-            "zip": {"type": "string", "minLength": 1},
-        },
-        "required": ["sweep"],
+def _or_sweep(other: Schema, items: Schema) -> Schema:
+    alternatives = {"if": {"type": "object"}, "then": _ref("range"), "else": {**_LIST, "items": items}}
+    sweep = {
+        "properties": {"sweep": alternatives, "zip": {"type": "string", "minLength": 1}},
         "additionalProperties": False,
     }
+    return {"if": {"type": "object", "required": ["sweep"]}, "then": sweep, "else": other}
 
 
 def _cleaned(schema: Any) -> Any:

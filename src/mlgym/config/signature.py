@@ -79,10 +79,18 @@ class Outputs:
     Args:
         kinds: kind of each output that is known.
         other: kind of any further one; None where there is none.
+        inherited: those of `kinds` that come from another package, such as `training` of a torch module; they can be
+            named, but are not shown.
     """
 
     kinds: Mapping[str, Any]
     other: Any = None
+    inherited: frozenset[str] = frozenset()
+
+    @property
+    def shown(self) -> list[str]:
+        """The names that users are told."""
+        return [name for name in self.kinds if name not in self.inherited]
 
     def kind(self, name: str) -> Any:
         """Gives the kind of an output, None where there is no such one."""
@@ -179,15 +187,18 @@ def outputs_of_kind(kind: Any) -> Outputs:
         return Outputs({})
     if issubclass(cls, Mapping) and not is_typed_dict(cls):
         return Outputs({}, generic_value(kind))
-    return Outputs(_attributes(cls))
+    return _attributes(cls)
 
 
 @functools.cache
-def _attributes(cls: type) -> Mapping[str, Any]:
+def _attributes(cls: type) -> Outputs:
     kinds = {name: hint for name, hint in class_hints(cls).items() if not name.startswith("_")}
+    own: set[str] = set()
     for base in reversed(cls.__mro__):
         for name, member in vars(base).items():
             if isinstance(member, property | functools.cached_property) and not name.startswith("_"):
                 getter = member.fget if isinstance(member, property) else member.func
                 kinds[name] = _hints(getter).get("return", Any) if getter else Any
-    return kinds
+        if base.__module__.partition(".")[0] == cls.__module__.partition(".")[0]:
+            own |= {*vars(base).get("__annotations__", {}), *vars(base)}
+    return Outputs(kinds, inherited=frozenset(kinds) - own)
