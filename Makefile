@@ -23,7 +23,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 setup: $(VENV)/.ready  ## virtual environment with everything the other commands need
 
 demo: setup  ## a grid search on real data, and its table
-	@$(BIN)/python examples/grid_search/demo.py
+	@cd examples/grid_search && mlgym run gs_config.yml
 
 format: setup  ## format the code
 	@ruff format src tests examples benchmarks

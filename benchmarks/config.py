@@ -142,7 +142,9 @@ def build_rows(repetitions: int) -> list[dict[str, Any]]:
         try:
             work()
         except ImportError as error:
-            rows.append({"table": "load YAML, build model and optimizer", "what": name, "ms": f"not installed ({error.name})"})
+            rows.append(
+                {"table": "load YAML, build model and optimizer", "what": name, "ms": f"not installed ({error.name})"}
+            )
             continue
         spent_s = best_s(work, repetitions)
         rows.append({"table": "load YAML, build model and optimizer", "what": name, "ms": round(1e3 * spent_s, 2)})

@@ -33,7 +33,11 @@ def machine() -> str:
     import torch
 
     cpu = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     import os
@@ -46,8 +50,8 @@ def write_results(sections: dict[str, tuple[str, Sequence[dict[str, Any]]]]) -> 
     text = [
         "# Benchmark results",
         "",
-        f"Measured on {date.today().isoformat()}: {machine()}. The machine is shared: ratios within one run say more than",
-        "single times. All of it again: `make bench`.",
+        f"Measured on {date.today().isoformat()}: {machine()}. The machine is shared:",
+        "ratios within one run say more than single times. All of it again: `make bench`.",
     ]
     for title, (command, rows) in sections.items():
         text += ["", f"## {title}", "", f"`{command}`", "", markdown(rows)]

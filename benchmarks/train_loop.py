@@ -192,7 +192,7 @@ def lightning(workload: Workload, *, everything_off: bool) -> Contender:
             return self.optimizer
 
     off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    options: dict[str, Any] = off if everything_off else {"default_root_dir": "/tmp/lightning_benchmark"}  # noqa: S108
+    options: dict[str, Any] = off if everything_off else {"default_root_dir": "/tmp/lightning_benchmark"}
     module, loader = Module(), workload.data_loader()
 
     def epoch() -> None:
@@ -278,7 +278,7 @@ def start_up() -> list[dict[str, Any]]:
         "import torch": [sys.executable, "-c", "import torch"],
         "import mlgym": [sys.executable, "-c", "import mlgym"],
         "mlgym --help": [sys.executable, "-m", "mlgym", "--help"],
-        "mlgym runs (empty storage)": [sys.executable, "-m", "mlgym", "runs", "--storage", "/tmp/no_storage"],  # noqa: S108
+        "mlgym runs (empty storage)": [sys.executable, "-m", "mlgym", "runs", "--storage", "/tmp/no_storage"],
     }
     for peer in ("lightning", "accelerate", "ignite", "skorch"):
         if importlib.util.find_spec(peer):

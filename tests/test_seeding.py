@@ -23,7 +23,8 @@ def test_neighbouring_seeds_and_epochs_share_no_permutation() -> None:
 
 def test_a_number_and_its_text_are_different_purposes() -> None:
     """The type of a purpose counts, and so does its position."""
-    seeds = {derive_seed(0, *purpose) for purpose in [(3,), ("3",), ("a", "b"), ("b", "a"), ("ab",), ()]}
+    purposes: list[tuple[str | int, ...]] = [(3,), ("3",), ("a", "b"), ("b", "a"), ("ab",), ()]
+    seeds = {derive_seed(0, *purpose) for purpose in purposes}
     assert len(seeds) == 6
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from mlgym.config.registry import register
-
 if TYPE_CHECKING:
     from mlgym.api import Experiment, Run, load_model, load_run, run
     from mlgym.components.tensors import StepOutput
-    from mlgym.config import use
+    from mlgym.config import register, use
 
 __version__ = "1.0.0.dev0"
 
@@ -25,6 +23,7 @@ _LAZY = {
     "StepOutput": "mlgym.components.tensors",
     "load_model": "mlgym.api",
     "load_run": "mlgym.api",
+    "register": "mlgym.config.registry",
     "run": "mlgym.api",
     "use": "mlgym.config",
 }

@@ -1,4 +1,4 @@
-"""Ids, reserved words and the nearest-name search that error messages share; imports nothing of the project but its errors."""
+"""Ids, reserved words and the nearest-name search of error messages; imports nothing of the project but its errors."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from mlgym.errors import ConfigError
 
 from .parts import parts
 
+Writer: TypeAlias = Callable[..., str]
 Checker: TypeAlias = Callable[..., SearchSpace]
 Faults: TypeAlias = Callable[..., list[str]]
 
@@ -34,7 +35,7 @@ def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
 
 @pytest.fixture
-def space(config_file: Callable[..., str]) -> Checker:
+def space(config_file: Writer) -> Checker:
     """Gives the search space of a YAML text."""
 
     def checked(text: str, overrides: Sequence[str] = ()) -> SearchSpace:

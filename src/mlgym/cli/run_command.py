@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -108,9 +108,9 @@ def _choice(value: str, choices: tuple[str, ...], option: str) -> str:
     return value
 
 
-def _threads(text: str) -> int | str:
+def _threads(text: str) -> int | Literal["auto"]:
     if text == "auto":
-        return text
+        return "auto"
     if text.isdecimal() and int(text) >= 1:
         return int(text)
     raise typer.BadParameter(f"is a number from 1 or `auto`, not `{text}`", param_hint="--threads")

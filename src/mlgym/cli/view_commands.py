@@ -76,11 +76,13 @@ def log(
 ) -> None:
     """Print what happened in a run, one event a line."""
     from mlgym.display.event_lines import event_line
-    from mlgym.events import follow_log, read_log
+    from mlgym.events import follow_log, has_writer, read_log
     from mlgym.tracking import find_run
 
     folder = find_run(storage, run_id)
-    events = follow_log(folder.log_path, until=folder.has_ended) if follow else read_log(folder.log_path)
+    events = read_log(folder.log_path)
+    if follow:
+        events = follow_log(folder.log_path, until=lambda: not has_writer(folder.log_path))
     try:
         for logged in events:
             if experiment is not None and _experiment_of(logged.event) != experiment:

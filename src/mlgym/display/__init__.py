@@ -1,1 +1,1 @@
-"""What people see of runs on a terminal or in a notebook: tables, progress, lines. Folds over the event log; no torch."""
+"""What people see of runs on a terminal or in a notebook: tables, progress, lines; no torch."""

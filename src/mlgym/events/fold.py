@@ -45,6 +45,7 @@ class ExperimentState:
         device: where it runs or ran.
         attempt: how often it was started again, from 0.
         error: what failed, with `stacktrace`, `exit_signal` and the last lines it printed, `log_tail`.
+        stop_reason: why training ended before its last epoch; None where it did not.
         started_at, finished_at: s since the epoch, of the last attempt.
         progress: where it stands.
         metrics: histories by key `split/metric`; losses are among them.
@@ -65,6 +66,7 @@ class ExperimentState:
     stacktrace: str | None = None
     exit_signal: str | None = None
     log_tail: list[str] = field(default_factory=list)
+    stop_reason: str | None = None
     started_at: float | None = None
     finished_at: float | None = None
     progress: Progress | None = None
@@ -263,6 +265,7 @@ def _on_job_status(experiment: ExperimentState, payload: Fields, at: float) -> N
         return
     if status != "DONE":
         experiment.progress = None
+        experiment.stop_reason = None
     experiment.error = payload.text("error")
     experiment.stacktrace = payload.text("stacktrace")
     experiment.exit_signal = payload.text("exit_signal")
@@ -352,6 +355,10 @@ def _on_digest(experiment: ExperimentState, payload: Fields, at: float) -> None:
     experiment.digest = DigestRecord(epoch, step, parameters, optimizer)
 
 
+def _on_training_stopped(experiment: ExperimentState, payload: Fields, at: float) -> None:
+    experiment.stop_reason = payload.text("reason") or "no reason given"
+
+
 def _on_system_metrics(experiment: ExperimentState, payload: Fields, at: float) -> None:
     experiment.steps_per_s = payload.number("steps_per_s")
     experiment.rss_bytes = payload.integer("rss_bytes")
@@ -372,5 +379,6 @@ _OF_EXPERIMENT: Final[dict[str, Callable[[ExperimentState, Fields, float], None]
     "checkpoint_saved": _on_checkpoint_saved,
     "checkpoint_deleted": _on_checkpoint_deleted,
     "digest": _on_digest,
+    "training_stopped": _on_training_stopped,
     "system_metrics": _on_system_metrics,
 }

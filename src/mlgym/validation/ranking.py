@@ -66,8 +66,8 @@ def selection_of(state: RunState, metric: str | None = None, best: Best | None =
     if metric not in state.metric_keys:
         raise RunError(f"no experiment has the metric `{metric}`{did_you_mean(metric, state.metric_keys)}")
     if best is None:
-        named = (way for one in state.experiments.values() for key, way in _watched(one.config) if key == metric)
-        best = next(named, "min" if smaller_is_better(metric) else "max")
+        ways = [way for one in state.experiments.values() for key, way in _watched(one.config) if key == metric]
+        best = ways[0] if ways else "min" if smaller_is_better(metric) else "max"
     return Selection(metric, best)
 
 

@@ -1,0 +1,142 @@
+"""What a process per experiment costs over a serial loop in one process, in CPU time of everybody involved.
+
+The experiments are trivial: a tiny MLP (64-64-10), 20 steps on digits, one evaluation and a checkpoint. Each way runs a
+few and many of them; the slope between the two is the cost of one experiment, what is paid once per run is left over as
+the start. Workers do what a user's experiments do: each has a folder, a config, events in a synced log and a process of
+its own, by forking or, for comparison, by a fresh interpreter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mlgym.config import Document, check, load, resolve
+from mlgym.events import NullSink
+from mlgym.execution import RunOptions, WorkerCode, launch
+from mlgym.execution.inline import preserved_process
+from mlgym.training import ExperimentContext, prepare_process, run_experiment
+
+GOAL_MS = 100.0
+NUM_PROCESSES = 2
+Way = Callable[[int], None]
+
+
+def document(num_experiments: int) -> Document:
+    """A config with that many trivial experiments."""
+    config: dict[str, Any] = {
+        "version": 1,
+        "extends": "preset/classification",
+        "components": {
+            "data": {"use": "digits"},
+            "model": {"use": "mlp", "hidden": [64]},
+            "optimizer": {
+                "use": "adam",
+                "model": "$model",
+                "lr": {"sweep": [1e-3 * (number + 1) for number in range(num_experiments)]},
+            },
+        },
+    }
+    changes = ["experiment.epochs=1", "experiment.steps_per_epoch=20", "experiment.early_stopping=[]"]
+    return load(config, changes)
+
+
+def in_a_loop(num_experiments: int) -> None:
+    """One after the other in this process, without a log."""
+    space = check(document(num_experiments))
+    with tempfile.TemporaryDirectory() as folder, preserved_process(uses_torch=True):
+        prepare_process(threads=1)
+        for point in space:
+            context = ExperimentContext("run", point.experiment_id, Path(folder), 0, "cpu", NullSink())
+            run_experiment(resolve(point.config), context)
+
+
+def in_processes(code: WorkerCode) -> Way:
+    """As `mlgym run` does."""
+
+    def run(num_experiments: int) -> None:
+        given = document(num_experiments)
+        with tempfile.TemporaryDirectory() as folder:
+            options = RunOptions(storage=Path(folder), processes=NUM_PROCESSES)
+            summary = launch(given, check(given), options, command=["benchmark"], code=code)
+            assert summary.counts.succeeded == num_experiments, summary
+
+    return run
+
+
+def fresh_interpreters() -> WorkerCode:
+    """A server that must not fork, since it has a thread; it imports nothing else."""
+    return WorkerCode(preload=("benchmark_thread",), preload_if_installed=())
+
+
+def cost(way: Way, num_experiments: int) -> tuple[float, float]:
+    """Gives CPU time of this process and all its children, and wall time, in s."""
+
+    def cpu_s() -> float:
+        own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+        return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+
+    before, started = cpu_s(), time.perf_counter()
+    way(num_experiments)
+    return cpu_s() - before, time.perf_counter() - started
+
+
+def slope(way: Way, few: int, many: int) -> dict[str, float]:
+    """Gives the cost of one experiment in ms, and what is paid once in s."""
+    few_cpu, few_wall = cost(way, few)
+    many_cpu, many_wall = cost(way, many)
+    per_experiment = (many_cpu - few_cpu) / (many - few)
+    return {
+        "cpu_ms": 1000 * per_experiment,
+        "wall_ms": 1000 * (many_wall - few_wall) / (many - few),
+        "start_cpu_s": few_cpu - few * per_experiment,
+    }
+
+
+def rows(*, quick: bool = False) -> list[dict[str, Any]]:
+    """Gives a row per way; overhead is over the serial loop."""
+    many = 12 if quick else 44
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "benchmark_thread.py").write_text(
+            "import threading, time\nthreading.Thread(target=time.sleep, args=(3600,), daemon=True).start()\n"
+        )
+        sys.path.insert(0, folder)
+        try:
+            in_a_loop(2)  # what is imported and compiled on the way is paid once
+            serial = slope(in_a_loop, 4, many)
+            forked = slope(in_processes(WorkerCode()), 4, many)
+            fresh = slope(in_processes(fresh_interpreters()), 1, 3)
+        finally:
+            sys.path.remove(folder)
+    ways = {
+        "serial loop, one process, no log": serial,
+        f"a forked process each, {NUM_PROCESSES} at a time": forked,
+        f"a fresh interpreter each, {NUM_PROCESSES} at a time": fresh,
+    }
+    return [
+        {
+            "way": name,
+            "CPU ms each": round(measured["cpu_ms"], 1),
+            "overhead CPU ms each": round(measured["cpu_ms"] - serial["cpu_ms"], 1),
+            "wall ms each": round(measured["wall_ms"], 1),
+            "start CPU s": round(measured["start_cpu_s"], 1),
+            "goal": f"<= {GOAL_MS:.0f} overhead" if measured is forked else "",
+        }
+        for name, measured in ways.items()
+    ]
+
+
+if __name__ == "__main__":
+    from report import print_rows
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few experiments")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    print_rows(rows(quick=parser.parse_args().quick))
