@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check format lint types layers docs bench clean
+.PHONY: help setup demo test quick check format lint types layers bench clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,10 +46,7 @@ quick: setup  ## the quick tests, under three minutes
 
 test: setup check  ## every gate
 	@.ci/packages
-	@python -m pytest
-
-docs: setup  ## write the generated reference
-	@python docs/build_reference.py
+	@python -m pytest -n 2
 
 bench: setup  ## measure against peers, by hand; writes benchmarks/RESULTS.md
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
