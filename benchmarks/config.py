@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from mlgym.config import RunFacts, build, check, load, resolve
+from mlgym.config import RunFacts, build_component, check, load, resolve
 
 NUM_COMPONENTS = 25
 VALUES = list(range(1, 11))
@@ -101,17 +101,22 @@ def build_rows(repetitions: int) -> list[dict[str, Any]]:
         {
             "version": 1,
             "components": {
+                "data": {"use": "iris"},
+                "loaders": {"use": "data_loaders", "datasets": {"train": "$data"}, "batch_size": 16},
                 "model": {"use": "mlp", "hidden": [16, 16], "num_inputs": 8, "num_outputs": 2},
                 "optimizer": {"use": "adam", "model": "$model", "lr": 0.01},
+                "trainer": {
+                    "use": "trainer", "model": "$model", "optimizer": "$optimizer", "loss": {"use": "mse"},
+                    "loader": "$loaders.train",
+                },
             },
-            "experiment": {"use": "turn", "step": {"use": "supervised_step", "loss": {"use": "mse"}},
-                           "optimizer": "$optimizer"},
+            "experiment": {"use": "training", "trainer": "$trainer", "epochs": 1},
         }
     )  # fmt: skip
     facts = RunFacts(seed=0, dir=".", device="cpu", experiment_id=0, fold=None)
 
     def with_mlgym() -> Any:
-        return build(check(load(yaml.safe_load(ours)))[0].config, facts)
+        return build_component(check(load(yaml.safe_load(ours)))[0].config, "optimizer", facts)
 
     def with_hydra() -> Any:
         from hydra.utils import instantiate

@@ -200,7 +200,10 @@ class BinaryLoss(PairLoss):
         if not prediction.is_floating_point():
             raise self.misfit("the prediction is no float", prediction, target, "let the model give float scores")
         if _without_ones(prediction) != _without_ones(target) or prediction.shape[:1] != target.shape[:1]:
-            remedy = "both must hold one number per sample (or per sample and question); for classes: `cross_entropy`"
+            remedy = (
+                "both must hold one number per sample (or per sample and question): give the model `num_outputs: 1`, "
+                "or take `cross_entropy` for a score per class"
+            )
             raise self.misfit("the shapes do not fit", prediction, target, remedy)
         self._check_unit_interval(target, "targets", prediction, target, "map the labels to 0 and 1")
 
