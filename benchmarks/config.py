@@ -44,7 +44,10 @@ def grid(sweeps: int) -> dict[str, Any]:
                 "loader": "$loaders.train",
             },
         },
-        "experiment": {"use": "training", "trainer": "$trainer", "epochs": 1},
+        # Every model is used, else its sweep would add no experiments; nothing of it is run.
+        "experiment": {
+            "use": "training", "trainer": "$trainer", "epochs": 1, "callbacks": [f"${name}" for name in models],
+        },
     }  # fmt: skip
 
 
