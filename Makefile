@@ -46,7 +46,7 @@ quick: setup  ## the quick tests, under three minutes
 
 test: setup check  ## every gate
 	@.ci/packages
-	@python -m pytest -n 2
+	@python -m pytest
 
 bench: setup  ## measure against peers, by hand; writes benchmarks/RESULTS.md
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench

@@ -230,9 +230,9 @@ def test_one_signal_stops_at_a_step_boundary(executor: str, signum: int, tmp_pat
     """Running experiments end as interrupted, others do not start, the former handlers are back, the code is 130."""
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     started = time.monotonic()
-    with signals_after(signum, 1.0):
+    with signals_after(signum, 4.0):
         summary = launch_straw(tmp_path, ["sleep"], num_experiments=9, executor=executor, processes=2)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 40
     running = 1 if executor == "inline" else 2
     assert (summary.counts, summary.exit_code) == (Counts(interrupted=running, not_started=9 - running), 130)
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
@@ -246,9 +246,9 @@ def test_one_signal_stops_at_a_step_boundary(executor: str, signum: int, tmp_pat
 def test_a_second_signal_kills_at_once(executor: str, tmp_path: Path) -> None:
     """Experiments that do not stop are killed without waiting for the grace; they count as interrupted."""
     started = time.monotonic()
-    with signals_after(signal.SIGINT, 1.0, 1.5):
+    with signals_after(signal.SIGINT, 4.0, 4.5):
         summary = launch_straw(tmp_path, ["ignore_stop"], num_experiments=5, executor=executor, processes=2, grace_s=60)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 40
     running = 1 if executor == "inline" else 2
     assert (summary.counts, summary.exit_code) == (Counts(interrupted=running, not_started=5 - running), 130)
     assert state_of(summary).counts["interrupted"] == running
