@@ -213,7 +213,14 @@ def _problem(detail: Any) -> Problem:
 def _reworded(message: str) -> str:
     """Gives pydantic's message with the words of YAML."""
     message = message[:1].lower() + message[1:].removesuffix(" after validation")
-    for word, ours in (("array", "list"), ("dictionary", "mapping"), ("object", "mapping"), ("null", "empty")):
+    for word, ours in (
+        ("an array", "a list"),
+        ("an object", "a mapping"),
+        ("array", "list"),
+        ("dictionary", "mapping"),
+        ("object", "mapping"),
+        ("null", "empty"),
+    ):
         message = re.sub(rf"\b{word}\b", ours, message)
     return message.removeprefix("value error, ").replace(" after validation", "")
 
