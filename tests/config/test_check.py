@@ -80,8 +80,10 @@ def test_values_that_fit(faults: Faults, value: str) -> None:
         ("settings: {rte: 1, rate: 1}", "mnist.yml:1:40: experiment.settings.rte: there is no key `rte` here"),
         (
             "settings: {rate: $m}",
-            "mnist.yml:1:40: experiment.settings.rate: a component or reference cannot stand here: input should be a "
-            "valid number",
+            (
+                "mnist.yml:1:40: experiment.settings.rate: a component or reference cannot stand here: input should be a "
+                "valid number"
+            ),
         ),
         (
             "either: 0",
@@ -89,8 +91,10 @@ def test_values_that_fit(faults: Faults, value: str) -> None:
         ),
         (
             "either: aut",
-            "mnist.yml:1:29: experiment.either: input should be a valid integer or 'auto', got \"aut\"; "
-            "did you mean `auto`?",
+            (
+                "mnist.yml:1:29: experiment.either: input should be a valid integer or 'auto', got \"aut\"; "
+                "did you mean `auto`?"
+            ),
         ),
         ("table: {a: 1, b: x}", 'mnist.yml:1:43: experiment.table.b: input should be a valid number, got "x"'),
         ("table: [1]", "mnist.yml:1:29: experiment.table: input should be a mapping, got [1]"),
@@ -134,8 +138,10 @@ def test_values_that_fit(faults: Faults, value: str) -> None:
         ),
         (
             "x: $run.sed",
-            "mnist.yml:1:29: experiment.x: `$run.sed` is no fact of the run; did you mean `seed`? "
-            "(known: seed, dir, device, experiment_id, fold)",
+            (
+                "mnist.yml:1:29: experiment.x: `$run.sed` is no fact of the run; did you mean `seed`? "
+                "(known: seed, dir, device, experiment_id, fold)"
+            ),
         ),
         ("thing: {use: 3}", "mnist.yml:1:37: experiment.thing.use: `use` takes the name of a component, got 3"),
     ],
@@ -172,7 +178,8 @@ def test_every_alternative_is_checked(faults: Faults, value: str, places: list[s
 def test_kinds_of_alternatives_are_named(faults: Faults) -> None:
     """A reference to something swept says what it can be."""
     text = RUN % "module: $s, thing: $d.test" + (
-        "components:\n  m: {use: mlp, hidden: []}\n  s: {sweep: [$m, {use: f1}]}\n  d: {sweep: [{use: mnist}, {use: digits}]}"
+        "components:\n  m: {use: mlp, hidden: []}\n  s: {sweep: [$m, {use: f1}]}\n"
+        "  d: {sweep: [{use: mnist}, {use: digits}]}"
     )
     assert faults(text) == [
         "mnist.yml:1:29: experiment.module: needs Module, but $s can be F1",

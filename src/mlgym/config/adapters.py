@@ -25,6 +25,14 @@ from mlgym.config.nodes import shorten
 from mlgym.config.rewrite import STRICT, rewrite
 from mlgym.names import nearest
 
+_YAML_WORDS: Final = (
+    ("an array", "a list"),
+    ("array", "list"),
+    ("an object", "a mapping"),
+    ("object", "mapping"),
+    ("dictionary", "mapping"),
+    ("null", "empty"),
+)
 TOKEN_START: Final = "\0mlgym:"  # noqa: S105 - no secret
 _VALUE: Final = "\0value"
 _TOKEN: Final = "\0token"  # noqa: S105 - no secret
@@ -213,14 +221,7 @@ def _problem(detail: Any) -> Problem:
 def _reworded(message: str) -> str:
     """Gives pydantic's message with the words of YAML."""
     message = message[:1].lower() + message[1:].removesuffix(" after validation")
-    for word, ours in (
-        ("an array", "a list"),
-        ("an object", "a mapping"),
-        ("array", "list"),
-        ("dictionary", "mapping"),
-        ("object", "mapping"),
-        ("null", "empty"),
-    ):
+    for word, ours in _YAML_WORDS:
         message = re.sub(rf"\b{word}\b", ours, message)
     return message.removeprefix("value error, ").replace(" after validation", "")
 
