@@ -81,8 +81,8 @@ def test_values_that_fit(faults: Faults, value: str) -> None:
         (
             "settings: {rate: $m}",
             (
-                "mnist.yml:1:40: experiment.settings.rate: a component or reference cannot stand here: input should be a "
-                "valid number"
+                "mnist.yml:1:40: experiment.settings.rate: a component or reference cannot stand here: input should be "
+                "a valid number"
             ),
         ),
         (

@@ -9,8 +9,7 @@ import subprocess
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -210,18 +209,28 @@ def test_a_run_from_another_thread(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) == before
 
 
-@contextmanager
-def signals_after(signum: int, *seconds: float) -> Iterator[None]:
-    """Sends this process a signal after each of the times, unless the body has ended before."""
-    timers = [threading.Timer(each, os.kill, (os.getpid(), signum)) for each in seconds]
-    for timer in timers:
-        timer.start()
-    try:
-        yield
-    finally:
-        for timer in timers:
-            timer.cancel()
+class Signalling:
+    """Sends this process signals once so many experiments run: the first at once, further ones 0.5 s apart."""
+
+    def __init__(self, num_running: int, *signals: int) -> None:
+        self.num_running = num_running
+        self.signals = signals
+        self.sent_at: float | None = None
+        self.timers: list[threading.Timer] = []
+
+    def update(self, state: RunState) -> None:
+        if self.sent_at is None and state.counts["running"] == self.num_running:
+            self.sent_at = time.monotonic()
+            for number, signum in enumerate(self.signals):
+                self.timers.append(threading.Timer(0.1 + 0.5 * number, os.kill, (os.getpid(), signum)))
+                self.timers[-1].start()
+
+    def seconds_since(self) -> float:
+        """Seconds since the first signal."""
+        assert self.sent_at is not None
+        for timer in self.timers:
             timer.join()
+        return time.monotonic() - self.sent_at
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -229,11 +238,10 @@ def signals_after(signum: int, *seconds: float) -> Iterator[None]:
 def test_one_signal_stops_at_a_step_boundary(executor: str, signum: int, tmp_path: Path) -> None:
     """Running experiments end as interrupted, others do not start, the former handlers are back, the code is 130."""
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    started = time.monotonic()
-    with signals_after(signum, 4.0):
-        summary = launch_straw(tmp_path, ["sleep"], num_experiments=9, executor=executor, processes=2)
-    assert time.monotonic() - started < 40
     running = 1 if executor == "inline" else 2
+    signalling = Signalling(running, signum)
+    summary = launch_straw(tmp_path, ["sleep"], num_experiments=9, executor=executor, processes=2, observer=signalling)
+    assert signalling.seconds_since() < 10
     assert (summary.counts, summary.exit_code) == (Counts(interrupted=running, not_started=9 - running), 130)
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
     state = state_of(summary)
@@ -245,11 +253,18 @@ def test_one_signal_stops_at_a_step_boundary(executor: str, signum: int, tmp_pat
 @pytest.mark.parametrize("executor", ["processes", "inline"])
 def test_a_second_signal_kills_at_once(executor: str, tmp_path: Path) -> None:
     """Experiments that do not stop are killed without waiting for the grace; they count as interrupted."""
-    started = time.monotonic()
-    with signals_after(signal.SIGINT, 4.0, 4.5):
-        summary = launch_straw(tmp_path, ["ignore_stop"], num_experiments=5, executor=executor, processes=2, grace_s=60)
-    assert time.monotonic() - started < 40
     running = 1 if executor == "inline" else 2
+    signalling = Signalling(running, signal.SIGINT, signal.SIGINT)
+    summary = launch_straw(
+        tmp_path,
+        ["ignore_stop"],
+        num_experiments=5,
+        executor=executor,
+        processes=2,
+        grace_s=60,
+        observer=signalling,
+    )
+    assert signalling.seconds_since() < 10
     assert (summary.counts, summary.exit_code) == (Counts(interrupted=running, not_started=5 - running), 130)
     assert state_of(summary).counts["interrupted"] == running
 
