@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import socket
 from collections.abc import Sequence
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ class Start(msgspec.Struct, tag=True, frozen=True, kw_only=True):
         preload_if_installed: modules that may be missing.
         imports: the user's modules.
         folder: where the user's modules are looked for first.
+        example: the config of an experiment, for `worker.warm_up`.
     """
 
     sys_path: list[str]
@@ -29,6 +30,7 @@ class Start(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     preload_if_installed: list[str] = []
     imports: list[str] = []
     folder: str | None = None
+    example: dict[str, Any] | None = None
 
 
 class Fork(msgspec.Struct, tag=True, frozen=True):

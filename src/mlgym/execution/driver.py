@@ -261,8 +261,15 @@ class _Run:
             threads=self.threads,
             preload=self.code.preload,
             preload_if_installed=self.code.preload_if_installed,
+            example=self._example(),
         )
         return ProcessExecutor(handler, capacity=len(self.slots), settings=settings)
+
+    def _example(self) -> dict[str, Any] | None:
+        """Gives the config of the first experiment, for the fork server; only MLgym's own are warmed up."""
+        if self.code.entry != DEFAULT_ENTRY or not len(self.space):
+            return None
+        return resolve(self.space[0].config)
 
     def _prepare(self, experiment_id: int, device: str) -> Job:
         """Makes an experiment's folder, config and first events just before it starts, not 100,000 ahead."""

@@ -88,6 +88,9 @@ class ForkServer:
         except _ImportFailedError as failure:
             self._channel.send(failure.report)
             return
+        if start.example is not None:
+            with suppress(Exception):  # an experiment that needs it will say what is wrong
+                worker.warm_up(start.example)
         adopt_orphans()
         gc.collect()
         gc.freeze()  # collections in the children then leave the shared pages alone

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from mlgym.execution.channel import Channel, ChannelClosedError, Report, Request, Start
 from mlgym.execution.executor import Stream
@@ -42,6 +42,8 @@ class ServerSettings:
         preload: modules that must be there.
         preload_if_installed: modules that may be missing.
         environment: environment variables to start from.
+        example: the config of an experiment like those to come; what is worked out about its components once is there
+            for all.
     """
 
     imports: Sequence[str] = ()
@@ -50,6 +52,7 @@ class ServerSettings:
     preload: Sequence[str] = PRELOAD
     preload_if_installed: Sequence[str] = PRELOAD_IF_INSTALLED
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    example: dict[str, Any] | None = None
 
 
 class ServerProcess:
@@ -90,6 +93,7 @@ class ServerProcess:
                     preload_if_installed=list(settings.preload_if_installed),
                     imports=list(settings.imports),
                     folder=str(settings.folder.absolute()) if settings.folder else None,
+                    example=settings.example,
                 )
             )
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
@@ -77,7 +77,8 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
 
     stop.on_request(raise_flag)
     prepare_process(threads=job.threads, deterministic=job.deterministic)
-    import_user_modules(job.imports, Path(job.folder) if job.folder else None)
+    if job.imports:
+        import_user_modules(job.imports, Path(job.folder) if job.folder else None)
     context = ExperimentContext(
         run_id=job.run_id,
         experiment_id=job.experiment_id,
@@ -88,6 +89,31 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
         stop=flag,
     )
     run_experiment(job.config, context)
+
+
+def warm_up(config: dict[str, Any]) -> None:
+    """Works out what building a config takes: signatures and validators of its components, which are kept.
+
+    Called once in the fork server instead of in every child. It builds nothing, and computes nothing with PyTorch.
+
+    Args:
+        config: a resolved, sweep-free config.
+
+    Raises:
+        RegistryError: it names a component that is not registered.
+    """
+    from mlgym.config import REGISTRY
+    from mlgym.config.adapters import adapter
+    from mlgym.config.signature import signature_of
+
+    rest: list[Any] = [config]
+    adapter(Any)
+    while rest:
+        node = rest.pop()
+        rest += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        if isinstance(node, dict) and isinstance(node.get("use"), str):
+            for parameter in signature_of(REGISTRY.find(node["use"])).params.values():
+                adapter(parameter.annotation)
 
 
 def perform(job: Job, sink: EventSink, stop: StopRequest, listening: AbstractContextManager[None]) -> bool:

@@ -87,4 +87,11 @@ def captured_logging(
 
 
 def _writes_to_terminal(handler: logging.Handler) -> bool:
-    return type(handler) is logging.StreamHandler and getattr(handler.stream, "name", None) in ("<stdout>", "<stderr>")
+    if type(handler) is not logging.StreamHandler:
+        return False
+    if handler.stream in (sys.stdout, sys.stderr):
+        return True
+    try:
+        return handler.stream.fileno() in (1, 2)
+    except (AttributeError, OSError, ValueError):
+        return False
