@@ -19,6 +19,7 @@ from mlgym.config.rewrite import STRICT, rewrite
 from mlgym.config.signature import Parameter, signature_of
 
 Schema: TypeAlias = dict[str, Any]
+_MAX_DEPTH: Final = 4
 _OWN_REF: Final = "x-mlgym-ref"  # pydantic refuses a `$ref` that it doesn't know
 _RANGE: Final[Schema] = {
     "type": "object",
@@ -173,21 +174,20 @@ class _Schemas:
             if known in self._values:
                 return self._values[known]
         rewriter = _WithSweeps(self, partial=partial)
-        schema = self._adapted(rewrite(parameter.annotation, rewriter), f"{component.name}-{parameter.name}-")
+        schema = _schema_of(rewrite(parameter.annotation, rewriter))
         # What holds no component is the same in partial configs.
         self._values[key, partial if rewriter.has_components else None] = schema
         return schema
 
-    def _adapted(self, annotation: Any, prefix: str) -> Schema:
-        try:
-            adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=STRICT)
-            schema = adapter.json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
-        except Exception:  # what pydantic cannot describe an editor does not check
-            return {}
-        for name, definition in schema.pop("$defs", {}).items():
-            self.definitions[prefix + name] = _cleaned(definition)
-        cleaned: Schema = _cleaned(schema)
-        return cleaned
+
+def _schema_of(annotation: Any) -> Schema:
+    try:
+        schema: Schema = TypeAdapter(annotation, config=STRICT).json_schema()
+    except Exception:  # what pydantic cannot describe an editor does not check
+        return {}
+    schema.pop("$defs", None)  # every position is written out
+    cleaned: Schema = _cleaned(schema)
+    return cleaned
 
 
 def _hashable(annotation: Any) -> Any:
@@ -209,13 +209,15 @@ class _WithSweeps:
     def around(self, annotation: Any, inner: Any) -> Any:
         """Gives a position whose schema is a named definition."""
         schemas = self._schemas
+        if annotation is type(None):
+            return inner
 
         class Position:
             """Replaces the schema of a position."""
 
             @staticmethod
             def __get_pydantic_json_schema__(core_schema: Any, handler: Any) -> Schema:
-                schema = _cleaned(handler(core_schema))
+                schema = _cleaned(_written_out(handler(core_schema), handler))
                 return {_OWN_REF: schemas.named(schema)["$ref"]} if schema else {}
 
         return Annotated[inner, Position]
@@ -229,6 +231,17 @@ class _WithSweeps:
         self.has_components = True
         kind = self._schemas.kind(annotation, partial=self._partial)
         return Annotated[Any, WithJsonSchema({_OWN_REF: kind["$ref"]})]
+
+
+def _written_out(schema: Any, handler: Any, depth: int = 0) -> Any:
+    """Gives a schema without pydantic's own references, whose names are not known yet; a type in itself ends open."""
+    if isinstance(schema, list):
+        return [_written_out(part, handler, depth) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _written_out(handler.resolve_ref_schema(schema), handler, depth + 1) if depth < _MAX_DEPTH else {}
+    return {key: _written_out(value, handler, depth) for key, value in schema.items()}
 
 
 def _or_reference(other: Schema) -> Schema:
@@ -253,6 +266,9 @@ def _cleaned(schema: Any) -> Any:
         return schema
     if _OWN_REF in schema:
         return {"$ref": schema[_OWN_REF]}
+    match schema.get("anyOf"):
+        case [value, {"type": "null"}]:  # as a condition, so that an editor says what is wrong with the value
+            return {"if": {"type": "null"}, "else": _cleaned(value)}
     return {
         key: {name: _cleaned(part) for name, part in value.items()} if key == "properties" else _cleaned(value)
         for key, value in schema.items()
