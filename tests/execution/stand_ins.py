@@ -31,7 +31,7 @@ class StandInDocument:
     version: int = 1
     seed: int = 7
     imports: list[str] = field(default_factory=list)
-    folder: Path | None = None
+    folder: Path = Path("straw")
     text: str | None = "name: straw  # as written\n"
     overrides: list[str] = field(default_factory=lambda: ["a=1"])
     validation: dict[str, Any] = field(default_factory=lambda: {"mode": "grid_search"})

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from mlgym.api.launch_check import check_launch
 from mlgym.api.results import Run
 from mlgym.config import check, load
 from mlgym.display.progress import open_display
@@ -59,11 +60,13 @@ def run(
 
     Raises:
         ConfigError: the config is wrong; nothing was started.
-        RunError: the run could not be started.
+        RunError: the run could not be started, for a device that is not there, for example.
     """
     changed = [f"{key}={msgspec.json.encode(value).decode()}" for key, value in changes.items()]
     document = load(config, [*overrides, *changed])
     space = check(document)
+    logs = None if text_logging_path is None else Path(text_logging_path)
+    check_launch(devices=devices, text_logging_path=logs)
     options = RunOptions(
         storage=Path(storage),
         run_id=run_id,
@@ -73,7 +76,7 @@ def run(
         slots_per_device=slots_per_device,
         threads=threads,
         time_limit_s=time_limit_s,
-        text_logging_path=None if text_logging_path is None else Path(text_logging_path),
+        text_logging_path=logs,
         determinism=determinism,
     )
     display = open_display() if progress else None

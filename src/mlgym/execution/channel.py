@@ -22,6 +22,7 @@ class Start(msgspec.Struct, tag=True, frozen=True, kw_only=True):
         preload_if_installed: modules that may be missing.
         imports: the user's modules.
         folder: where the user's modules are looked for first.
+        main_script: the driver's script, where components are defined in it.
         example: the config of an experiment, for `worker.warm_up`.
     """
 
@@ -30,6 +31,7 @@ class Start(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     preload_if_installed: list[str] = []
     imports: list[str] = []
     folder: str | None = None
+    main_script: str | None = None
     example: dict[str, Any] | None = None
 
 

@@ -21,6 +21,7 @@ from mlgym.execution.executor import Executor, Handler
 from mlgym.execution.job import DEFAULT_ENTRY, Job
 from mlgym.execution.journal import Journal, Observer
 from mlgym.execution.launcher import worker_environment
+from mlgym.execution.main_module import main_script_of, refuse_launch_while_importing
 from mlgym.execution.processes import ProcessExecutor
 from mlgym.execution.scheduler import Counts, Limits, NoSpaceError, Scheduler, device_slots, in_order
 from mlgym.execution.server_process import PRELOAD, PRELOAD_IF_INSTALLED, ServerSettings
@@ -134,6 +135,8 @@ def launch(
         RunError: the run cannot start, or cannot go on at all; an experiment that fails raises nothing.
         EventLogError: the event log cannot be opened.
     """
+    refuse_launch_while_importing()
+    main_script = main_script_of(document.data) if options.executor != "inline" else None
     slots = _slots(options)
     threads = _threads(options, len(slots))
     folder = create_run_folder(options.storage.absolute(), options.run_id)
@@ -142,18 +145,19 @@ def launch(
         journal = Journal(
             log, folder.run_id, text_logs=text_logs, observer=observer, eager=options.executor == "inline"
         )
-        places = _Places(slots=slots, threads=threads, code=code or WorkerCode())
+        places = _Places(slots=slots, threads=threads, code=code or WorkerCode(), main_script=main_script)
         run = _Run(document, space, options, folder, journal, places)
         return run.run(command, skip)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Places:
-    """Where experiments run: the device of each slot, the threads of each experiment, and the code."""
+    """Where experiments run: the device of each slot, the threads of each experiment, and the code to load."""
 
     slots: Sequence[str]
     threads: int
     code: WorkerCode
+    main_script: Path | None
 
 
 class _Run:
@@ -176,6 +180,7 @@ class _Run:
         self.slots = places.slots
         self.threads = places.threads
         self.code = places.code
+        self.main_script = places.main_script
         self.num_jobs = 0
 
     def run(self, command: Sequence[str], skip: Container[int]) -> RunSummary:
@@ -238,6 +243,7 @@ class _Run:
         return {
             "command": list(command),
             "overrides": list(self.document.overrides),
+            "folder": str(self.document.folder.absolute()),
             "executor": options.executor,
             "devices": list(options.devices),
             "slots_per_device": options.slots_per_device,
@@ -258,6 +264,7 @@ class _Run:
         settings = ServerSettings(
             imports=list(self.document.imports),
             folder=self.document.folder,
+            main_script=self.main_script,
             threads=self.threads,
             preload=self.code.preload,
             preload_if_installed=self.code.preload_if_installed,
@@ -290,6 +297,7 @@ class _Run:
             config=config,
             imports=list(self.document.imports),
             folder=str(self.document.folder),
+            main_script=str(self.main_script) if self.main_script else None,
             seed=config["seed"],
             device=device,
             threads=self.threads,

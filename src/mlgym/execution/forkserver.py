@@ -45,6 +45,7 @@ from mlgym.execution.channel import (
 )
 from mlgym.execution.launcher import python_command
 from mlgym.execution.linux import adopt_orphans, children, die_with_parent, kill_group, num_threads, outlive_parent
+from mlgym.execution.main_module import import_main_script
 
 _DRIVER_CHECK_S: Final = 1.0
 _STRAY_S: Final = 2.0
@@ -269,6 +270,8 @@ class ForkServer:
                 # Optional: what fails here fails again, and is reported, in the experiment that needs it.
                 if not failure.report.error.startswith("ModuleNotFoundError"):
                     self._channel.send(Note(f"not preloaded: {failure.report.error}"))
+        if start.main_script is not None:
+            self._import_main(Path(start.main_script))
         if start.imports:
             self._channel.send(Importing(", ".join(start.imports)))
             from mlgym.config import import_user_modules
@@ -277,6 +280,13 @@ class ForkServer:
                 import_user_modules(start.imports, Path(start.folder) if start.folder else None)
             except BaseException as error:
                 raise _ImportFailedError(_report(", ".join(start.imports), error)) from error
+
+    def _import_main(self, path: Path) -> None:
+        self._channel.send(Importing(str(path)))
+        try:
+            import_main_script(path)
+        except BaseException as error:
+            raise _ImportFailedError(_report(str(path), error)) from error
 
     def _import_one(self, module: str) -> None:
         self._channel.send(Importing(module))

@@ -28,6 +28,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         config: the resolved, sweep-free config.
         imports: the user's modules, imported before the config is built.
         folder: where the config file lies and the user's modules are looked for first; None without a file.
+        main_script: the driver's script, where components are defined in it.
         seed: the seed of the experiment, >= 0.
         device: where tensors live, such as `cpu` or `cuda:1`.
         threads: threads of one operation, >= 1.
@@ -44,6 +45,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     config: dict[str, Any]
     imports: list[str] = []
     folder: str | None = None
+    main_script: str | None = None
     seed: int = 0
     device: str = "cpu"
     threads: int = 1

@@ -38,6 +38,7 @@ class ServerSettings:
     Args:
         imports: the user's modules, imported before anything is forked.
         folder: where the user's modules are looked for first.
+        main_script: the driver's script, where components are defined in it.
         threads: threads of one operation, >= 1.
         preload: modules that must be there.
         preload_if_installed: modules that may be missing.
@@ -48,6 +49,7 @@ class ServerSettings:
 
     imports: Sequence[str] = ()
     folder: Path | None = None
+    main_script: Path | None = None
     threads: int = 1
     preload: Sequence[str] = PRELOAD
     preload_if_installed: Sequence[str] = PRELOAD_IF_INSTALLED
@@ -93,6 +95,7 @@ class ServerProcess:
                     preload_if_installed=list(settings.preload_if_installed),
                     imports=list(settings.imports),
                     folder=str(settings.folder.absolute()) if settings.folder else None,
+                    main_script=str(settings.main_script) if settings.main_script else None,
                     example=settings.example,
                 )
             )

@@ -68,6 +68,7 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
         Exception: whatever fails in building or running it.
     """
     from mlgym.config import import_user_modules
+    from mlgym.execution.main_module import import_main_script
     from mlgym.training import ExperimentContext, StopFlag, prepare_process, run_experiment
 
     flag = StopFlag()
@@ -77,6 +78,8 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
 
     stop.on_request(raise_flag)
     prepare_process(threads=job.threads, deterministic=job.deterministic)
+    if job.main_script:
+        import_main_script(Path(job.main_script))
     if job.imports:
         import_user_modules(job.imports, Path(job.folder) if job.folder else None)
     context = ExperimentContext(
@@ -105,15 +108,12 @@ def warm_up(config: dict[str, Any]) -> None:
     from mlgym.config import REGISTRY
     from mlgym.config.adapters import adapter
     from mlgym.config.signature import signature_of
+    from mlgym.execution.main_module import used_names
 
-    rest: list[Any] = [config]
     adapter(Any)
-    while rest:
-        node = rest.pop()
-        rest += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-        if isinstance(node, dict) and isinstance(node.get("use"), str):
-            for parameter in signature_of(REGISTRY.find(node["use"])).params.values():
-                adapter(parameter.annotation)
+    for name in used_names(config):
+        for parameter in signature_of(REGISTRY.find(name)).params.values():
+            adapter(parameter.annotation)
 
 
 def perform(job: Job, sink: EventSink, stop: StopRequest, listening: AbstractContextManager[None]) -> bool:
