@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mlgym.cli.run_command import Config, Overrides
-from mlgym.display.output import console, plain, print_json, value_text
+from mlgym.display.output import console, key_text, print_json, value_text
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -82,6 +82,7 @@ def schema(
 ) -> None:
     """Print the JSON Schema of configs, with which editors complete and check."""
     from mlgym.config import import_user_modules, json_schema, load
+    from mlgym.errors import MlgymError
 
     if config is not None:
         document = load(config)
@@ -91,7 +92,11 @@ def schema(
         return
     import msgspec
 
-    output.write_bytes(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2) + b"\n")
+    text = msgspec.json.format(msgspec.json.encode(json_schema()), indent=2) + b"\n"
+    try:
+        output.write_bytes(text)
+    except OSError as error:
+        raise MlgymError(f"`{output}` cannot be written: {error.strerror}; give --output another file") from error
     print(f'{output}; in a config: "# yaml-language-server: $schema={output}"', file=sys.stderr)
 
 
@@ -157,7 +162,7 @@ def _print_points(points: list[Any]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("id", justify="right")
     for key in keys:
-        table.add_column(Text(plain(key)), justify="right")
+        table.add_column(key_text(key), justify="right")
     for point in points:
         cells = [Text(value_text(point.swept[key]) if key in point.swept else "") for key in keys]
         table.add_row(str(point.experiment_id), *cells)

@@ -21,13 +21,18 @@ _FILES: Final = {
 
 def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]) -> None:
     """Make a starter project: config, model, test, README."""
-    if folder.is_file() or (folder.is_dir() and any((folder / name).exists() for name in _FILES.values())):
-        raise MlgymError(f"{folder} has files that a starter project would replace; choose a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.is_file():
+        raise MlgymError(f"`{folder}` is a file; choose a new folder")
+    if any((folder / name).exists() for name in _FILES.values()):
+        raise MlgymError(f"`{folder}` has files that a starter project would replace; choose a new folder")
     templates = resources.files("mlgym.cli") / "starter"
-    for template, name in _FILES.items():
-        (folder / name).write_text((templates / template).read_text())
-        print(folder / name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for template, name in _FILES.items():
+            (folder / name).write_text((templates / template).read_text())
+            print(folder / name)
+    except OSError as error:
+        raise MlgymError(f"`{folder}` cannot be written: {error.strerror}; choose another folder") from error
     print(f"\nnext:\n    cd {folder}\n    mlgym run config.yml")
 
 

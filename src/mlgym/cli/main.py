@@ -6,6 +6,7 @@ progress and errors to stderr. Nothing heavy is imported before a command needs 
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -50,6 +51,9 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: those after the program's name; None for the process's own.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a mark that the terminal lacks is no reason to fail
     try:
         app(args=arguments)
     except MlgymError as error:

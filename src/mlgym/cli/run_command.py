@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file.")]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes, such as `optimizer.lr=0.01`.")
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes, such as `optimizer.lr=0.01`.")
 ]
 
 
@@ -37,7 +37,9 @@ def run(
         str, typer.Option("--executor", help="`processes`, or `inline` (this process, for debugging).")
     ] = "processes",
     run_id: Annotated[str | None, typer.Option("--run-id", help="Default: the time of the start.")] = None,
-    time_limit_s: Annotated[float | None, typer.Option("--time-limit-s", help="Limit for each experiment.")] = None,
+    time_limit_s: Annotated[
+        float | None, typer.Option("--time-limit-s", min=0, help="Limit for each experiment, in seconds.")
+    ] = None,
     determinism: Annotated[
         str, typer.Option("--determinism", help="`bitwise`, or `fast` (results may differ between repetitions).")
     ] = "bitwise",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlgym.display.output import console, plain, print_json
+from mlgym.display.output import console, key_text, print_json
 from mlgym.names import DEFAULT_STORAGE, Best
+
+if TYPE_CHECKING:
+    from mlgym.errors import MlgymError
+    from mlgym.events import RunState
 
 Storage = Annotated[Path, typer.Option("--storage", help="Folder with one folder per run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -63,7 +67,7 @@ def show(
         print_json(run_facts(folder.run_id, state) | {"selection": chosen, "experiments": experiments})
         return
     page = console()
-    page.print(_headline(folder.run_id, state), markup=False)
+    page.print(_headline(folder.run_id, state))
     page.print(experiments_table(state, selection, state.metric_keys if every_metric else None))
 
 
@@ -81,6 +85,10 @@ def log(
 
     folder = find_run(storage, run_id)
     events = read_log(folder.log_path)
+    if experiment is not None and not follow:
+        state = folder.state()
+        if experiment not in state.experiments:
+            raise _no_experiment(state, experiment)
     if follow:
         events = follow_log(folder.log_path, until=lambda: not has_writer(folder.log_path))
     try:
@@ -116,35 +124,25 @@ def _experiment_of(event: Any) -> int | None:
     return payload.get("experiment_id") if isinstance(payload, dict) else None
 
 
-def _headline(run_id: str, state: Any) -> str:
+def _headline(run_id: str, state: RunState) -> str:
     counts = ", ".join(f"{count} {status}" for status, count in state.counts.items() if count)
-    return f"{run_id}  {plain(state.name or '')}  {state.status}: {counts or 'no experiments yet'}"
+    return f"{run_id}  {key_text(state.name or '')}  {state.status}: {counts or 'no experiments yet'}"
 
 
-def _show_experiment(state: Any, experiment_id: int, as_json: bool) -> None:
-    from mlgym.config import dump_yaml
-    from mlgym.errors import RunError
+def _show_experiment(state: RunState, experiment_id: int, as_json: bool) -> None:
+    from mlgym.display.experiment_page import experiment_details, experiment_page
 
     experiment = state.experiments.get(experiment_id)
     if experiment is None:
-        known = f"0 to {max(state.experiments)}" if state.experiments else "none yet"
-        raise RunError(f"the run has no experiment {experiment_id} (known: {known})")
+        raise _no_experiment(state, experiment_id)
     if as_json:
-        histories = {
-            key: {"epochs": list(history.epochs), "steps": list(history.steps), "values": list(history.values)}
-            for key, history in experiment.metrics.items()
-        }
-        facts = {"experiment_id": experiment_id, "status": experiment.status, "swept": experiment.swept}
-        errors = {"error": experiment.error, "stacktrace": experiment.stacktrace, "log_tail": experiment.log_tail}
-        print_json(facts | errors | {"config": experiment.config, "metrics": histories})
-        return
-    print(f"experiment {experiment_id}: {experiment.status}")
-    print(plain(dump_yaml(experiment.config)))
-    for key, history in experiment.metrics.items():
-        print(f"{plain(key)}: {' '.join(f'{value:.4g}' for value in history.values[-10:])}")
-    for title, text in (
-        ("error", experiment.stacktrace or experiment.error),
-        ("output", "\n".join(experiment.log_tail)),
-    ):
-        if text:
-            print(f"\n{title}:\n{plain(text)}")
+        print_json(experiment_details(experiment))
+    else:
+        print(experiment_page(experiment))
+
+
+def _no_experiment(state: RunState, experiment_id: int) -> MlgymError:
+    from mlgym.errors import RunError
+
+    known = f"0 to {max(state.experiments)}" if state.experiments else "none yet"
+    return RunError(f"the run has no experiment {experiment_id} (known: {known})")

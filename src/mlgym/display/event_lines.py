@@ -6,7 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
-from mlgym.display.output import number, plain, value_text
+from mlgym.display.output import first_line, key_text, number, one_line, value_text
+
+_MAX_LENGTH: Final = 2000
 
 
 def event_line(event: Any) -> str:
@@ -20,11 +22,12 @@ def event_line(event: Any) -> str:
     except (TypeError, ValueError, KeyError, OverflowError, OSError):
         clock, text = "--:--:--.---", _other(event_type)(payload)
     experiment = payload.get("experiment_id")
-    return plain(f"{clock}  {'' if experiment is None else experiment!s:>4}  {text}")
+    who = "" if experiment is None else one_line(str(experiment), 8)
+    return one_line(f"{clock}  {who:>4}  {text}", _MAX_LENGTH)
 
 
 def _other(event_type: str) -> Callable[[dict[str, Any]], str]:
-    return lambda payload: f"{event_type} {str(payload)[:120]}"
+    return lambda payload: f"{event_type} {one_line(str(payload), 120)}"
 
 
 def _job(payload: dict[str, Any]) -> str:
@@ -33,7 +36,7 @@ def _job(payload: dict[str, Any]) -> str:
     if payload.get("interrupted"):
         return "interrupted"
     if payload.get("error"):
-        return f"failed: {payload['error']}"
+        return f"failed: {first_line(payload['error'], 400)}"
     return f"done in {payload['finishing_time'] - payload['starting_time']:.1f} s"
 
 
@@ -52,14 +55,24 @@ def _progress(payload: dict[str, Any]) -> str:
 
 
 def _config(payload: dict[str, Any]) -> str:
-    swept = ", ".join(f"{key}={value_text(value)}" for key, value in payload.get("swept", {}).items())
+    swept = ", ".join(f"{key_text(key)}={value_text(value)}" for key, value in payload.get("swept", {}).items())
     return f"config {swept}".rstrip()
+
+
+def _finished(payload: dict[str, Any]) -> str:
+    kinds = ("succeeded", "failed", "interrupted", "not_started")
+    counts = {kind.replace("_", " "): payload.get(f"num_{kind}") for kind in kinds}
+    return "run finished: " + (", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "nothing ran")
+
+
+def _load(payload: dict[str, Any]) -> str:
+    return f"{number(payload['steps_per_s'])} steps/s, {payload['rss_bytes'] / 2**20:.0f} MiB"
 
 
 _TEXTS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "run_started": lambda p: f"run {p['grid_search_id']} started: {p['name']}, {p['num_experiments']} experiments",
     "run_resumed": lambda p: f"run {p['grid_search_id']} resumed",
-    "run_finished": lambda p: f"run finished: {p['num_succeeded']} succeeded, {p['num_failed']} failed",
+    "run_finished": _finished,
     "environment": lambda p: "environment recorded",
     "experiment_config": _config,
     "job_status": _job,
@@ -69,5 +82,6 @@ _TEXTS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "checkpoint_deleted": lambda p: f"checkpoint {p['path']} deleted",
     "training_stopped": lambda p: f"stopped early: {p['reason']}",
     "digest": lambda p: f"digest {p['parameters'][:16]} after step {p['step']}",
+    "system_metrics": _load,
     "log": lambda p: f"{p['level'].lower()} {p['logger']}: {p['message']}",
 }

@@ -17,6 +17,9 @@ NOTHING: Final = "\N{EN DASH}"
 """What a cell shows where there is no value."""
 
 _CONTROL: Final = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(0x7F, 0xA0))}
+# Marks that turn the direction of text or begin a line: they make a line look like another one.
+_CONTROL.update({code: f"\\u{code:04x}" for code in (0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))})
+_MAX_CELL: Final = 40
 
 
 def print_json(data: Any) -> None:
@@ -40,7 +43,8 @@ def console(*, stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_A_PIPE
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+    # What is printed comes from configs and logs: `[red]` and `:smile:` are text there.
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -67,11 +71,25 @@ def plain(text: str) -> str:
     return text.translate(_CONTROL)
 
 
+def one_line(text: str, max_length: int = 200) -> str:
+    """Gives `text` on one line without control characters, cut after `max_length` characters."""
+    # Cut before and after: what is 5 MB long must not be translated, and an escape is longer than what it stands for.
+    line = plain(text[: max_length + 1]).replace("\n", "\\n").replace("\t", " ")
+    return line if len(line) <= max_length else line[: max_length - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def first_line(text: str | None, max_length: int = 200) -> str:
+    """Gives the first line that has something on it, cut after `max_length` characters."""
+    return one_line((text or "").strip().split("\n", 1)[0], max_length)
+
+
 def value_text(value: Any) -> str:
     """Gives a swept value in one short cell."""
-    if isinstance(value, str):
-        return plain(value)
     if isinstance(value, float):
         return f"{value:g}"
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 40 else text[:37] + "..."
+    return one_line(value if isinstance(value, str) else msgspec.json.encode(value).decode(), _MAX_CELL)
+
+
+def key_text(key: str) -> str:
+    """Gives a name out of a config or log, short enough for the head of a column."""
+    return one_line(key, _MAX_CELL)

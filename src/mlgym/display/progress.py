@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from mlgym.display.output import console, duration, number, plain, value_text
+from mlgym.display.output import console, duration, first_line, key_text, number, value_text
 from mlgym.events import ExperimentState, RunState
 from mlgym.validation import Selection, default_selection, rank
 
@@ -98,13 +98,13 @@ class LiveDisplay:
 
 def _status_line(state: RunState, experiment: ExperimentState, selection: Selection | None) -> str:
     who = f"experiment {experiment.experiment_id}"
-    swept = " ".join(f"{plain(key)}={value_text(value)}" for key, value in experiment.swept.items())
+    swept = " ".join(f"{key_text(key)}={value_text(value)}" for key, value in experiment.swept.items())
     if swept:
         who += f" ({swept})"
     if experiment.status == "running":
         return f"{who} running on {experiment.device or '?'}"
     if experiment.status == "failed":
-        return f"{who} failed: {plain((experiment.error or '').strip().split(chr(10), 1)[0])}"
+        return f"{who} failed: {first_line(experiment.error, 300)}"
     point = experiment.best(selection.metric, selection.best) if selection else None
     score = f", best {selection.metric} {number(point.value)} at epoch {point.epoch}" if selection and point else ""
     counts = state.counts
@@ -167,7 +167,7 @@ def _running_cells(experiment: ExperimentState, selection: Selection | None) -> 
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
-    swept = " ".join(f"{plain(key)}={value_text(value)}" for key, value in experiment.swept.items())
+    swept = " ".join(f"{key_text(key)}={value_text(value)}" for key, value in experiment.swept.items())
     cells: list[RenderableType] = [Text(f"{experiment.experiment_id:>4}", style="blue"), Text(swept, style="dim")]
     progress = experiment.progress
     if progress is None or experiment.started_at is None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from mlgym.display.output import NOTHING, duration, number, plain, value_text
+from mlgym.display.fitting import FittingTable
+from mlgym.display.output import NOTHING, duration, first_line, key_text, number, value_text
 from mlgym.events import ExperimentState, RunState
 from mlgym.validation import Ranked, Selection, rank
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
@@ -22,6 +27,12 @@ _MARKS: Final = {
     "finished": ("✓", "green"),
     "crashed": ("✕", "red"),
 }
+_MAX_ERRORS: Final = 20
+_RUN_COLUMNS: Final[dict[str, Literal["left", "right"]]] = {
+    "run": "left", "name": "left", "status": "left", "done": "right", "failed": "right", "best": "right",
+    "started": "right", "time": "right",
+}  # fmt: skip
+_LEFT_OUT_WHEN_NARROW: Final = ((), ("started",), ("started", "time"), ("started", "time", "best"))
 
 
 def status_text(status: str) -> Text:
@@ -32,57 +43,82 @@ def status_text(status: str) -> Text:
     return Text(f"{mark} {status}", style=style)
 
 
-def experiments_table(state: RunState, selection: Selection | None, metrics: list[str] | None = None) -> Table:
-    """Gives the experiments of a run, the best first: status, swept values, best and last metrics, error.
+def experiments_table(state: RunState, selection: Selection | None, metrics: list[str] | None = None) -> Group:
+    """Gives the experiments of a run, the best first: status, swept values, best and last metrics; errors below.
+
+    Where the page is narrow, heads are shortened and the last metrics left out, one by one.
 
     Args:
         state: the run.
         selection: by what they are ranked; None where nothing was measured.
         metrics: further metrics whose last value gets a column; None for those of the same split.
     """
-    from rich.table import Table
-    from rich.text import Text
+    from rich.console import Group
 
     ranked = rank(state, selection)
     swept = list(dict.fromkeys(key for one in ranked for key in one.experiment.swept))
-    columns = _further_metrics(state, selection) if metrics is None else metrics
-    has_errors = any(one.experiment.error for one in ranked)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("id", justify="right")
-    table.add_column("status", no_wrap=True)
-    for key in swept:
-        table.add_column(Text(plain(key)), justify="right")
-    if selection is not None:
-        table.add_column(Text(f"best {selection.metric}"), justify="right", style="bold")
-        table.add_column("at epoch", justify="right")
-    for key in columns:
-        table.add_column(Text(plain(key)), justify="right")
-    table.add_column("epochs", justify="right")
-    table.add_column("time", justify="right")
-    if has_errors:
-        table.add_column("error", overflow="fold")
-    for one in ranked:
-        table.add_row(*_cells(one, swept, selection, columns, has_errors))
-    return table
+    further = _further_metrics(state, selection) if metrics is None else metrics
+    columns = _Columns(swept, selection, further)
+    layouts = [columns, columns.shortened()]
+    layouts += [columns.shortened(count) for count in range(len(further) - 1, -1, -1)] if metrics is None else []
+    failed = sorted((one.experiment for one in ranked if one.experiment.error), key=lambda one: one.experiment_id)
+    table = FittingTable([partial(one.table, ranked) for one in layouts])
+    return Group(table, *_errors(failed))
 
 
-def _cells(
-    one: Ranked, swept: list[str], selection: Selection | None, columns: list[str], has_errors: bool
-) -> list[Text | str]:
-    from rich.text import Text
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of one layout of the table."""
 
-    experiment = one.experiment
-    cells: list[Text | str] = [str(experiment.experiment_id), status_text(experiment.status)]
-    cells += [Text(value_text(experiment.swept[key]) if key in experiment.swept else "") for key in swept]
-    if selection is not None:
-        cells += [number(one.best.value) if one.best else NOTHING, str(one.best.epoch) if one.best else NOTHING]
-    for key in columns:
-        latest = experiment.latest(key)
-        cells.append(number(latest.value) if latest else NOTHING)
-    cells += [_epochs(experiment), duration(experiment.duration_s)]
-    if has_errors:
-        cells.append(Text(plain(_first_line(experiment.error)), style="red"))
-    return cells
+    swept: list[str]
+    selection: Selection | None
+    further: list[str]
+    is_short: bool = False
+
+    def shortened(self, num_further: int | None = None) -> _Columns:
+        """Gives the layout with short heads and the first `num_further` metrics only."""
+        return replace(self, further=self.further[:num_further], is_short=True)
+
+    def table(self, ranked: list[Ranked]) -> Table:
+        """Gives the table."""
+        from rich.table import Table
+
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        table.add_column("id", justify="right")
+        table.add_column("status", no_wrap=True)
+        self._add(table, self.swept)
+        if self.selection is not None:
+            head = ("best\n" if self.is_short else "best ") + key_text(self.selection.metric)
+            table.add_column(head, justify="right", style="bold")
+            table.add_column("epoch" if self.is_short else "at epoch", justify="right")
+        self._add(table, self.further)
+        table.add_column("epochs", justify="right")
+        table.add_column("time", justify="right")
+        for one in ranked:
+            table.add_row(*self._cells(one))
+        return table
+
+    def _add(self, table: Table, keys: list[str]) -> None:
+        last = Counter(_last_part(key) for key in keys)
+        for key in keys:
+            can_shorten = self.is_short and last[_last_part(key)] == 1
+            table.add_column(key_text(_last_part(key) if can_shorten else key), justify="right")
+
+    def _cells(self, one: Ranked) -> list[Text | str]:
+        experiment = one.experiment
+        cells: list[Text | str] = [str(experiment.experiment_id), status_text(experiment.status)]
+        cells += [value_text(experiment.swept[key]) if key in experiment.swept else "" for key in self.swept]
+        if self.selection is not None:
+            cells += [number(one.best.value) if one.best else NOTHING, str(one.best.epoch) if one.best else NOTHING]
+        for key in self.further:
+            latest = experiment.latest(key)
+            cells.append(number(latest.value) if latest else NOTHING)
+        return [*cells, epochs_text(experiment), duration(experiment.duration_s)]
+
+
+def _last_part(key: str) -> str:
+    # `val/loss` and `train/loss`, but `optimizer.lr` and `model.layers[0].out`.
+    return key.rpartition(".")[2] or key
 
 
 def _further_metrics(state: RunState, selection: Selection | None) -> list[str]:
@@ -91,39 +127,77 @@ def _further_metrics(state: RunState, selection: Selection | None) -> list[str]:
     return keys[:6]
 
 
-def _first_line(text: str | None) -> str:
-    return (text or "").strip().split("\n", 1)[0]
-
-
-def _epochs(experiment: ExperimentState) -> str:
-    finished = max((history.epochs[-1] for history in experiment.metrics.values() if history), default=0)
-    return str(finished) if finished or experiment.metrics else NOTHING
-
-
-def runs_table(runs: list[tuple[str, RunState]]) -> Table:
-    """Gives one row per run, as `(run id, state)`: name, status, experiments, best value, start, duration."""
-    from rich.table import Table
+def _errors(failed: list[ExperimentState]) -> list[Text]:
+    """Gives a line for each error and who has it; a column would leave no room for the others."""
     from rich.text import Text
 
+    who: dict[str, list[int]] = {}
+    for one in failed:
+        who.setdefault(first_line(one.error, 300), []).append(one.experiment_id)
+    lines = [Text(f"{_experiments(ids)}: {error}", style="red") for error, ids in list(who.items())[:_MAX_ERRORS]]
+    if len(who) > len(lines):
+        lines.append(Text(f"... and {len(who) - len(lines)} more errors", style="red"))
+    return [Text(), *lines] if lines else []
+
+
+def _experiments(ids: list[int]) -> str:
+    listed = ", ".join(str(one) for one in ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+    return f"experiment{'s' if len(ids) > 1 else ''} {listed}"
+
+
+def epochs_text(experiment: ExperimentState) -> str:
+    """Gives the finished epochs, as `8/10 stopped` where training ended before its last one."""
+    finished = max((history.epochs[-1] for history in experiment.metrics.values() if history), default=0)
+    if not finished and not experiment.metrics:
+        return NOTHING
+    planned = planned_epochs(experiment)
+    of_planned = f"{finished}/{planned}" if planned is not None and planned != finished else str(finished)
+    return f"{of_planned} stopped" if experiment.stop_reason else of_planned
+
+
+def planned_epochs(experiment: ExperimentState) -> int | None:
+    """Gives how many epochs there were to be at most; None where nothing says it."""
+    if experiment.progress is not None and experiment.progress.num_epochs > 0:
+        return experiment.progress.num_epochs
+    root = experiment.config.get("experiment")
+    epochs = root.get("epochs") if isinstance(root, dict) else None
+    return epochs if isinstance(epochs, int) else None
+
+
+def runs_table(runs: list[tuple[str, RunState]]) -> FittingTable:
+    """Gives one row per run, as `(run id, state)`: name, status, experiments, best value, start, duration."""
+    rows = [_run_cells(run_id, state) for run_id, state in runs]
+    columns = list(_RUN_COLUMNS)
+    layouts = [[name for name in columns if name not in left_out] for left_out in _LEFT_OUT_WHEN_NARROW]
+    return FittingTable([partial(_table_of_runs, rows, layout) for layout in layouts])
+
+
+def _table_of_runs(rows: list[dict[str, Text | str]], columns: list[str]) -> Table:
+    from rich.table import Table
+
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for header, justify in (("run", "left"), ("name", "left"), ("status", "left"), ("experiments", "right")):
-        table.add_column(header, justify=justify, no_wrap=header != "name")  # type: ignore[arg-type]
-    for header in ("failed", "best", "started", "time"):
-        table.add_column(header, justify="right")
-    for run_id, state in runs:
-        facts = run_facts(run_id, state)
-        best = facts["best"]
-        table.add_row(
-            run_id,
-            Text(plain(state.name or "")),
-            status_text(state.status),
-            f"{facts['counts']['done']}/{facts['num_experiments']}",
-            str(facts["counts"]["failed"] or ""),
-            Text(f"{best['metric']} {number(best['value'])}") if best else NOTHING,
-            datetime.fromtimestamp(state.started_at).strftime("%Y-%m-%d %H:%M") if state.started_at else NOTHING,
-            duration(facts["duration_s"]),
-        )
+    for name in columns:
+        # The id is never cut: it is what the next command needs.
+        table.add_column(name, justify=_RUN_COLUMNS[name], no_wrap=name == "run", overflow="fold")
+    for row in rows:
+        table.add_row(*(row[name] for name in columns))
     return table
+
+
+def _run_cells(run_id: str, state: RunState) -> dict[str, Text | str]:
+    facts = run_facts(run_id, state)
+    best = facts["best"]
+    started = datetime.fromtimestamp(state.started_at).strftime("%Y-%m-%d %H:%M") if state.started_at else NOTHING
+    return {
+        "run": run_id,
+        "name": key_text(state.name or ""),
+        "status": status_text(state.status),
+        "done": f"{facts['counts']['done']}/{facts['num_experiments']}",
+        "failed": str(facts["counts"]["failed"] or ""),
+        "best": f"{key_text(best['metric'])} {number(best['value'])}" if best else NOTHING,
+        "started": started,
+        "time": duration(facts["duration_s"]),
+    }
 
 
 def run_facts(run_id: str, state: RunState) -> dict[str, Any]:
@@ -166,6 +240,7 @@ def experiment_facts(one: Ranked) -> dict[str, Any]:
         "latest": {key: history[-1].value for key, history in experiment.metrics.items() if history},
         "device": experiment.device,
         "duration_s": experiment.duration_s,
+        "stop_reason": experiment.stop_reason,
         "error": experiment.error,
         "exit_signal": experiment.exit_signal,
         "checkpoints": list(experiment.checkpoints),

@@ -1,0 +1,74 @@
+"""Everything that is known of one experiment: as text for people, as plain data for scripts."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mlgym.config import dump_yaml
+from mlgym.display.output import duration, key_text, number, one_line, plain, value_text
+from mlgym.display.tables import epochs_text
+from mlgym.events import ExperimentState
+
+_MAX_LOG_LINES: Final = 40
+_MAX_VALUES: Final = 6
+
+
+def experiment_page(experiment: ExperimentState) -> str:
+    """Gives status, config, metrics, the error with its stack trace, and the last lines of output."""
+    parts = [_head(experiment)]
+    if experiment.config:
+        parts.append("config:\n" + _indented(plain(dump_yaml(experiment.config))))
+    if experiment.metrics:
+        parts.append("metrics, the last values:\n" + _metrics(experiment))
+    if experiment.error:
+        parts.append("error:\n" + _indented(plain(experiment.stacktrace or experiment.error)))
+    lines = experiment.log_tail or [line.message for line in experiment.recent_logs]
+    if lines:
+        shown = "\n".join(one_line(line, 1000) for line in lines[-_MAX_LOG_LINES:])
+        parts.append("output, the last lines:\n" + _indented(shown))
+    return "\n\n".join(parts)
+
+
+def experiment_details(experiment: ExperimentState) -> dict[str, Any]:
+    """Gives what `mlgym show RUN --experiment N --json` says."""
+    histories = {
+        key: {"epochs": list(history.epochs), "steps": list(history.steps), "values": list(history.values)}
+        for key, history in experiment.metrics.items()
+    }
+    names = (
+        "experiment_id", "status", "swept", "device", "attempt", "started_at", "finished_at", "duration_s",
+        "stop_reason", "error", "exit_signal", "stacktrace", "log_tail", "config",
+    )  # fmt: skip
+    facts = {name: getattr(experiment, name) for name in names}
+    return facts | {"checkpoints": list(experiment.checkpoints), "metrics": histories}
+
+
+def _head(experiment: ExperimentState) -> str:
+    facts: list[str] = [experiment.status]
+    if experiment.device:
+        facts.append(f"on {one_line(experiment.device, 40)}")
+    if experiment.metrics:
+        facts.append(f"epochs {epochs_text(experiment)}")
+    if experiment.duration_s is not None:
+        facts.append(duration(experiment.duration_s))
+    if experiment.exit_signal:
+        facts.append(f"ended by {one_line(experiment.exit_signal, 40)}")
+    lines = [f"experiment {experiment.experiment_id}: {', '.join(facts)}"]
+    if experiment.stop_reason:
+        lines.append(f"stopped early: {one_line(experiment.stop_reason)}")
+    swept = ", ".join(f"{key_text(key)}={value_text(value)}" for key, value in experiment.swept.items())
+    return "\n".join([*lines, *([f"swept: {swept}"] if swept else [])])
+
+
+def _metrics(experiment: ExperimentState) -> str:
+    names = {key: key_text(key) for key in experiment.metrics}
+    width = max(map(len, names.values()))
+    lines = []
+    for key, history in experiment.metrics.items():
+        values = "  ".join(f"{number(value):>9}" for value in history.values[-_MAX_VALUES:])
+        lines.append(f"  {names[key]:<{width}}  {values}")
+    return "\n".join(lines)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.rstrip().split("\n"))
