@@ -67,8 +67,8 @@ class Description:
 def describe(component: Component) -> Description:
     """Gives the description of a component."""
     signature = signature_of(component)
-    summary, details = _prose(component.target)
-    docs = _parameter_docs(component.target)
+    summary, details = prose(component.target)
+    docs = parameter_docs(component.target)
     params = [_parameter(parameter, docs.get(name, "")) for name, parameter in signature.params.items()]
     if signature.further is not None:
         params.append(
@@ -121,7 +121,8 @@ def _docstrings(target: Any) -> Iterator[str]:
                 yield inspect.cleandoc(doc)
 
 
-def _prose(target: Callable[..., Any]) -> tuple[str, str]:
+def prose(target: Callable[..., Any]) -> tuple[str, str]:
+    """Gives the first line of a docstring and what stands between it and the sections (`Args:` and the like)."""
     own = next(_docstrings(target), "")
     if isinstance(target, type) and not target.__doc__:
         own = ""
@@ -134,7 +135,8 @@ def _prose(target: Callable[..., Any]) -> tuple[str, str]:
     return " ".join(summary.split()), details.strip()
 
 
-def _parameter_docs(target: Callable[..., Any]) -> dict[str, str]:
+def parameter_docs(target: Callable[..., Any]) -> dict[str, str]:
+    """Gives what docstrings say about each parameter: those of a class and its constructor first, then its bases'."""
     docs: dict[str, str] = {}
     for text in _docstrings(target):
         for name, doc in _args_section(text).items():

@@ -192,7 +192,13 @@ def outputs_of_kind(kind: Any) -> Outputs:
 
 @functools.cache
 def _attributes(cls: type) -> Outputs:
-    kinds = {name: hint for name, hint in class_hints(cls).items() if not name.startswith("_")}
+    kinds = {
+        name: hint
+        for name, hint in class_hints(cls).items()
+        if not name.startswith("_")
+        and hint is not typing.TypeAlias
+        and not inspect.isfunction(getattr(cls, name, None))
+    }
     own: set[str] = set()
     for base in reversed(cls.__mro__):
         for name, member in vars(base).items():
