@@ -12,13 +12,30 @@ import msgspec
 
 
 class Payload(msgspec.Struct, kw_only=True, frozen=True):
-    """Base of all payloads; a subclass says its `event_type`."""
+    """Base of all payloads; a subclass says its `event_type`. Fields of the same name mean the same in all of them.
+
+    Args:
+        grid_search_id: id of the run.
+        experiment_id: number of the experiment in the run, from 0.
+        job_id: `<run id>-<n>`; an experiment that is tried again is a new job.
+        epoch: finished epochs; 0 before training.
+        step: optimizer updates so far, over all epochs.
+        path: folder of the checkpoint, relative to the run folder.
+    """
 
     event_type: ClassVar[str]
 
 
 class RunStarted(Payload, kw_only=True, frozen=True):
-    """A run begins (`run_started`) on a fresh folder."""
+    """A run begins (`run_started`) on a fresh folder.
+
+    Args:
+        name: what the config calls the run.
+        command: how it was launched: program and arguments.
+        versions: version of each library that matters, by name.
+        num_experiments: how many experiments the config unfolds into.
+        validation_mode: mode of the config's `validation` section.
+    """
 
     event_type: ClassVar[str] = "run_started"
     grid_search_id: str
@@ -30,7 +47,14 @@ class RunStarted(Payload, kw_only=True, frozen=True):
 
 
 class RunFinished(Payload, kw_only=True, frozen=True):
-    """A run ended; the counts add up to the number of experiments."""
+    """A run ended; the counts add up to the number of experiments.
+
+    Args:
+        num_succeeded: experiments that reached their end.
+        num_failed: experiments that ended with an error.
+        num_interrupted: experiments that were running when the run was stopped.
+        num_not_started: experiments whose turn had not come.
+    """
 
     event_type: ClassVar[str] = "run_finished"
     grid_search_id: str
@@ -41,7 +65,11 @@ class RunFinished(Payload, kw_only=True, frozen=True):
 
 
 class Environment(Payload, kw_only=True, frozen=True):
-    """What `environment.json` holds."""
+    """What `environment.json` holds.
+
+    Args:
+        environment: the content of the file: python, packages, hardware, flags, environment variables.
+    """
 
     event_type: ClassVar[str] = "environment"
     grid_search_id: str
@@ -49,7 +77,12 @@ class Environment(Payload, kw_only=True, frozen=True):
 
 
 class ExperimentConfig(Payload, kw_only=True, frozen=True):
-    """The resolved, sweep-free config of one experiment."""
+    """The resolved, sweep-free config of one experiment.
+
+    Args:
+        config: the config with every default filled in.
+        swept: the values that differ between experiments, by short key, such as `optimizer.lr`.
+    """
 
     event_type: ClassVar[str] = "experiment_config"
     grid_search_id: str
@@ -60,7 +93,21 @@ class ExperimentConfig(Payload, kw_only=True, frozen=True):
 
 
 class JobStatus(Payload, kw_only=True, frozen=True):
-    """A job changed its state. A failed job is DONE with an error; times are s since the epoch, -1 for not yet."""
+    """A job changed its state. A failed job is DONE with an error; times are s since the epoch, -1 for not yet.
+
+    Args:
+        job_type: always 1; older readers want it.
+        status: where the job stands.
+        starting_time: when it was started, in s since the epoch, UTC.
+        finishing_time: when it ended, in s since the epoch, UTC.
+        error: what failed, in a line; null while all is well.
+        stacktrace: the traceback of the error where Python gave one.
+        device: where it runs, such as `cpu` or `cuda:1`.
+        exit_signal: the signal that ended its process, such as `SIGKILL`.
+        attempt: 0 for the first time, 1 after one resume ...
+        log_tail: the last lines that it printed, where it could not tell its own end.
+        interrupted: whether the run was stopped while it ran.
+    """
 
     event_type: ClassVar[str] = "job_status"
     job_id: str
@@ -80,7 +127,17 @@ class JobStatus(Payload, kw_only=True, frozen=True):
 
 
 class ExperimentStatus(Payload, kw_only=True, frozen=True):
-    """Progress within an epoch; at most 10 an epoch and one every 0.2 s."""
+    """Progress within an epoch; at most 10 an epoch and one every 0.2 s.
+
+    Args:
+        status: what it is doing.
+        num_epochs: how many epochs there will be at most.
+        current_epoch: the epoch it is in, from 0.
+        splits: the splits that this phase goes through.
+        current_split: the split it is at.
+        num_batches: batches of that split in this epoch.
+        current_batch: batches done.
+    """
 
     event_type: ClassVar[str] = "experiment_status"
     grid_search_id: str
@@ -95,7 +152,14 @@ class ExperimentStatus(Payload, kw_only=True, frozen=True):
 
 
 class MetricScore(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One metric on one split; a non-finite score is null with its name beside it."""
+    """One metric on one split; a non-finite score is null with its name beside it.
+
+    Args:
+        metric: its name, such as `f1_macro`.
+        split: such as `val`.
+        score: the value.
+        non_finite: the value where JSON has no number for it.
+    """
 
     metric: str
     split: str
@@ -104,7 +168,14 @@ class MetricScore(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class LossScore(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One loss on one split; a non-finite score is null with its name beside it."""
+    """One loss on one split; a non-finite score is null with its name beside it.
+
+    Args:
+        loss: its name, such as `loss`; `running_loss` is the mean over the batches while the parameters moved.
+        split: such as `train`.
+        score: the value.
+        non_finite: the value where JSON has no number for it.
+    """
 
     loss: str
     split: str
@@ -113,7 +184,13 @@ class LossScore(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MetricTable(msgspec.Struct, frozen=True):
-    """A metric that is no number, such as a confusion matrix: (rows, columns)."""
+    """A metric that is no number, such as a confusion matrix: (rows, columns).
+
+    Args:
+        metric: its name.
+        split: such as `val`.
+        values: the rows.
+    """
 
     metric: str
     split: str
@@ -121,7 +198,13 @@ class MetricTable(msgspec.Struct, frozen=True):
 
 
 class EvaluationResult(Payload, kw_only=True, frozen=True):
-    """What an evaluation measured, on one split or several; `epoch` counts finished epochs (0: before training)."""
+    """What an evaluation measured, on one split or several; `epoch` counts finished epochs (0: before training).
+
+    Args:
+        metric_scores: the metrics.
+        loss_scores: the losses.
+        tables: the metrics that are no numbers.
+    """
 
     event_type: ClassVar[str] = "evaluation_result"
     grid_search_id: str
@@ -134,7 +217,13 @@ class EvaluationResult(Payload, kw_only=True, frozen=True):
 
 
 class CheckpointSaved(Payload, kw_only=True, frozen=True):
-    """A checkpoint stands on disk; `path` is relative to the run folder."""
+    """A checkpoint stands on disk; `path` is relative to the run folder.
+
+    Args:
+        bytes: size of its files together.
+        sha256: hash of each file (hex), by file name.
+        reasons: why the strategy keeps it, such as `best` and `last`.
+    """
 
     event_type: ClassVar[str] = "checkpoint_saved"
     grid_search_id: str
@@ -159,7 +248,12 @@ class CheckpointDeleted(Payload, kw_only=True, frozen=True):
 
 
 class Digest(Payload, kw_only=True, frozen=True):
-    """Hashes (sha256, hex) of the parameters and buffers and of the optimizer state at a step."""
+    """Hashes (sha256, hex) of the parameters and buffers and of the optimizer state at a step.
+
+    Args:
+        parameters: hash of the parameters and buffers.
+        optimizer: hash of the states of the optimizers.
+    """
 
     event_type: ClassVar[str] = "digest"
     grid_search_id: str
@@ -171,7 +265,11 @@ class Digest(Payload, kw_only=True, frozen=True):
 
 
 class TrainingStopped(Payload, kw_only=True, frozen=True):
-    """Training ended before its last epoch, with the reason that early stopping gave."""
+    """Training ended before its last epoch, with the reason that early stopping gave.
+
+    Args:
+        reason: what the rule says, such as that a metric did not improve for so many epochs.
+    """
 
     event_type: ClassVar[str] = "training_stopped"
     grid_search_id: str
@@ -182,7 +280,13 @@ class TrainingStopped(Payload, kw_only=True, frozen=True):
 
 
 class Log(Payload, kw_only=True, frozen=True):
-    """A line that somebody logged or printed; `experiment_id` is null for the driver."""
+    """A line that somebody logged or printed; `experiment_id` is null for the driver.
+
+    Args:
+        level: `debug`, `info`, `warning`, `error` or `critical`; printed lines are `info` or `warning` (stderr).
+        logger: name of the logger; `stdout` or `stderr` for printed lines.
+        message: the line.
+    """
 
     event_type: ClassVar[str] = "log"
     grid_search_id: str
@@ -193,7 +297,12 @@ class Log(Payload, kw_only=True, frozen=True):
 
 
 class SystemMetrics(Payload, kw_only=True, frozen=True):
-    """Load of one experiment's process."""
+    """Load of one experiment's process.
+
+    Args:
+        steps_per_s: training steps in a second.
+        rss_bytes: memory of the process that is in RAM.
+    """
 
     event_type: ClassVar[str] = "system_metrics"
     grid_search_id: str
