@@ -20,6 +20,7 @@ from mlgym.events.records import (
     MetricHistory,
     MetricPoint,
     Progress,
+    ReproductionRecord,
     TableRecord,
 )
 from mlgym.names import Best
@@ -44,6 +45,7 @@ class ExperimentState:
         swept: the swept values, by short key.
         device: where it runs or ran.
         attempt: how often it was started again, from 0.
+        lineage: how often it went on in a way that need not repeat what came before, from 0.
         error: what failed, with `stacktrace`, `exit_signal` and the last lines it printed, `log_tail`.
         stop_reason: why training ended before its last epoch; None where it did not.
         started_at, finished_at: s since the epoch, of the last attempt.
@@ -51,6 +53,7 @@ class ExperimentState:
         metrics: histories by key `split/metric`; losses are among them.
         checkpoints: those that stand, by path, oldest first.
         digest: the last one.
+        reproduction: the last verdict of running it again; None where that was not done.
         tables: latest tables by key `split/metric`.
         steps_per_s, rss_bytes: the last load reported.
         recent_logs: the last `MAX_RECENT_LOGS` lines.
@@ -62,6 +65,7 @@ class ExperimentState:
     swept: dict[str, Any] = field(default_factory=dict)
     device: str | None = None
     attempt: int = 0
+    lineage: int = 0
     error: str | None = None
     stacktrace: str | None = None
     exit_signal: str | None = None
@@ -73,6 +77,7 @@ class ExperimentState:
     metrics: dict[str, MetricHistory] = field(default_factory=dict)
     checkpoints: dict[str, CheckpointRecord] = field(default_factory=dict)
     digest: DigestRecord | None = None
+    reproduction: ReproductionRecord | None = None
     tables: dict[str, TableRecord] = field(default_factory=dict)
     steps_per_s: float | None = None
     rss_bytes: int | None = None
@@ -121,6 +126,7 @@ class RunState:
         num_experiments: how many there will be; None in old logs.
         started_at, finished_at: s since the epoch; `finished_at` is None while it goes on.
         num_starts: how often it was started or resumed.
+        num_jobs: how many jobs it had so far, those that did not end included.
         final_counts: what the end of the run said: `succeeded`, `failed`, `interrupted`, `not_started`.
         environment: what `environment.json` holds.
         experiments: by id, as far as events told of them.
@@ -139,6 +145,7 @@ class RunState:
     started_at: float | None = None
     finished_at: float | None = None
     num_starts: int = 0
+    num_jobs: int = 0
     final_counts: dict[str, int] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     experiments: dict[int, ExperimentState] = field(default_factory=dict)
@@ -184,6 +191,8 @@ class RunState:
         self.last_event_at = max(self.last_event_at or 0.0, at)
         self.run_id = self.run_id or payload.text("grid_search_id")
         event_type = fields.text("event_type") or ""
+        if event_type == "job_status" and payload.text("status") == "INIT":
+            self.num_jobs += 1
         if event_type in _OF_RUN:
             _OF_RUN[event_type](self, payload, at)
         elif event_type in _OF_EXPERIMENT:
@@ -359,6 +368,26 @@ def _on_training_stopped(experiment: ExperimentState, payload: Fields, at: float
     experiment.stop_reason = payload.text("reason") or "no reason given"
 
 
+def _on_experiment_resumed(experiment: ExperimentState, payload: Fields, at: float) -> None:
+    experiment.lineage = payload.integer("lineage") or 0
+    if payload.says("replaces_later"):
+        epoch, step = _when(payload)
+        for history in experiment.metrics.values():
+            history.cut_after(epoch, step)
+
+
+def _on_reproduction_verdict(experiment: ExperimentState, payload: Fields, at: float) -> None:
+    experiment.reproduction = ReproductionRecord(
+        original_run_id=payload.text("original_run_id") or "",
+        new_run_id=payload.text("new_run_id") or "",
+        verdict=payload.text("verdict") or "",
+        num_digests=payload.integer("num_digests") or 0,
+        epoch=payload.integer("epoch"),
+        step=payload.integer("step"),
+        tensor=payload.text("tensor"),
+    )
+
+
 def _on_system_metrics(experiment: ExperimentState, payload: Fields, at: float) -> None:
     experiment.steps_per_s = payload.number("steps_per_s")
     experiment.rss_bytes = payload.integer("rss_bytes")
@@ -379,6 +408,8 @@ _OF_EXPERIMENT: Final[dict[str, Callable[[ExperimentState, Fields, float], None]
     "checkpoint_saved": _on_checkpoint_saved,
     "checkpoint_deleted": _on_checkpoint_deleted,
     "digest": _on_digest,
+    "experiment_resumed": _on_experiment_resumed,
+    "reproduction_verdict": _on_reproduction_verdict,
     "training_stopped": _on_training_stopped,
     "system_metrics": _on_system_metrics,
 }

@@ -44,6 +44,11 @@ class MetricHistory:
         self.epochs.append(point.epoch)
         self.steps.append(point.step)
 
+    def cut_after(self, epoch: int, step: int) -> None:
+        """Forgets what was measured after a point of training."""
+        while self.steps and (self.epochs[-1], self.steps[-1]) > (epoch, step):
+            del self.values[-1], self.epochs[-1], self.steps[-1]
+
     def _forget_from(self, epoch: int, step: int) -> None:
         while self.steps:
             both_known = step >= 0 and self.steps[-1] >= 0
@@ -95,6 +100,22 @@ class DigestRecord:
     step: int
     parameters: str
     optimizer: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReproductionRecord:
+    """What came of running an experiment again: `verdict` is `identical`, `within_tolerance` or `diverged`.
+
+    `epoch`, `step` and `tensor` say where the two runs part, as far as it is known.
+    """
+
+    original_run_id: str
+    new_run_id: str
+    verdict: str
+    num_digests: int
+    epoch: int | None
+    step: int | None
+    tensor: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,12 @@ class RunStarted(Payload, kw_only=True, frozen=True):
     validation_mode: str
 
 
+class RunResumed(RunStarted, kw_only=True, frozen=True):
+    """A driver goes on with a run (`run_resumed`); the fields are those of `run_started`, as they are now."""
+
+    event_type: ClassVar[str] = "run_resumed"
+
+
 class RunFinished(Payload, kw_only=True, frozen=True):
     """A run ended; the counts add up to the number of experiments.
 
@@ -247,12 +253,40 @@ class CheckpointDeleted(Payload, kw_only=True, frozen=True):
     path: str
 
 
-class Digest(Payload, kw_only=True, frozen=True):
-    """Hashes (sha256, hex) of the parameters and buffers and of the optimizer state at a step.
+class ExperimentResumed(Payload, kw_only=True, frozen=True):
+    """An experiment goes on from a checkpoint, or from the start where there is none.
 
     Args:
-        parameters: hash of the parameters and buffers.
-        optimizer: hash of the states of the optimizers.
+        job_id: the job that goes on with it.
+        epoch: finished epochs at that point.
+        step: optimizer updates at that point.
+        path: the checkpoint, relative to the run folder; null for the start.
+        lineage: how often the experiment went on in a way that need not repeat what came before, from 0.
+        replaces_later: whether results after that point are void, because the continuation need not repeat them.
+    """
+
+    event_type: ClassVar[str] = "experiment_resumed"
+    grid_search_id: str
+    experiment_id: int
+    job_id: str
+    epoch: int
+    step: int
+    path: str | None
+    lineage: int
+    replaces_later: bool
+
+
+class Digest(Payload, kw_only=True, frozen=True):
+    """Hashes of the state at a step: equal ones mean equal bits.
+
+    Args:
+        parameters: sha256 (hex) of the parameters and buffers.
+        optimizer: sha256 (hex) of the states of the optimizers.
+        tensors: 8 hex digits of the sha256 of each tensor, in a row: those of the model, then those of the optimizers.
+        names: names of these tensors; in the first digest of an experiment only.
+        losses: 8 hex digits for each `steps_per_loss` steps since the last digest: a hash of the losses of these steps.
+        steps_per_loss: how many steps each of them covers.
+        order: sha256 (hex) of the order of the samples in the epoch; null where the loader does not know it.
     """
 
     event_type: ClassVar[str] = "digest"
@@ -262,6 +296,81 @@ class Digest(Payload, kw_only=True, frozen=True):
     step: int
     parameters: str
     optimizer: str
+    tensors: str = ""
+    names: list[str] = []
+    losses: str = ""
+    steps_per_loss: int = 1
+    order: str | None = None
+
+
+class DataFingerprint(Payload, kw_only=True, frozen=True):
+    """Hash of the samples of a split, in their order.
+
+    Args:
+        split: such as `train`.
+        num_samples: how many samples the split has.
+        sha256: the hash (hex).
+        covers: `sampled` where only some of the samples were read.
+    """
+
+    event_type: ClassVar[str] = "data_fingerprint"
+    grid_search_id: str
+    experiment_id: int
+    split: str
+    num_samples: int
+    sha256: str
+    covers: Literal["all", "sampled"]
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One thing in which the surroundings of two runs differ.
+
+    Args:
+        kind: what it belongs to, such as `package` or `threads`.
+        key: which one, such as `torch`.
+        original: what it was.
+        new: what it is now.
+        changes_bits: whether results may differ because of it.
+        hint: what to do about it.
+    """
+
+    kind: str
+    key: str
+    original: Any
+    new: Any
+    changes_bits: bool
+    hint: str = ""
+
+
+class ReproductionVerdict(Payload, kw_only=True, frozen=True):
+    """What came of running an experiment again; stands in the logs of both runs.
+
+    Args:
+        original_run_id: the run whose results were to be reproduced.
+        new_run_id: the run that did it.
+        verdict: `identical`: bit for bit; `within_tolerance`: metrics nearly equal; else `diverged`.
+        num_digests: how many digests were compared.
+        epoch: finished epochs where the two part; null where they don't, or nobody knows.
+        step: optimizer updates where they part.
+        tensor: the first tensor that differs there.
+        largest_relative_difference: by `split/metric`.
+        differences: how the surroundings differ.
+        determinism: of the new run, `bitwise` or `fast`.
+    """
+
+    event_type: ClassVar[str] = "reproduction_verdict"
+    grid_search_id: str
+    experiment_id: int
+    original_run_id: str
+    new_run_id: str
+    verdict: Literal["identical", "within_tolerance", "diverged"]
+    num_digests: int
+    epoch: int | None = None
+    step: int | None = None
+    tensor: str | None = None
+    largest_relative_difference: dict[str, float] = {}
+    differences: list[Difference] = []
+    determinism: str = "bitwise"
 
 
 class TrainingStopped(Payload, kw_only=True, frozen=True):

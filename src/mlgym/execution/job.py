@@ -33,7 +33,9 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         device: where tensors live, such as `cpu` or `cuda:1`.
         threads: threads of one operation, >= 1.
         deterministic: refuse operations without a reproducible algorithm.
-        attempt: 0 for the first time, 1 after one resume ...
+        attempt: 0 for the first time, 1 after one resume ...; later ones go on from the newest checkpoint.
+        lineage: one more than before where the continuation need not be bit-identical to what came before.
+        known_checkpoints: paths, relative to the run folder, of the checkpoints that the log says stand.
         time_limit_s: the limit that the executor enforces, in s, for the error's text; None for none.
         entry: `module:function` that does the work, called with (job, sink, stop).
     """
@@ -51,6 +53,8 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     threads: int = 1
     deterministic: bool = True
     attempt: int = 0
+    lineage: int = 0
+    known_checkpoints: list[str] = []
     time_limit_s: float | None = None
     entry: str = DEFAULT_ENTRY
 

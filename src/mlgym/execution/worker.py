@@ -89,6 +89,10 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
         seed=job.seed,
         device=job.device,
         sink=sink,
+        job_id=job.job_id,
+        attempt=job.attempt,
+        lineage=job.lineage,
+        known_checkpoints=tuple(job.known_checkpoints),
         stop=flag,
     )
     run_experiment(job.config, context)

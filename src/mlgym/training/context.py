@@ -27,6 +27,10 @@ class ExperimentContext:
         seed: the run's seed for this experiment.
         device: where tensors live, such as `cpu` or `cuda:1`.
         sink: takes the events.
+        job_id: the job that runs it.
+        attempt: 0 for the first time; later ones go on from the newest checkpoint.
+        lineage: one more than before where the continuation need not be bit-identical to what came before.
+        known_checkpoints: paths, relative to the run folder, of the checkpoints that the log says stand.
         stop: asks for an end at the next step boundary.
     """
 
@@ -36,6 +40,10 @@ class ExperimentContext:
     seed: int
     device: str
     sink: EventSink
+    job_id: str = ""
+    attempt: int = 0
+    lineage: int = 0
+    known_checkpoints: tuple[str, ...] = ()
     stop: StopFlag = field(default_factory=StopFlag)
 
 
