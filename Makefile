@@ -3,10 +3,11 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+CODE := src tests examples benchmarks docs/generate.py
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check format lint types layers bench clean
+.PHONY: help setup demo test quick check format lint types layers docs bench clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,18 +27,21 @@ demo: setup  ## a grid search on real data, and its table
 	@cd examples/grid_search && mlgym run gs_config.yml
 
 format: setup  ## format the code
-	@ruff format src tests examples benchmarks
-	@ruff check --fix --quiet src tests examples benchmarks
+	@ruff format $(CODE)
+	@ruff check --fix --quiet $(CODE)
 
 lint: setup
-	@ruff format --check --quiet src tests examples benchmarks || { echo "run: make format"; exit 1; }
-	@ruff check --quiet src tests examples benchmarks
+	@ruff format --check --quiet $(CODE) || { echo "run: make format"; exit 1; }
+	@ruff check --quiet $(CODE)
 
 types: setup
 	@mypy --no-error-summary
 
 layers: setup
 	@lint-imports --no-logo 2>&1 | tail -n 12; exit $${PIPESTATUS[0]}
+
+docs: setup  ## write the reference pages anew
+	@python docs/generate.py
 
 check: lint types layers  ## every gate but the tests
 
