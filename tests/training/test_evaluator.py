@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mlgym.components.data import data_loaders
-from mlgym.components.loss import CrossEntropy, MeanSquaredError
+from mlgym.components.data import TensorData, data_loaders
+from mlgym.components.loss import CrossEntropy, MeanSquaredError, NegativeLogLikelihood, WeightedSum
+from mlgym.components.metric import ConfusionMatrix
 from mlgym.components.tensors import StepOutput, Tensors
 from mlgym.errors import TrainingError
 from mlgym.training.determinism import own_randomness
@@ -50,6 +51,51 @@ def test_losses_are_means_over_samples_not_over_batches() -> None:
         assert isinstance(data.targets, Tensor)
         whole = nn.functional.cross_entropy(model(data.inputs), data.targets)
         assert scores[split].losses == {"loss": pytest.approx(whole.item(), rel=1e-6)}
+
+
+def _uneven_data() -> TensorData:
+    """20 samples in three classes: the first eight are rare, the next eight count for nothing."""
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.randint(0, 3, (20,), generator=generator)
+    labels[:8], labels[8:16] = 2, -1
+    return TensorData(torch.randn(20, 3, generator=generator).log_softmax(1), labels)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        CrossEntropy(ignore_index=-1),
+        CrossEntropy([0.1, 1.0, 5.0], ignore_index=-1),
+        CrossEntropy([0.1, 1.0, 5.0], label_smoothing=0.2, ignore_index=-1),
+        NegativeLogLikelihood([0.1, 1.0, 5.0], ignore_index=-1),
+        WeightedSum(
+            [CrossEntropy([0.1, 1.0, 5.0], ignore_index=-1), CrossEntropy(ignore_index=-1, name="plain")], [2.0, 0.5]
+        ),
+    ],
+    ids=["ignored", "weighted", "smoothed", "nll", "sum"],
+)
+def test_weighted_losses_are_those_of_one_large_batch(loss: CrossEntropy) -> None:
+    """Class weights and targets that count for nothing weigh over the split as within a batch, not batch by batch."""
+    data = _uneven_data()
+    loaders = data_loaders({"val": data}, 8, seed=0)
+    scores = Evaluator(nn.Identity(), loss, loaders=loaders).evaluate(Device("cpu"), _quiet)
+    assert isinstance(data.inputs, Tensor)
+    assert isinstance(data.targets, Tensor)
+    assert scores["val"].losses["loss"] == pytest.approx(loss(data.inputs, data.targets).item(), rel=1e-6)
+    by_batch = [loss(data.inputs[i : i + 8], data.targets[i : i + 8]).item() for i in (0, 8, 16)]
+    assert by_batch[1] != by_batch[1], "control: the batch of which nothing counts has no mean"
+
+
+@pytest.mark.parametrize("fast_path", [True, False])
+@pytest.mark.parametrize("sampler", ["random", "weighted_random"])
+def test_what_training_draws_twice_or_leaves_out_is_evaluated_once(sampler: Any, fast_path: bool) -> None:
+    """The scores of the training split are those of its samples, whatever `sampler` and `drop_last` do in training."""
+    data = TensorData(torch.eye(2)[torch.tensor([0] * 18 + [1] * 3)], torch.tensor([0] * 18 + [1] * 3))
+    loaders = data_loaders({"train": data}, 8, seed=0, sampler=sampler, drop_last=True, fast_path=fast_path)
+    evaluator = Evaluator(nn.Identity(), loaders=loaders, metrics=[ConfusionMatrix()])
+    assert evaluator.evaluate(Device("cpu"), _quiet)["train"].tables == {"confusion_matrix": [[18.0, 0.0], [0.0, 3.0]]}
+    drawn = torch.cat([targets for _, targets in loaders["train"].epoch(0)])
+    assert torch.bincount(drawn).tolist() != [18, 3], "control: an epoch of training has other samples"
 
 
 def test_the_model_is_evaluated_in_evaluation_mode_and_left_as_it_was() -> None:

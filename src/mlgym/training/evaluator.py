@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mlgym.components.data.adapted_loader import as_loader
 from mlgym.components.data.loader import Loader
-from mlgym.components.loss.base import Loss, as_loss
+from mlgym.components.loss.base import Loss, Term, as_loss
 from mlgym.components.metric.base import NamedMetric, as_metric
 from mlgym.components.tensors import PREDICTION, TARGET, Step, StepOutput, Tensors, batch_size, named
 from mlgym.config.registry import register
@@ -92,35 +92,32 @@ class Evaluator:
             self.model.train(was_training)
 
     def _evaluate_split(self, split: str, device: Device, progress: SplitProgress) -> SplitScores:
-        loader, move = self.loaders[split], device.mover()
+        # What training draws twice or leaves out is no matter of evaluation.
+        loader, move = self.loaders[split].each_once(), device.mover()
         report_every = max(1, len(loader) // 10)
-        totals: dict[str, Tensor] = {}
-        num_samples = 0
+        means: dict[str, _Sum] = {}
         for metric in self.metrics:
             metric.to(device.torch_device)
             metric.reset()
         for done, batch in enumerate(loader.epoch(0), start=1):
             with device.autocast():
                 losses, output = self._measure(batch if move is None else move(batch))
-            samples = batch_size(batch)
-            num_samples += samples
-            for name, value in losses.items():
-                share = value.double() * samples
-                totals[name] = totals[name] + share if name in totals else share
+            for name, terms in losses.items():
+                means.setdefault(name, _Sum()).add(terms, batch_size(batch))
             self._update_metrics(output)
             if done % report_every == 0:
                 progress(split, done, len(loader))
-        return self._scores({name: float(total) / num_samples for name, total in totals.items()})
+        return self._scores({name: mean.value() for name, mean in means.items()})
 
-    def _measure(self, batch: Any) -> tuple[dict[str, Tensor], StepOutput]:
+    def _measure(self, batch: Any) -> tuple[dict[str, list[Term]], StepOutput]:
         if self.step is not None:
             output = self.step(self.model, batch)
-            own = {} if self.losses else {LOSS: output.loss}
+            own = {} if self.losses else {LOSS: [Term(output.loss)]}
         else:
             inputs, targets = batch
             output = StepOutput(_NO_LOSS, named(self.model(inputs), PREDICTION), named(targets, TARGET))
             own = {}
-        losses = {name: loss(output.predictions, output.targets) for name, loss in self.losses.items()}
+        losses = {name: loss.terms(output.predictions, output.targets) for name, loss in self.losses.items()}
         return own | losses, output
 
     def _update_metrics(self, output: StepOutput) -> None:
@@ -146,6 +143,30 @@ class Evaluator:
 
 
 _NO_LOSS = torch.zeros(())
+
+
+class _Sum:
+    """A loss over many batches: the sum of the means of its terms, each read from the device once at the end."""
+
+    def __init__(self) -> None:
+        self._totals: list[Tensor] = []  # of each term, () float64
+        self._weights: list[Tensor | int] = []
+
+    def add(self, terms: Sequence[Term], num_samples: int) -> None:
+        """Takes the terms of one batch."""
+        if not self._totals:
+            self._totals = [torch.zeros_like(term.value, dtype=torch.float64) for term in terms]
+            self._weights = [0] * len(terms)
+        for index, (value, weight) in enumerate(terms):
+            share = value.double() * (num_samples if weight is None else weight)
+            if weight is not None:  # the mean over nothing is NaN
+                share = torch.where(weight > 0, share, 0.0)
+            self._totals[index] = self._totals[index] + share
+            self._weights[index] = self._weights[index] + (num_samples if weight is None else weight)
+
+    def value(self) -> float:
+        """Gives the loss; NaN where nothing counted."""
+        return sum(float(total / weight) for total, weight in zip(self._totals, self._weights, strict=True))
 
 
 def _named_losses(loss: nn.Module | Sequence[nn.Module] | None) -> dict[str, Loss]:

@@ -49,7 +49,8 @@ def data_loaders(
         shuffle: the splits that are drawn by `sampler`; all others are read in their order.
         sampler: `random` gives a fresh permutation in each epoch; `weighted_random` draws with replacement so that
             all classes come equally often; `sequential` keeps the order.
-        drop_last: leave out the last batch of a split in `shuffle` where it is not full.
+        drop_last: leave out the last batch of a split in `shuffle` where it is not full. That and the sampler are for
+            training: an evaluator reads every sample of a split once.
         num_workers: processes for each split that read data which is not in memory; 0 reads in this one.
         persistent_workers: keep these processes from epoch to epoch; a dataset that changes between epochs is then
             not seen to change.

@@ -46,6 +46,10 @@ class Loader(ABC):
             start_batch: the first batch to give; those before it are skipped without being loaded.
         """
 
+    def each_once(self) -> Loader:
+        """Gives a loader of every sample exactly once, for evaluation: itself where an epoch is that."""
+        return self
+
     @abstractmethod
     def to(self, device: torch.device) -> None:
         """Prepares for training on `device`: data in memory moves there, other batches will be in pinned memory."""
@@ -91,6 +95,12 @@ class TensorLoader(Loader):
         indices = torch.from_numpy(wanted).to(tensors_of(self._data.inputs)[0].device)
         chunks = map(self._data.batch, _pieces(indices, self._chunk_samples))
         return chunks if self._chunk_samples == self.batch_size else self._cut(chunks)
+
+    def each_once(self) -> Loader:
+        """Gives a loader of every sample exactly once; see `Loader.each_once`."""
+        if self._order.draws_each_once and self.num_samples == len(self._data):
+            return self
+        return TensorLoader(self._data, Order(len(self._data)), batch_size=self.batch_size)
 
     def to(self, device: torch.device) -> None:
         """Moves the data to `device`, once."""

@@ -32,6 +32,11 @@ class Order:
     seed: int = 0
     weights: npt.NDArray[np.float64] | None = None
 
+    @property
+    def draws_each_once(self) -> bool:
+        """Whether an epoch has every sample exactly once."""
+        return self.sampler != "weighted_random"
+
     def indices(self, epoch: int) -> Indices:
         """Gives the sample at each place of the epoch, int64 (samples,)."""
         if self.sampler == "sequential":

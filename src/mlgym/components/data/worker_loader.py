@@ -148,7 +148,10 @@ class WorkerLoader(Loader):
         self.batch_size = batch_size
         self._num_batches = count_batches(num_samples, batch_size, drop_last=drop_last)
         self.num_samples = min(num_samples, self._num_batches * batch_size)
+        self._order = order
         self._keys = _Keys(order, batch_size=batch_size, num_batches=self._num_batches)
+        self._seed = seed
+        self._collate = collate
         self._reader = BatchReader(dataset, collate, seed)
         self._num_workers = num_workers
         self._persistent_workers = persistent_workers and num_workers > 0
@@ -173,6 +176,22 @@ class WorkerLoader(Loader):
         if self._num_workers == 0:
             return self._read_here(epoch, start_batch)
         return self._read_in_workers(epoch, start_batch)
+
+    def each_once(self) -> Loader:
+        """Gives a loader of every sample exactly once; see `Loader.each_once`."""
+        num_samples = num_samples_of(self.dataset)
+        if self._order.draws_each_once and self.num_samples == num_samples:
+            return self
+        loader = WorkerLoader(
+            self.dataset,
+            Order(num_samples),
+            batch_size=self.batch_size,
+            seed=self._seed,
+            collate=self._collate,
+            num_workers=self._num_workers,
+        )
+        loader._pin_memory = self._pin_memory
+        return loader
 
     def to(self, device: torch.device) -> None:
         """Lets batches be in pinned memory where `device` copies faster from there."""

@@ -1,6 +1,6 @@
 """Losses: how far predictions are from targets, as a scalar that training brings down."""
 
-from mlgym.components.loss.base import Loss, PairLoss, PlainLoss, as_loss
+from mlgym.components.loss.base import Loss, PairLoss, PlainLoss, Term, as_loss
 from mlgym.components.loss.classification import (
     BinaryCrossEntropy,
     BinaryCrossEntropyWithLogits,
@@ -22,6 +22,7 @@ __all__ = [
     "NegativeLogLikelihood",
     "PairLoss",
     "PlainLoss",
+    "Term",
     "WeightedSum",
     "as_loss",
 ]

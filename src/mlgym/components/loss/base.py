@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -15,6 +15,18 @@ from mlgym.components.tensors import PREDICTION, TARGET, Tensors, described, nam
 from mlgym.config.registry import REGISTRY
 from mlgym.errors import TrainingError
 from mlgym.names import plain_name
+
+
+class Term(NamedTuple):
+    """A mean over one batch.
+
+    Args:
+        value: the mean, ().
+        weight: what it weighs in the mean over several batches, (), >= 0; None for the number of samples.
+    """
+
+    value: Tensor
+    weight: Tensor | None = None
 
 
 class Loss(nn.Module, ABC):
@@ -46,6 +58,13 @@ class Loss(nn.Module, ABC):
             TrainingError: no such prediction or target, or the two do not fit this loss.
         """
 
+    def terms(self, predictions: Tensor | Tensors, targets: Tensor | Tensors) -> list[Term]:
+        """Gives the loss of one batch as means that add up to it, so that several batches have an exact mean.
+
+        A mean that is weighted by more than the number of samples (by class, for one) says so here.
+        """
+        return [Term(self(predictions, targets))]
+
 
 class PairLoss(Loss):
     """A loss that reads one prediction and one target by name.
@@ -67,13 +86,21 @@ class PairLoss(Loss):
 
     def forward(self, predictions: Tensor | Tensors, targets: Tensor | Tensors) -> Tensor:
         """Gives the loss of one batch, a scalar ()."""
-        prediction = pick(named(predictions, PREDICTION), self.prediction, PREDICTION)
-        target = pick(named(targets, TARGET), self.target, TARGET)
+        prediction, target = self.pair(predictions, targets)
         seen = (prediction.shape, target.shape, prediction.dtype, target.dtype)
         if seen not in self._checked:
             self.check(prediction, target)
             self._checked.add(seen)
         return self.compare(prediction, target)
+
+    def pair(self, predictions: Tensor | Tensors, targets: Tensor | Tensors) -> tuple[Tensor, Tensor]:
+        """Gives the prediction and the target that are read, each (batch, ...).
+
+        Raises:
+            TrainingError: no such prediction or target.
+        """
+        prediction = pick(named(predictions, PREDICTION), self.prediction, PREDICTION)
+        return prediction, pick(named(targets, TARGET), self.target, TARGET)
 
     @abstractmethod
     def compare(self, prediction: Tensor, target: Tensor) -> Tensor:

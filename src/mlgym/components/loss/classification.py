@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from mlgym.components.loss.base import PairLoss
+from mlgym.components.loss.base import PairLoss, Term
+from mlgym.components.tensors import Tensors
 from mlgym.config.registry import register
 
 Weights = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
@@ -101,6 +102,18 @@ class ClassLoss(PairLoss):
         except IndexError:
             self._check_range(prediction, target)
             raise
+
+    def terms(self, predictions: Tensor | Tensors, targets: Tensor | Tensors) -> list[Term]:
+        """Gives the mean, weighted by what the targets that count weigh together."""
+        value = self(predictions, targets)
+        _, target = self.pair(predictions, targets)
+        if target.is_floating_point():  # probabilities: torch divides by the number of samples
+            return [Term(value)]
+        kept = target != self.ignore_index  # (batch, ...)
+        if not self._has_weights or self.class_weights is None:
+            return [Term(value, kept.sum())]
+        weights = self.class_weights[target.long().clamp(0, len(self.class_weights) - 1)]  # (batch, ...)
+        return [Term(value, (weights * kept).sum())]
 
     def _mean(self, prediction: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
         raise NotImplementedError

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mlgym.components.loss.base import Loss, as_loss
+from mlgym.components.loss.base import Loss, Term, as_loss
 from mlgym.components.tensors import Tensors
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
@@ -72,10 +72,23 @@ class WeightedSum(Loss):
             self.set_factors()
         return torch.dot(values, self.factors.to(values.dtype))
 
+    def terms(self, predictions: Tensor | Tensors, targets: Tensor | Tensors) -> list[Term]:
+        """Gives the terms of all losses, scaled as far as training got; nothing is learned from this batch."""
+        return [
+            Term(term.value * factor.to(term.value.dtype), term.weight)
+            for loss, factor in zip(self.losses, self.factors, strict=True)
+            for term in _as(loss).terms(predictions, targets)
+        ]
+
     def set_factors(self) -> None:
         """Divides the weights by the means so far; a loss that was 0 all the time has no scale and keeps its weight."""
         means = (self.sums / self.num_batches.clamp(min=1)).abs()  # (losses,)
         self.factors = self.factors.new_tensor(self.weights) / torch.where(means > 0, means, 1.0)
+
+
+def _as(module: nn.Module) -> Loss:
+    assert isinstance(module, Loss)  # what a list of modules gives back has no type of its own
+    return module
 
 
 def _take_over(loss: nn.Module, _: object) -> None:
