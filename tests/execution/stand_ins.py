@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from mlgym.execution import driver
-from mlgym.execution.driver import RunOptions, RunSummary, WorkerCode, launch
+from mlgym.execution.driver import RunOptions, RunSummary, Watch, WorkerCode, launch
 from mlgym.execution.journal import Observer
 
 
@@ -78,6 +78,7 @@ def launch_straw(
     config: dict[str, Any] | None = None,
     document: StandInDocument | None = None,
     observer: Observer | None = None,
+    on_event: Watch | None = None,
     code: WorkerCode | dict[str, Any] = CODE,
     skip: Sequence[int] = (),
     **options: Any,
@@ -94,6 +95,7 @@ def launch_straw(
             RunOptions(storage=storage, **options),
             command=["mlgym", "run", "straw.yml"],
             observer=observer,
+            on_event=on_event,
             code=msgspec.convert(asdict(CODE) | code, WorkerCode) if isinstance(code, dict) else code,
             skip=skip,
         )

@@ -251,6 +251,23 @@ def test_one_signal_stops_at_a_step_boundary(executor: str, signum: int, tmp_pat
 
 
 @pytest.mark.parametrize("executor", ["processes", "inline"])
+def test_who_watches_the_events_can_end_the_run(executor: str, tmp_path: Path) -> None:
+    """The watcher sees each event once, in the order of the log; its word ends the run as a signal would."""
+    seen: list[dict[str, Any]] = []
+
+    def watch(event: dict[str, Any]) -> bool:
+        seen.append(event)
+        return (event["event_type"], event["payload"].get("status")) == ("job_status", "RUNNING")
+
+    summary = launch_straw(tmp_path, ["sleep"], num_experiments=3, executor=executor, processes=1, on_event=watch)
+    assert (summary.counts, summary.exit_code) == (Counts(interrupted=1, not_started=2), 130)
+    logged = [(event["event_type"], event["payload"]) for event in events_of(summary)]
+    beginning = ["run_started", "environment"]
+    assert [(event["event_type"], event["payload"]) for event in seen] == logged[len(beginning) :]
+    assert [event_type for event_type, _ in logged[: len(beginning)]] == beginning
+
+
+@pytest.mark.parametrize("executor", ["processes", "inline"])
 def test_a_second_signal_kills_at_once(executor: str, tmp_path: Path) -> None:
     """Experiments that do not stop are killed without waiting for the grace; they count as interrupted."""
     running = 1 if executor == "inline" else 2

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Literal, TypeAlias
 
-from mlgym.config import Document, Point, SearchSpace, config_id, dump_yaml, resolve
+from mlgym.config import Document, Point, config_id, dump_yaml, resolve
 from mlgym.errors import RunError
 from mlgym.events import Environment, EventLog, ExperimentConfig, JobStatus, RunFinished, RunStarted
 from mlgym.execution.environment import capture_environment, package_versions, usable_cores
@@ -30,6 +30,8 @@ from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking import RunFolder, create_run_folder
 
 ExecutorKind: TypeAlias = Literal["inline", "processes"]
+Watch: TypeAlias = Callable[[dict[str, Any]], bool]
+"""Takes an event of the run, decoded; says whether the run has to end now."""
 
 CONFIG_FILE: Final = "grid_search_config.yml"
 RUN_CONFIG_FILE: Final = "run_config.yml"
@@ -55,6 +57,7 @@ class RunOptions:
         grace_s: from asking an experiment to end to killing it, in s, >= 0.
         text_logging_path: folder for text files with the output of each experiment; None for none.
         determinism: `bitwise` refuses operations without a reproducible algorithm, `fast` allows them.
+        reproduces: the run whose results this one is to reproduce, for the record; None for none.
     """
 
     storage: Path = Path(DEFAULT_STORAGE)
@@ -68,6 +71,7 @@ class RunOptions:
     grace_s: float = 30.0
     text_logging_path: Path | None = None
     determinism: Literal["bitwise", "fast"] = "bitwise"
+    reproduces: str | None = None
 
     @property
     def deterministic(self) -> bool:
@@ -109,11 +113,12 @@ class RunSummary:
 
 def launch(
     document: Document,
-    space: SearchSpace,
+    space: Sequence[Point],
     options: RunOptions,
     *,
     command: Sequence[str],
     observer: Observer | None = None,
+    on_event: Watch | None = None,
     skip: Container[int] = (),
     code: WorkerCode | None = None,
 ) -> RunSummary:
@@ -124,10 +129,11 @@ def launch(
 
     Args:
         document: the config as written.
-        space: what it unfolds to.
+        space: what it unfolds to, the point of each experiment by its id.
         options: how to run it.
         command: how it was called, to be written down.
         observer: is shown the state of the run as it changes.
+        on_event: is shown every event as it comes, and says True to end the run as SIGINT would.
         skip: experiments that need not run.
         code: what workers run; MLgym's own experiments by default.
 
@@ -147,7 +153,7 @@ def launch(
         )
         places = _Places(slots=slots, threads=threads, code=code or WorkerCode(), main_script=main_script)
         run = _Run(document, space, options, folder, journal, places)
-        return run.run(command, skip)
+        return run.run(command, skip, on_event)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +172,7 @@ class _Run:
     def __init__(
         self,
         document: Document,
-        space: SearchSpace,
+        space: Sequence[Point],
         options: RunOptions,
         folder: RunFolder,
         journal: Journal,
@@ -183,7 +189,7 @@ class _Run:
         self.main_script = places.main_script
         self.num_jobs = 0
 
-    def run(self, command: Sequence[str], skip: Container[int]) -> RunSummary:
+    def run(self, command: Sequence[str], skip: Container[int], on_event: Watch | None) -> RunSummary:
         """Runs everything, and writes the end of the run whatever happens."""
         self._begin(command)
         num_experiments = len(self.space)
@@ -195,6 +201,8 @@ class _Run:
             limits=Limits(time_limit_s=self.options.time_limit_s, grace_s=self.options.grace_s),
         )
         counts = scheduler.counts
+        if on_event is not None:
+            self.journal.on_event = _stopping_when_told(on_event, scheduler)
         try:
             with _stop_signals(scheduler.interrupt):
                 executor = self._executor(scheduler)
@@ -251,6 +259,7 @@ class _Run:
             "threads": self.threads,
             "threads_as_given": options.threads,
             "determinism": options.determinism,
+            **({"reproduces": options.reproduces} if options.reproduces else {}),
             "time_limit_s": options.time_limit_s,
             "grace_s": options.grace_s,
             "versions": dict(versions),
@@ -315,6 +324,15 @@ class _Run:
         numbers = {f"num_{name}": number for name, number in asdict(counts).items()}
         self.journal.emit(RunFinished(grid_search_id=self.folder.run_id, **numbers))
         return self.journal.close(self.options.grace_s)
+
+
+def _stopping_when_told(watch: Watch, scheduler: Scheduler) -> Callable[[dict[str, Any]], None]:
+    def look(event: dict[str, Any]) -> None:
+        # Asked once: a second interrupt would kill.
+        if watch(event) and not scheduler.interrupted:
+            scheduler.interrupt()
+
+    return look
 
 
 def _slots(options: RunOptions) -> list[str]:

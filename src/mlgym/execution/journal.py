@@ -43,6 +43,10 @@ class Journal(Record):
     """Takes events from the driver and its workers, keeps the run's state, and has them written in groups.
 
     Everything happens in the thread of the driver's loop, which calls `tick`.
+
+    Attributes:
+        state: the run, as the events so far say.
+        on_event: is shown every event, decoded, once the state has it; None for nobody.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Journal(Record):
             clock: gives the time in s.
         """
         self.state = RunState()
+        self.on_event: Callable[[dict[str, Any]], None] | None = None
         self._producer = Producer()
         self._sink = LogSink(log, producer=self._producer)
         self._next_id = log.num_events
@@ -199,6 +204,8 @@ class Journal(Record):
         event = decode(line)
         self.state.apply(self._next_id, event)
         self._next_id += 1
+        if self.on_event is not None:
+            self.on_event(event)
         return event
 
     def _printed_by(self, experiment_id: int | None) -> _Printed:
