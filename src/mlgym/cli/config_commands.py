@@ -119,6 +119,8 @@ def components(
         else:
             _print_component(described)
         return
+    for message in REGISTRY.broken().values():
+        print(message, file=sys.stderr)
     all_described = [describe(component) for component in REGISTRY]
     if as_json:
         print_json([dataclasses.asdict(one) for one in all_described])

@@ -45,6 +45,7 @@ class ComponentCheck:
         """Gives what is wrong with a component, what is wrong inside nested ones left out."""
         try:
             component = self._registry.find(use.name)
+            self._registry.refuse_twin(use.name)
         except RegistryError as error:
             return self._unknown(use, path, error)
         signature = signature_of(component)
@@ -56,7 +57,7 @@ class ComponentCheck:
         return faults
 
     def _unknown(self, use: Use, path: Path, error: RegistryError) -> list[Fault]:
-        if use.name in self._registry:  # an entry point that fails
+        if use.name in self._registry:  # an entry point that fails or has a namesake
             return [use.name_mark.fault((*path, "use"), str(error))]
         if not self._names_are_known:
             return []

@@ -66,7 +66,7 @@ class Registry:
         self._modules = tuple(modules)
         self._is_loading = False
         self._group = group
-        self._entry_points: dict[str, EntryPoint] | None = None
+        self._entry_points: dict[str, list[EntryPoint]] | None = None
 
     def register(self, name: str, *, call_args: Sequence[str] = (), outputs: str | None = None) -> Callable[[_T], _T]:
         """Gives a decorator that enters a class or function under `name` and returns it unchanged.
@@ -117,7 +117,31 @@ class Registry:
         return sorted({*self._components, *self._find_entry_points()})
 
     def __iter__(self) -> Iterator[Component]:
-        return (self.find(name) for name in self.names())
+        """Gives every component that can be used; `broken` says what is wrong with the others."""
+        broken = self.broken()
+        return (self.find(name) for name in self.names() if name not in broken or name in self._components)
+
+    def broken(self) -> dict[str, str]:
+        """Gives what is wrong with entry points that cannot be used, by their name; loads all of them."""
+        self._load_modules()
+        found: dict[str, str] = {}
+        for name in self._find_entry_points():
+            try:
+                self.refuse_twin(name)
+            except RegistryError as error:
+                found[name] = str(error)
+        return found
+
+    def refuse_twin(self, name: str) -> None:
+        """Loads the entry point of that name, if there is one, beside what is registered under it.
+
+        `find` does not, since looking for entry points takes 50 ms in each fresh process.
+
+        Raises:
+            RegistryError: the entry point gives another definition, several have the name, or it fails.
+        """
+        if name in self._find_entry_points():
+            self._load_entry_point(name)
 
     def __contains__(self, name: str) -> bool:
         self._load_modules()
@@ -146,28 +170,45 @@ class Registry:
         finally:
             self._is_loading = False
 
-    def _find_entry_points(self) -> dict[str, EntryPoint]:
+    def _find_entry_points(self) -> dict[str, list[EntryPoint]]:
         if self._entry_points is None:
             # Imported here: it takes 50 ms, and `mlgym --help` never gets this far.
             from importlib.metadata import entry_points
 
             found = entry_points(group=self._group) if self._group else ()
-            self._entry_points = {point.name: point for point in found}
+            self._entry_points = {}
+            for point in found:
+                namesakes = self._entry_points.setdefault(point.name, [])
+                if all(point.value != other.value for other in namesakes):  # one package may lie on the path twice
+                    namesakes.append(point)
         return self._entry_points
 
     def _load_entry_point(self, name: str) -> None:
-        point = self._find_entry_points().get(name)
-        if point is None:
+        points = self._find_entry_points().get(name, [])
+        if not points:
             return
+        if len(points) > 1:
+            places = " and ".join(f"`{point.value}`{_package(point)}" for point in points[:2])
+            raise RegistryError(f"two entry points are called `{name}`: {places}; remove one of the packages")
+        (point,) = points
         try:
             loaded = point.load()
+        except RegistryError:
+            raise
         except Exception as error:
             raise RegistryError(
                 f"component `{name}` of the entry point `{point.value}` cannot be imported: {error}"
             ) from error
         # A module registers by being imported; a class or function is entered here.
-        if name not in self._components and callable(loaded):
-            self._enter(Component(name, loaded))
+        if callable(loaded):
+            component = Component(name, loaded)
+            taken = self._components.get(name)
+            if taken is None or not _same_definition(taken, component):
+                self._enter(component)
+
+
+def _package(point: EntryPoint) -> str:
+    return f" of the package `{point.dist.name}`" if point.dist else ""
 
 
 def _same_definition(one: Component, other: Component) -> bool:
