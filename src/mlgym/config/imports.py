@@ -68,7 +68,7 @@ def _extend_path(folder: Path | None) -> None:
 
 def _import(name: str, folder: Path | None) -> str | None:
     """Imports a module; gives what went wrong."""
-    if not all(part.isidentifier() for part in name.split(".")):
+    if name.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
         return f"`{name}` is no module name; write it with dots and without `.py`: `my_project.components`"
     try:
         _forget_namesake(name.partition(".")[0], folder)
