@@ -274,6 +274,7 @@ def test_named_components_that_are_none(faults: Faults, component: str, message:
         ("experiment: $f\ncomponents: {f: {use: f1}}", "the experiment needs a method `run(context)`, but $f is F1"),
         (RUN % "" + "name: 3", "name: `name` must be text, got 3"),
         (RUN % "" + "imports: os", "imports: `imports` must be a list of module names, got os"),
+        (RUN % "" + "auto_resume: 1", "auto_resume: `auto_resume` must be true or false, got 1"),
         (RUN % "" + "vars: [1]", "vars: `vars` must be a mapping, got [1]"),
         (RUN % "" + "seed: -1", "seed: input should be greater than or equal to 0, got -1"),
         (RUN % "" + "seed: {sweep: [1, x]}", 'seed.sweep[1]: input should be a valid integer, got "x"'),

@@ -51,6 +51,7 @@ def at(data: Any, *steps: str | int) -> Any:
         ("seed=7", ("seed",), 7),
         ("name=other", ("name",), "other"),
         ("imports=[a.b]", ("imports",), ["a.b"]),
+        ("auto_resume=true", ("auto_resume",), True),
     ],
 )
 def test_what_an_override_sets(config_file: Writer, override: str, path: tuple[str | int, ...], value: object) -> None:

@@ -25,7 +25,7 @@ GOOD_FILES = {
     "inline": ROOT % "module: {use: weighted_sum, losses: [{use: cross_entropy}, $loss]}",
     "swept component": ROOT % "module: {sweep: [{use: mlp, hidden: [1]}, $m]}, thing: {use: {sweep: [f1, precision]}}",
     "union": ROOT % "either: auto"
-    + "seed: {sweep: [1, 2]}\nimports: [a.b]\nvars: {x: {y: [1]}}\nname: n\nversion: 1\n",
+    + "seed: {sweep: [1, 2]}\nimports: [a.b]\nvars: {x: {y: [1]}}\nname: n\nversion: 1\nauto_resume: true\n",
     "groups": ROOT % "" + "components: {list: [{use: f1}, $m], map: {a: $m}, same: $m, s: {sweep: [$m, {use: f1}]}}",
     "open": "experiment: {use: open_ended, whatever: 1}\nvalidation: {mode: grid_search}\n",
     "settings": ROOT % "settings: {rate: 1, where: x}, color: red",
@@ -52,6 +52,7 @@ BAD_FILES = {
     "empty sweep": (ROOT % "x: {sweep: []}", "experiment.x.sweep"),
     "range": (ROOT % "x: {sweep: {start: 1, stop: 2}}", "'num' is a required property"),
     "mode": (ROOT % "" + "validation: {mode: x}", "'x' is not one of ['grid_search'"),
+    "auto_resume": (ROOT % "" + "auto_resume: 'yes'", "'yes' is not of type 'boolean'"),
     "seed": (ROOT % "" + "seed: -1", "-1 is less than the minimum"),
     "version": (ROOT % "" + "version: 2", "1 was expected"),
     "partial": ("extends: base.yml\ncomponents: {m: {use: mlp, hiden: [3]}}", "'hiden' was unexpected"),

@@ -3,6 +3,7 @@
 from mlgym.config.build import RunFacts, build, build_component
 from mlgym.config.check import check
 from mlgym.config.describe import Description, ParameterDescription, describe
+from mlgym.config.difference import ConfigChange, config_changes, is_admitted
 from mlgym.config.document import Document, load, render_with_places, use
 from mlgym.config.dump import dump_yaml
 from mlgym.config.graph import Edge, Graph, graph
@@ -18,6 +19,7 @@ __all__ = [
     "REGISTRY",
     "VALIDATION_MODES",
     "Component",
+    "ConfigChange",
     "Description",
     "Document",
     "Edge",
@@ -31,11 +33,13 @@ __all__ = [
     "build",
     "build_component",
     "check",
+    "config_changes",
     "config_id",
     "describe",
     "dump_yaml",
     "graph",
     "import_user_modules",
+    "is_admitted",
     "json_schema",
     "load",
     "register",

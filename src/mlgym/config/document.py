@@ -76,6 +76,21 @@ class Document:
         validation = self._plain("validation")
         return validation if isinstance(validation, dict) else {"mode": DEFAULT_MODE}
 
+    @property
+    def auto_resume(self) -> bool:
+        """Whether a launch goes on with an unfinished run of the same config where there is one."""
+        return self._plain("auto_resume", False) is True
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes a run of this config this run: the merged document with its name and the defaults of sections.
+
+        `auto_resume` is no part of it: it says how to launch, not what.
+        """
+        merged = {key: value for key, value in self.data.items() if key != "auto_resume"}
+        sections = {"version": self.version, "name": self.name, "seed": self.seed, "validation": self.validation}
+        return {**sections, **merged, **sections}
+
     def _plain(self, section: str, default: Any = None) -> Any:
         node = self.root.get(section)
         return default if node is None else to_plain(node)
@@ -135,6 +150,8 @@ def _section_complaint(key: str, node: Node) -> str | None:
         return f"`{key}` must be a mapping, got {shown}"
     if key == "name" and not (isinstance(node, Scalar) and isinstance(node.value, str) and node.value):
         return f"`name` must be text, got {shown}"
+    if key == "auto_resume" and not (isinstance(node, Scalar) and isinstance(node.value, bool)):
+        return f"`auto_resume` must be true or false, got {shown}"
     if key == "imports" and not _is_list_of_names(node):
         return f"`imports` must be a list of module names, got {shown}"
     return None

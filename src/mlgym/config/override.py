@@ -25,7 +25,9 @@ from mlgym.config.scalars import word
 from mlgym.errors import ConfigError, Fault
 from mlgym.names import did_you_mean, nearest
 
-SECTIONS: Final = ("version", "name", "seed", "extends", "imports", "vars", "components", "experiment", "validation")
+SECTIONS: Final = (
+    "version", "name", "seed", "extends", "imports", "vars", "components", "experiment", "validation", "auto_resume",
+)  # fmt: skip
 _FIXED: Final = ("version", "extends")
 _MAPPINGS: Final = ("vars", "components", "validation")
 _INDEX: Final = re.compile(r"\[(\d{1,9})\]")
@@ -48,16 +50,21 @@ def overridden(root: MapNode, overrides: Sequence[str]) -> tuple[MapNode, list[F
     return root, faults
 
 
+def override_path(key: str) -> tuple[str, ...]:
+    """Gives the steps of a key as the command line takes it: `model.layers[0].out` lies under `components`."""
+    steps = tuple(step.strip() for step in _INDEX.sub(r".\1", key).split("."))
+    return steps if steps[0] in SECTIONS else ("components", *steps)
+
+
 class _Override:
     """One `KEY=VALUE`."""
 
     def __init__(self, mark: Mark, text: str) -> None:
         key, sign, value = text.partition("=")
         self._mark = mark
-        steps = [step.strip() for step in _INDEX.sub(r".\1", key).split(".")]
-        if not sign or not all(steps):
+        self._steps = list(override_path(key))
+        if not sign or not all(self._steps):
             raise mark.error("", "an override is KEY=VALUE, such as `optimizer.lr=0.01`")
-        self._steps = steps if steps[0] in SECTIONS else ["components", *steps]
         self._value = _at(parse_yaml(value, mark.source), mark)
 
     def apply(self, root: MapNode) -> MapNode:

@@ -60,6 +60,7 @@ def json_schema(registry: Registry = REGISTRY, *, modes: Registry = VALIDATION_M
             "components": {"type": "object"},
             "experiment": {},
             "validation": schemas.validation(modes),
+            "auto_resume": {"type": "boolean"},
         },
         "additionalProperties": False,
         "if": {"required": ["extends"]},
