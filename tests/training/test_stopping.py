@@ -47,6 +47,14 @@ def test_patience_demands_an_improvement_large_enough() -> None:
     assert _stops_at(Patience("val/f1", "max", epochs=2), values) == 5
 
 
+def test_patience_gets_over_an_infinite_loss() -> None:
+    """A loss that overflowed in the first epoch is improved on by any number."""
+    rule = Patience("val/f1", "min", epochs=2, min_relative_improvement=0.01)
+    assert _stops_at(rule, [math.inf, 3.0, 2.0, 1.0, 1.0, 1.0]) == 6
+    control = Patience("val/f1", "min", epochs=2, min_relative_improvement=0.01)
+    assert _stops_at(control, [math.inf, math.inf, math.inf]) == 3
+
+
 def test_patience_with_nan_from_the_start_stops() -> None:
     """A metric that is never a number never improves."""
     reason = None

@@ -72,7 +72,9 @@ class Patience:
         """Takes the scores of an evaluation; see `EarlyStopping.update`."""
         value = scores[self.metric]
         reference = self._best_score
-        margin = max(self.min_absolute_improvement, self.min_relative_improvement * abs(reference or 0.0))
+        # A share of infinity would be a margin that nothing exceeds.
+        share_of = abs(reference) if reference is not None and math.isfinite(reference) else 0.0
+        margin = max(self.min_absolute_improvement, self.min_relative_improvement * share_of)
         if improves(value, reference, self.best, margin):
             self._best_score, self._best_epoch = value, epoch
         if epoch - self._best_epoch < self.epochs:
