@@ -73,10 +73,10 @@ def test_lazy_data_is_scaled_when_read() -> None:
 
 
 def test_integer_and_named_inputs() -> None:
-    """Whole numbers become float32; named inputs are scaled by name."""
-    data = TensorData({"a": torch.arange(10)[:, None], "b": torch.rand(10, 2)}, torch.zeros(10))
-    result: Any = standardize({"train": data})["train"]
-    assert result.inputs["a"].dtype == torch.float32
+    """Whole numbers and doubles become float32; named inputs are scaled by name."""
+    inputs = {"a": torch.arange(10)[:, None], "b": torch.rand(10, 2), "c": torch.rand(10, 2, dtype=torch.float64)}
+    result: Any = standardize({"train": TensorData(inputs, torch.zeros(10))})["train"]
+    assert {tensor.dtype for tensor in result.inputs.values()} == {torch.float32}
     assert float(result.inputs["b"].mean()) == pytest.approx(0, abs=1e-5)
 
 
@@ -97,9 +97,14 @@ def test_targets_are_scaled_on_request() -> None:
         ({"trian": make_data(3, 1)}, "did you mean `trian`"),
         ({"train": make_data(3, 1), "val": TableData({}, {}, torch.ones(1), features=[])}, "encode_features"),
         ({"train": make_data(0, 3)}, "without samples"),
+        ({"train": TensorData(torch.tensor([[1.0], [torch.nan]]), torch.ones(2))}, "there are values that are NaN"),
+        (
+            {"train": TensorData({"x": torch.tensor([torch.inf])[None]}, torch.ones(1))},
+            "`x` has values",
+        ),
         ({"train": make_data(3, 1), "val": TensorData({"x": torch.ones(1, 1)}, torch.ones(1))}, "no input x"),
     ],
-    ids=["name", "table", "empty", "other input"],
+    ids=["name", "table", "empty", "nan", "infinite", "other input"],
 )
 def test_what_cannot_be_scaled(datasets: Any, text: str) -> None:
     """Each mistake is named."""

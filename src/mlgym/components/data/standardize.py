@@ -31,7 +31,7 @@ def standardize(
     per: _Per = "channel",
     targets: bool = False,
 ) -> dict[str, Dataset[Any]]:
-    """Shifts and scales inputs to mean 0 and standard deviation 1 over the split `fit_on`.
+    """Shifts and scales inputs to mean 0 and standard deviation 1 over the split `fit_on`; they become float32.
 
     Only `fit_on` is looked at, so nothing leaks from the other splits. What does not vary is only shifted. Data that
     is not in memory is read once to learn, and scaled whenever a sample is read.
@@ -45,7 +45,7 @@ def standardize(
             deviation. Only for data in memory.
 
     Raises:
-        DataError: there is no split `fit_on`, or the data is no numbers.
+        DataError: there is no split `fit_on`, or the data is no numbers, or NaN or infinite in that split.
     """
     fitting = split_named(datasets, fit_on, "fit_on")
     if any(isinstance(dataset, TableData) for dataset in datasets.values()):
@@ -75,7 +75,8 @@ class _Scale:
     def _apply(self, name: str, tensor: Tensor) -> Tensor:
         if name not in self.means:
             raise DataError(f"the split that `standardize` learned from has no input {name or 'without a name'}")
-        return (tensor - self.means[name]) / self.deviations[name]
+        scaled: Tensor = (tensor - self.means[name]) / self.deviations[name]
+        return scaled.float()
 
 
 def _fit_inputs(dataset: Dataset[Any], per: _Per) -> _Scale:
@@ -156,6 +157,10 @@ def _fit(chunks: Iterator[dict[str, Tensor]], per: _Per) -> _Scale:
     if not moments:
         raise DataError("`standardize` cannot learn from a split without samples")
     results = {name: moment.result() for name, moment in moments.items()}
+    for name, (mean, _) in results.items():
+        if not bool(mean.isfinite().all()):
+            what = f"`{name}` has values" if name else "there are values"
+            raise DataError(f"{what} that are NaN or infinite in the split to learn from; fill them in")
     return _Scale(
         {name: mean for name, (mean, _) in results.items()}, {name: dev for name, (_, dev) in results.items()}
     )
