@@ -4,16 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
+import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mlgym.components.loss.base import Loss, as_loss
-from mlgym.components.tensors import PREDICTION, TARGET, Step, StepOutput, named
+from mlgym.components.tensors import PREDICTION, TARGET, Step, StepOutput, Tensors, described, named
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
+
+_OTHER_TYPE: Final = (
+    "must have the same dtype",
+    "should be the same",
+    "expected scalar type",
+    "does not match weight dtype",
+)
+_ONE_SAMPLE: Final = "more than 1 value per channel"
+
+
+def predict(model: nn.Module, inputs: Any) -> Tensors:
+    """Gives what a model says, by name.
+
+    Args:
+        model: gives a tensor (batch, ...) or tensors by name.
+        inputs: a tensor (batch, ...) or tensors by name.
+
+    Raises:
+        TrainingError: inputs of a type that the model does not compute with, or too few to normalize.
+        Exception: whatever else the model raises.
+    """
+    try:
+        return named(model(inputs), PREDICTION)
+    except (RuntimeError, ValueError) as error:
+        remedy = _remedy(str(error), inputs)
+        if remedy is None:
+            raise
+        raise TrainingError(f"the model {type(model).__name__} cannot take this batch: {remedy}") from error
+
+
+def _remedy(problem: str, inputs: Any) -> str | None:
+    shown = described(inputs) if isinstance(inputs, Tensor) else type(inputs).__name__
+    if _ONE_SAMPLE in problem:
+        return (
+            f"batch norm needs more than one sample, but the inputs are {shown}; `drop_last: true` leaves such a last "
+            "batch out, or take another `batch_size`"
+        )
+    if isinstance(inputs, Tensor) and inputs.dtype is not torch.float32 and any(one in problem for one in _OTHER_TYPE):
+        return f"the inputs are {shown}, its parameters float32; let the dataset give float32 (`standardize` does)"
+    return None
 
 
 @register("supervised_step")
@@ -45,7 +86,7 @@ class SupervisedStep:
                 f"`supervised_step` needs batches (inputs, targets), but got {type(batch).__name__}; "
                 "a `step` of your own can read any batch"
             ) from None
-        predictions = named(model(inputs), PREDICTION)
+        predictions = predict(model, inputs)
         targets = named(targets, TARGET)
         return StepOutput(self.loss(predictions, targets), predictions, targets)
 

@@ -13,7 +13,8 @@ from mlgym.components.data.adapted_loader import as_loader
 from mlgym.components.data.loader import Loader
 from mlgym.components.loss.base import Loss, Term, as_loss
 from mlgym.components.metric.base import NamedMetric, as_metric
-from mlgym.components.tensors import PREDICTION, TARGET, Step, StepOutput, Tensors, batch_size, named
+from mlgym.components.step import predict
+from mlgym.components.tensors import TARGET, Step, StepOutput, Tensors, batch_size, named
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
 from mlgym.names import did_you_mean
@@ -115,7 +116,7 @@ class Evaluator:
             own = {} if self.losses else {LOSS: [Term(output.loss)]}
         else:
             inputs, targets = batch
-            output = StepOutput(_NO_LOSS, named(self.model(inputs), PREDICTION), named(targets, TARGET))
+            output = StepOutput(_NO_LOSS, predict(self.model, inputs), named(targets, TARGET))
             own = {}
         losses = {name: loss.terms(output.predictions, output.targets) for name, loss in self.losses.items()}
         return own | losses, output

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -31,6 +32,16 @@ class Pairs(Dataset[Any]):
         return torch.zeros(2, 3), self.numbers[index]
 
 
+class Arrays(Dataset[Any]):
+    """A plain dataset of (NumPy array, class)."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        return np.zeros((2, 3)), index % 2
+
+
 def test_mlp_with_sizes() -> None:
     """The layers are those given, inputs of any shape are flattened, and `scalar` drops the last axis."""
     model = MLP([8, 7], 3, num_inputs=6, dropout=0.5, batch_norm=True, activation="gelu")
@@ -53,6 +64,7 @@ def test_mlp_with_sizes() -> None:
         (TensorDataset(torch.zeros(6, 5), torch.arange(6)), (4, 5), (4, 6)),
         (Pairs([0, 3, 1]), (4, 2, 3), (4, 4)),
         (Pairs([0.5, 3.0]), (4, 2, 3), (4,)),
+        (Arrays(), (4, 2, 3), (4, 2)),
     ],
 )
 @pytest.mark.parametrize("kind", ["mlp", "linear"])

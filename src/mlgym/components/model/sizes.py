@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal, TypeAlias
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -53,7 +54,7 @@ def input_shape(example: Dataset[Any] | Loader) -> tuple[int, ...]:
         TrainingError: there is no sample, or its input is no tensor.
     """
     inputs = _first_sample(dataset_of(example))[0]
-    if not isinstance(inputs, Tensor):
+    if not isinstance(inputs, (Tensor, np.ndarray)):
         raise TrainingError(
             f"the sizes of a model follow from an input that is one tensor, but here it is {type(inputs).__name__}; "
             "give the sizes, or register a model of your own"
