@@ -12,6 +12,7 @@ import torch
 from mlgym.components.data import (
     TableData,
     TensorData,
+    concat,
     data_loaders,
     encode_features,
     standardize,
@@ -42,6 +43,35 @@ def test_numbers_alone_are_in_memory(tmp_path: Path) -> None:
     assert data.targets.tolist() == [1, 0, 1, 0]  # type: ignore[union-attr]
     assert data.classes == ("no", "yes")
     assert data.features == ("old", "age")
+
+
+def test_files_of_their_own_have_the_same_classes(tmp_path: Path) -> None:
+    """A file that lacks a class numbers the others anew: refused where they meet, and right with `classes`."""
+    train = write(tmp_path, "x,kind\n1,a\n2,b\n3,c\n", "train.csv")
+    test = write(tmp_path, "x,kind\n1,b\n2,c\n", "test.csv")
+    apart = {"train": table(train, "kind"), "test": table(test, "kind")}
+    for meet in (lambda: data_loaders(apart, 2, seed=1), lambda: concat(list(apart.values()))):
+        with pytest.raises(DataError, match=r"number their classes differently \(a, b, c and b, c\), so that a label"):
+            meet()
+    together: Any = {"train": table(train, "kind"), "test": table(test, "kind", classes=["a", "b", "c"])}
+    assert together["test"].targets.tolist() == [1, 2]
+    assert len(data_loaders(together, 2, seed=1)["test"]) == 1
+    numbers: Any = table(write(tmp_path, "x,kind\n1,10\n2,2\n"), "kind", classes=[2, 10])
+    assert numbers.targets.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"classes": ["a", "B"]}, "target column `kind` holds `b`, which `classes` lacks"),
+        ({"classes": ["a", "b", "a"]}, "`classes` has a value twice: a, b, a"),
+        ({"classes": ["a", "b"], "task": "regression"}, "`classes` are for `task: classification`"),
+    ],
+)
+def test_classes_that_do_not_fit(tmp_path: Path, options: Any, text: str) -> None:
+    """A value that is no class, a class named twice, and classes of a regression are refused."""
+    with pytest.raises(DataError, match=text):
+        table(write(tmp_path, "x,kind\n1,a\n2,b\n"), "kind", **options)
 
 
 def test_parquet_and_csv_give_the_same(tmp_path: Path) -> None:

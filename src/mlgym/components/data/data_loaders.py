@@ -9,7 +9,7 @@ from pydantic import Field
 from torch.utils.data import Dataset
 
 from mlgym import seeding
-from mlgym.components.data.labels import labels_of, num_samples_of
+from mlgym.components.data.labels import labels_of, num_samples_of, refuse_other_classes
 from mlgym.components.data.loader import Loader, count_batches
 from mlgym.components.data.loader_choice import Reading, make_loader
 from mlgym.components.data.order import Order, Sampler, inverse_class_frequency
@@ -58,9 +58,10 @@ def data_loaders(
         fast_path: index data in memory by whole batches; `false` reads it like other data.
 
     Raises:
-        DataError: a split is empty, or a name in `batch_size` or `shuffle` is no split.
+        DataError: a split is empty, a name in `batch_size` or `shuffle` is no split, or splits have different classes.
     """
     _check_names(datasets, batch_size, shuffle)
+    refuse_other_classes({f"split `{split}`": dataset for split, dataset in datasets.items()})
     reading = Reading(collate, num_workers, persistent_workers, fast_path)
     loaders: dict[str, Loader] = {}
     for split, dataset in datasets.items():

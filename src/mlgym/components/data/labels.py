@@ -83,6 +83,29 @@ def labels_of(dataset: torch_data.Dataset[Any], target: str | None = None) -> La
     return values.astype(np.int64)
 
 
+def refuse_other_classes(datasets: Mapping[str, torch_data.Dataset[Any]]) -> None:
+    """Refuses datasets that call their classes differently, so that one label would mean two things.
+
+    Args:
+        datasets: what belongs together, by how an error calls it; those without names of classes fit all others.
+
+    Raises:
+        DataError: two of them have different names of classes.
+    """
+    named = {name: tuple(classes) for name, data in datasets.items() if (classes := getattr(data, "classes", None))}
+    for name, classes in named.items():
+        first, expected = next(iter(named.items()))
+        if classes != expected:
+            raise DataError(
+                f"{first} and {name} number their classes differently ({_some(expected)} and {_some(classes)}), so "
+                "that a label would mean two things; split one dataset, or give `table` the same `classes` for all files"
+            )
+
+
+def _some(names: Sequence[Any]) -> str:
+    return ", ".join(map(str, names[:8])) + (", ..." if len(names) > 8 else "")
+
+
 def _kept_targets(dataset: torch_data.Dataset[Any]) -> Any:
     num_samples = num_samples_of(dataset)
     for name in ("targets", "labels"):

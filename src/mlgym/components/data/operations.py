@@ -17,7 +17,7 @@ from torch.utils.data import Dataset, default_collate
 from mlgym import seeding
 from mlgym.components.data.augment import AugmentedData
 from mlgym.components.data.global_generators import SampleSeeds, preserved_generators
-from mlgym.components.data.labels import Labels, labels_of, num_samples_of
+from mlgym.components.data.labels import Labels, labels_of, num_samples_of, refuse_other_classes
 from mlgym.components.data.order import Indices
 from mlgym.components.data.table import TableData
 from mlgym.components.data.tensor_data import TensorData, Values
@@ -41,16 +41,16 @@ def concat(datasets: list[Dataset[Any]]) -> Dataset[Any]:
     """Joins datasets, the samples of each after those of the one before.
 
     Args:
-        datasets: at least one. Data in memory must have the same names, shapes and dtypes to stay in memory; names of
-            classes are those of the first.
+        datasets: at least one. Data in memory must have the same names, shapes and dtypes to stay in memory.
 
     Raises:
-        DataError: there is no dataset, or one is a table that `encode_features` has not seen.
+        DataError: there is no dataset, one is a table that `encode_features` has not seen, or their classes differ.
     """
     if not datasets:
         raise DataError("`concat` needs at least one dataset")
     if any(isinstance(dataset, TableData) for dataset in datasets):
         raise DataError("tables can be joined only after `encode_features`")
+    refuse_other_classes({f"`datasets[{index}]`": dataset for index, dataset in enumerate(datasets)})
     in_memory = [dataset for dataset in datasets if isinstance(dataset, TensorData)]
     if len(in_memory) < len(datasets) or not _alike(in_memory):
         return ConcatView(datasets)

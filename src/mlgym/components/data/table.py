@@ -83,6 +83,7 @@ def table(
     features: list[str] | None = None,
     task: Literal["classification", "regression"] = "classification",
     missing: Literal["error", "keep"] = "error",
+    classes: list[str | int] | None = None,
     separator: str = ",",
 ) -> Dataset[Any]:
     """Reads a table from a CSV or Parquet file.
@@ -98,6 +99,8 @@ def table(
             which are kept in `classes`; `regression` makes targets float32 (rows, outputs).
         missing: what to do with missing feature values: `error`, or `keep` them for `encode_features` to fill in from
             the training split. Missing targets are always an error.
+        classes: for a classification: the values that are class 0, 1, ...; None for all that occur, sorted. Give it
+            where splits lie in files of their own, of which one may lack a class.
         separator: between the values of a CSV file, one character.
 
     Raises:
@@ -106,9 +109,9 @@ def table(
     frame = _read(Path(path), separator)
     targets = [target] if isinstance(target, str) else target
     columns = _feature_columns(frame, targets, features)
-    values, classes = _targets(frame, targets, task)
+    values, named = _targets(frame, targets, task, classes)
     numeric, categorical = _split_columns(frame, columns)
-    data = TableData(numeric, categorical, values, features=columns, classes=classes)
+    data = TableData(numeric, categorical, values, features=columns, classes=named)
     incomplete = count_missing(data)
     if incomplete and missing == "error":
         listed = ", ".join(f"`{name}` ({count})" for name, count in incomplete.items())
@@ -119,7 +122,7 @@ def table(
     if categorical or incomplete:
         return data
     inputs = torch.stack([numeric[name] for name in columns], dim=1)  # (rows, features)
-    return TensorData(inputs, values, classes=classes, features=columns)
+    return TensorData(inputs, values, classes=named, features=columns)
 
 
 def count_missing(data: TableData) -> dict[str, int]:
@@ -160,30 +163,41 @@ def _feature_columns(frame: polars.DataFrame, targets: list[str], features: list
     return columns
 
 
-def _targets(frame: polars.DataFrame, names: list[str], task: str) -> tuple[Tensor, list[str] | None]:
+def _targets(
+    frame: polars.DataFrame, names: list[str], task: str, classes: list[str | int] | None
+) -> tuple[Tensor, list[str] | None]:
     for name in names:
         empty = _count_empty(frame[name])
         if empty:
             raise DataError(f"target column `{name}` has {empty} missing values; remove these rows from the file")
     if task == "regression":
+        if classes is not None:
+            raise DataError("`classes` are for `task: classification`; leave them out")
         columns = [_numbers(frame[name], f"target column `{name}`") for name in names]
         return torch.stack(columns, dim=1), None  # (rows, outputs)
     if len(names) > 1:
         raise DataError("`task: classification` takes one target column; several are for `task: regression`")
-    return _class_indices(frame[names[0]])
+    return _class_indices(frame[names[0]], classes)
 
 
-def _class_indices(column: polars.Series) -> tuple[Tensor, list[str]]:
+def _class_indices(column: polars.Series, classes: list[str | int] | None) -> tuple[Tensor, list[str]]:
     if column.dtype.is_float() and column.n_unique() > 100:
         raise DataError(
             f"target column `{column.name}` has {column.n_unique()} different fractional numbers, so it is no class; "
             "set `task: regression`"
         )
     values = column if _is_number(column) else column.cast(str)
-    distinct = sorted(values.unique().to_list())
-    places = {value: place for place, value in enumerate(distinct)}
-    indices = torch.tensor([places[value] for value in values.to_list()], dtype=torch.int64)
-    return indices, [str(value) for value in distinct]
+    found = sorted(values.unique().to_list())
+    names = [str(value) for value in (found if classes is None else classes)]
+    places = {name: place for place, name in enumerate(names)}
+    if len(places) < len(names):
+        raise DataError(f"`classes` has a value twice: {', '.join(names)}")
+    for value in found:
+        if str(value) not in places:
+            problem = f"target column `{column.name}` holds `{value}`, which `classes` lacks"
+            raise DataError(problem + did_you_mean(str(value), names))
+    by_value = {value: places[str(value)] for value in found}
+    return torch.tensor([by_value[value] for value in values.to_list()], dtype=torch.int64), names
 
 
 def _split_columns(frame: polars.DataFrame, names: list[str]) -> tuple[dict[str, Tensor], dict[str, Categories]]:
