@@ -4,6 +4,7 @@ from mlgym.components.data.adapted_loader import AdaptedLoader, as_loader
 from mlgym.components.data.augment import augment
 from mlgym.components.data.data_loaders import data_loaders
 from mlgym.components.data.encode_features import encode_features
+from mlgym.components.data.fingerprint import Fingerprint, fingerprint, order_digest
 from mlgym.components.data.hugging_face import HuggingFaceData
 from mlgym.components.data.image_folder import ImageFolder
 from mlgym.components.data.image_sets import TrainAndTest, cifar10, fashion_mnist, mnist
@@ -29,6 +30,7 @@ from mlgym.components.data.worker_loader import WorkerLoader
 
 __all__ = [
     "AdaptedLoader",
+    "Fingerprint",
     "HuggingFaceData",
     "ImageFolder",
     "Loader",
@@ -49,12 +51,14 @@ __all__ = [
     "encode_features",
     "fashion_mnist",
     "filter_labels",
+    "fingerprint",
     "in_memory",
     "iris",
     "labels_of",
     "map_labels",
     "mnist",
     "one_hot_targets",
+    "order_digest",
     "random_split",
     "select",
     "shuffle",

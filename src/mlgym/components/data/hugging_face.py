@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mlgym.components.data.file_hashes import SampleFiles
 from mlgym.components.data.image_folder import image_tensor
 from mlgym.config.registry import register
 from mlgym.errors import DataError
@@ -56,6 +58,7 @@ class HuggingFaceData(Dataset[tuple[Any, Any]]):
     ) -> None:
         self._rows = _load(path, name, split=split, data_files=data_files, revision=revision, cache_dir=cache_dir)
         self._input = input
+        self._split = split
         self._transform = transform if transform is not None else _tensor
         for column in [*([input] if isinstance(input, str) else input), target]:
             if column not in self._rows.column_names:
@@ -71,6 +74,11 @@ class HuggingFaceData(Dataset[tuple[Any, Any]]):
         if isinstance(self._input, str):
             return self._transform(row[self._input]), self.targets[index]
         return {column: self._transform(row[column]) for column in self._input}, self.targets[index]
+
+    def sample_files(self) -> SampleFiles | None:
+        """Gives the Arrow files that hold the rows, for the fingerprint of the data; None for rows in memory."""
+        files = [Path(file["filename"]) for file in getattr(self._rows, "cache_files", [])]
+        return SampleFiles(files, one_each=False, read_as=f"rows {self._split} {self._input}") if files else None
 
 
 def _load(path: str, name: str | None, *, split: str, **options: Any) -> Any:

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mlgym.components.data.file_hashes import SampleFiles
 from mlgym.config.registry import register
 from mlgym.errors import DataError
 
@@ -67,6 +68,10 @@ class ImageFolder(Dataset[tuple[Tensor, int]]):
             DataError: the file is no image.
         """
         return image_tensor(self._open(self.paths[index])), int(self.targets[index])
+
+    def sample_files(self) -> SampleFiles:
+        """Gives the file of each image, for the fingerprint of the data."""
+        return SampleFiles(self.paths, one_each=True, read_as=f"image {self._mode} {self._size}")
 
     def _open(self, path: Path) -> Any:
         from PIL import Image, UnidentifiedImageError

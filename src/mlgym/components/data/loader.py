@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mlgym.components.data.order import Order
+from mlgym.components.data.order import Indices, Order
 from mlgym.components.data.tensor_data import TensorData, map_values, tensors_of
 
 _CHUNK_BYTES: Final = 256 * 1024
@@ -45,6 +45,14 @@ class Loader(ABC):
             epoch: its number, >= 0.
             start_batch: the first batch to give; those before it are skipped without being loaded.
         """
+
+    def sample_order(self, epoch: int) -> Indices | None:
+        """Gives the sample at each place of an epoch, int64 (num_samples,); None where the loader does not know it.
+
+        Args:
+            epoch: its number, >= 0.
+        """
+        return None
 
     def each_once(self) -> Loader:
         """Gives a loader of every sample exactly once, for evaluation: itself where an epoch is that."""
@@ -95,6 +103,10 @@ class TensorLoader(Loader):
         indices = torch.from_numpy(wanted).to(tensors_of(self._data.inputs)[0].device)
         chunks = map(self._data.batch, _pieces(indices, self._chunk_samples))
         return chunks if self._chunk_samples == self.batch_size else self._cut(chunks)
+
+    def sample_order(self, epoch: int) -> Indices:
+        """Gives the sample at each place of an epoch; see `Loader.sample_order`."""
+        return self._order.indices(epoch)[: self.num_samples]
 
     def each_once(self) -> Loader:
         """Gives a loader of every sample exactly once; see `Loader.each_once`."""

@@ -177,6 +177,10 @@ class WorkerLoader(Loader):
             return self._read_here(epoch, start_batch)
         return self._read_in_workers(epoch, start_batch)
 
+    def sample_order(self, epoch: int) -> Indices:
+        """Gives the sample at each place of an epoch; see `Loader.sample_order`."""
+        return self._order.indices(epoch)[: self.num_samples]
+
     def each_once(self) -> Loader:
         """Gives a loader of every sample exactly once; see `Loader.each_once`."""
         num_samples = num_samples_of(self.dataset)
