@@ -98,7 +98,7 @@ def refuse_other_classes(datasets: Mapping[str, torch_data.Dataset[Any]]) -> Non
         if classes != expected:
             raise DataError(
                 f"{first} and {name} number their classes differently ({_some(expected)} and {_some(classes)}), so "
-                "that a label would mean two things; split one dataset, or give `table` the same `classes` for all files"
+                "that a label would mean two things; split one dataset, or give every `table` the same `classes`"
             )
 
 
