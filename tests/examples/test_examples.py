@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+import re
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,6 @@ import mlgym
 from mlgym.config import check, load
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture(autouse=True)
-def path_as_before() -> Iterator[None]:
-    """Takes the folders of examples off the path again."""
-    before = list(sys.path)
-    yield
-    sys.path[:] = before
 
 
 @pytest.mark.parametrize(
@@ -51,3 +42,16 @@ def test_example(
 def test_mnist_unfolds_into_fifteen_experiments() -> None:
     """Three batch sizes times five learning rates; checked without downloading anything."""
     assert len(check(load(EXAMPLES / "mnist_conv_net/config.yml"))) == 15
+
+
+@pytest.mark.parametrize("folder", sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir()))
+def test_readme(folder: str) -> None:
+    """Each example has a README with a command, what one sees and where to change things; the files it names exist."""
+    text = (EXAMPLES / folder / "README.md").read_text()
+    assert re.search(r"^(mlgym run|jupyter lab) ", text, re.MULTILINE)
+    assert "\nYou see " in text
+    assert "| to change | where |" in text
+    made_by_it = {"config.yml"} if folder == "notebook" else set()
+    for name in set(re.findall(r"\b[\w-]+\.(?:py|yml|ipynb)\b", text)) - made_by_it:
+        assert (EXAMPLES / folder / name).is_file(), name
+    assert f"[{folder}]({folder})" in (EXAMPLES / "README.md").read_text()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
-import struct
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -15,22 +13,12 @@ import pytest
 import torch
 
 from mlgym.components.data import cifar10, fashion_mnist, image_sets, mnist
-from mlgym.components.data.download import RemoteFile, RemoteSet
 from mlgym.components.data.image_sets import CIFAR10, FASHION_MNIST, MNIST, read_idx
 from mlgym.errors import DataError
 from tests.components.data.loopback_mirror import Mirror, serving
+from tests.components.data.published import idx, remote_of
 
 RNG = np.random.default_rng(0)
-
-
-def idx(array: Any) -> bytes:
-    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
-    return gzip.compress(header + array.astype(np.uint8).tobytes(), mtime=0)
-
-
-def remote_of(name: str, files: dict[str, bytes], address: str) -> RemoteSet:
-    entries = [RemoteFile(key, hashlib.sha256(content).hexdigest(), len(content)) for key, content in files.items()]
-    return RemoteSet(name, tuple(entries), (address,))
 
 
 IMAGES = [RNG.integers(0, 256, (count, 28, 28)) for count in (30, 12)]
