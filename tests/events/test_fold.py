@@ -16,6 +16,7 @@ from mlgym.events import (
     Environment,
     EvaluationResult,
     ExperimentConfig,
+    ExperimentResumed,
     ExperimentStatus,
     JobStatus,
     LossScore,
@@ -28,6 +29,7 @@ from mlgym.events import (
     RunStarted,
     RunState,
     SystemMetrics,
+    TrainingStopped,
     decode,
     fold,
 )
@@ -182,6 +184,31 @@ def test_a_resumed_experiment_measures_again() -> None:
     assert list(history.epochs) == [0, 1, 2, 3, 4]
     assert list(history.steps) == [0, 10, 20, 30, 40]
     assert list(history.values) == pytest.approx([0.0, 0.1, 0.2, 0.7, 0.8])
+
+
+def test_an_experiment_that_goes_on() -> None:
+    """Going on repeats what came before, so it stands; a continuation of another lineage voids what came later."""
+
+    def resumed(lineage: int, *, replaces_later: bool) -> ExperimentResumed:
+        return ExperimentResumed(
+            grid_search_id=RUN_ID,
+            experiment_id=0,
+            job_id="j",
+            epoch=2,
+            step=20,
+            path=None,
+            lineage=lineage,
+            replaces_later=replaces_later,
+        )
+
+    stopped = TrainingStopped(grid_search_id=RUN_ID, experiment_id=0, epoch=4, step=40, reason="no better")
+    events: list[Payload] = [*[evaluation(i, 0.1 * i) for i in range(5)], stopped, job("INIT", attempt=1)]
+    same = state_of(*events, resumed(0, replaces_later=False)).experiments[0]
+    assert (list(same.metrics["val/f1"].epochs), same.stop_reason, same.lineage) == ([0, 1, 2, 3, 4], "no better", 0)
+    config = ExperimentConfig(grid_search_id=RUN_ID, experiment_id=0, job_id="j", config={}, lineage=1)
+    assert state_of(*events, config).experiments[0].lineage == 1
+    other = state_of(*events, config, resumed(1, replaces_later=True)).experiments[0]
+    assert (list(other.metrics["val/f1"].epochs), other.stop_reason, other.lineage) == ([0, 1, 2], None, 1)
 
 
 def test_two_evaluations_within_an_epoch() -> None:

@@ -18,9 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mlgym.execution import driver
-from mlgym.execution.driver import RunOptions, RunSummary, Watch, WorkerCode, launch
-from mlgym.execution.journal import Observer
+from mlgym.execution import Observer, RunOptions, RunSummary, Watch, WorkerCode, driver, launch
 
 
 @dataclass
@@ -36,6 +34,11 @@ class StandInDocument:
     overrides: list[str] = field(default_factory=lambda: ["a=1"])
     validation: dict[str, Any] = field(default_factory=lambda: {"mode": "grid_search"})
     data: dict[str, Any] = field(default_factory=lambda: {"name": "straw"})
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes a run this run."""
+        return self.data
 
 
 @dataclass

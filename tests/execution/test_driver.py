@@ -18,7 +18,7 @@ import yaml
 
 from mlgym.errors import RunError
 from mlgym.events import RunState, read_log
-from mlgym.execution.driver import RunSummary, WorkerCode
+from mlgym.execution import RunSummary, WorkerCode
 from mlgym.execution.scheduler import Counts
 from mlgym.tracking import RunFolder
 from tests.execution.stand_ins import CODE, StandInDocument, launch_straw
@@ -52,6 +52,7 @@ def test_a_run_leaves_its_folder(executor: str, tmp_path: Path) -> None:
     assert (launched["command"], launched["overrides"]) == (["mlgym", "run", "straw.yml"], ["a=1"])
     assert (launched["executor"], launched["threads"], launched["devices"]) == (executor, 1, ["cpu"])
     assert "torch" in launched["versions"]
+    assert launched["config"] == {"name": "straw"}
     environment = json.loads((summary.path / "environment.json").read_text())
     assert environment["threads"] == 1
     for experiment_id in range(3):
@@ -233,17 +234,17 @@ class Signalling:
         return time.monotonic() - self.sent_at
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.parametrize("executor", ["processes", "inline"])
 def test_one_signal_stops_at_a_step_boundary(executor: str, signum: int, tmp_path: Path) -> None:
     """Running experiments end as interrupted, others do not start, the former handlers are back, the code is 130."""
-    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
     running = 1 if executor == "inline" else 2
     signalling = Signalling(running, signum)
     summary = launch_straw(tmp_path, ["sleep"], num_experiments=9, executor=executor, processes=2, observer=signalling)
     assert signalling.seconds_since() < 10
     assert (summary.counts, summary.exit_code) == (Counts(interrupted=running, not_started=9 - running), 130)
-    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)] == before
     state = state_of(summary)
     assert state.status == "interrupted"
     assert state.counts["interrupted"] == running

@@ -13,7 +13,7 @@ from mlgym.api.launch_check import check_launch
 from mlgym.api.results import Run
 from mlgym.config import check, load
 from mlgym.display.progress import open_display
-from mlgym.execution.driver import RunOptions, launch
+from mlgym.execution import RunOptions, launch
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking import find_run
 

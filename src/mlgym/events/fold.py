@@ -266,6 +266,7 @@ def _on_log(run: RunState, payload: Fields, at: float) -> None:
 def _on_config(experiment: ExperimentState, payload: Fields, at: float) -> None:
     experiment.config = payload.mapping("config")
     experiment.swept = payload.mapping("swept")
+    experiment.lineage = payload.integer("lineage") or 0
 
 
 def _on_job_status(experiment: ExperimentState, payload: Fields, at: float) -> None:
@@ -274,7 +275,6 @@ def _on_job_status(experiment: ExperimentState, payload: Fields, at: float) -> N
         return
     if status != "DONE":
         experiment.progress = None
-        experiment.stop_reason = None
     experiment.error = payload.text("error")
     experiment.stacktrace = payload.text("stacktrace")
     experiment.exit_signal = payload.text("exit_signal")
@@ -372,6 +372,7 @@ def _on_experiment_resumed(experiment: ExperimentState, payload: Fields, at: flo
     experiment.lineage = payload.integer("lineage") or 0
     if payload.says("replaces_later"):
         epoch, step = _when(payload)
+        experiment.stop_reason = None
         for history in experiment.metrics.values():
             history.cut_after(epoch, step)
 

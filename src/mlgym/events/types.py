@@ -88,6 +88,7 @@ class ExperimentConfig(Payload, kw_only=True, frozen=True):
     Args:
         config: the config with every default filled in.
         swept: the values that differ between experiments, by short key, such as `optimizer.lr`.
+        lineage: as in `experiment_resumed`, of the job that is about to start.
     """
 
     event_type: ClassVar[str] = "experiment_config"
@@ -96,6 +97,7 @@ class ExperimentConfig(Payload, kw_only=True, frozen=True):
     job_id: str
     config: dict[str, Any]
     swept: dict[str, Any] = {}
+    lineage: int = 0
 
 
 class JobStatus(Payload, kw_only=True, frozen=True):

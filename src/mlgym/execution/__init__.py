@@ -1,7 +1,9 @@
-"""Running experiments: executors, the scheduler, and the driver that launches a run. Imports no PyTorch."""
+"""Running experiments: executors, the scheduler, and the driver that starts a run or goes on with one; no PyTorch."""
 
-from mlgym.execution.driver import RunOptions, RunSummary, WorkerCode, launch
+from mlgym.execution.driver import RunSummary, Watch
 from mlgym.execution.journal import Observer
+from mlgym.execution.launch import launch
+from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.scheduler import Counts
 
-__all__ = ["Counts", "Observer", "RunOptions", "RunSummary", "WorkerCode", "launch"]
+__all__ = ["Counts", "Observer", "RunOptions", "RunSummary", "Watch", "WorkerCode", "launch"]

@@ -54,6 +54,7 @@ class Journal(Record):
         log: EventLog,
         run_id: str,
         *,
+        state: RunState | None = None,
         text_logs: TextLogs | None = None,
         observer: Observer | None = None,
         eager: bool = False,
@@ -64,12 +65,13 @@ class Journal(Record):
         Args:
             log: the open event log.
             run_id: the run.
+            state: what the log says so far; None for a new one.
             text_logs: takes output and log lines too.
             observer: is shown the state.
             eager: write every event at once, for a driver that runs the experiments itself and has no loop meanwhile.
             clock: gives the time in s.
         """
-        self.state = RunState()
+        self.state = state or RunState()
         self.on_event: Callable[[dict[str, Any]], None] | None = None
         self._producer = Producer()
         self._sink = LogSink(log, producer=self._producer)

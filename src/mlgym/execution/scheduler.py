@@ -73,6 +73,14 @@ class Counts:
     interrupted: int = 0
     not_started: int = 0
 
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            succeeded=self.succeeded + other.succeeded,
+            failed=self.failed + other.failed,
+            interrupted=self.interrupted + other.interrupted,
+            not_started=self.not_started + other.not_started,
+        )
+
 
 @dataclass(slots=True)
 class _Active:

@@ -1,0 +1,130 @@
+"""What a run folder says of how the run was launched: written at the launch, read by whoever goes on with the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from mlgym.config import Document, dump_yaml
+from mlgym.config.load import parse_yaml
+from mlgym.config.nodes import Source, to_plain
+from mlgym.errors import ConfigError, RunError
+from mlgym.execution.options import Determinism, ExecutorKind, RunOptions
+from mlgym.tracking import RunFolder
+
+CONFIG_FILE: Final = "grid_search_config.yml"
+RUN_CONFIG_FILE: Final = "run_config.yml"
+ENVIRONMENT_FILE: Final = "environment.json"
+EXPERIMENT_CONFIG_FILE: Final = "experiment_config.json"
+
+
+class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
+    """The content of `run_config.yml`.
+
+    Args:
+        command: how the run was launched.
+        overrides: the command line's changes to the config.
+        folder: where the config file lay, absolute; it may be gone or be on another machine.
+        config: what makes it this run: the merged config; None in runs of older versions.
+        admitted_changes: keys of the config that somebody allowed to differ from what the run was started with.
+        executor, devices, slots_per_device, time_limit_s, grace_s: as in `RunOptions`.
+        processes: experiments at the same time.
+        processes_as_given: the same as it was asked for; None for one per core or slot.
+        threads: threads of one operation in each experiment.
+        threads_as_given: the same as it was asked for.
+        determinism: as in `RunOptions`.
+        reproduces: the run whose results this one is to reproduce; None for none.
+        versions: of python and packages, by name.
+    """
+
+    command: list[str] = []
+    overrides: list[str] = []
+    folder: str | None = None
+    executor: ExecutorKind = "processes"
+    devices: tuple[str, ...] = ("cpu",)
+    slots_per_device: int = 1
+    processes: int = 1
+    processes_as_given: int | None = None
+    threads: int = 1
+    threads_as_given: int | str = 1
+    determinism: Determinism = "bitwise"
+    reproduces: str | None = None
+    time_limit_s: float | None = None
+    grace_s: float = 30.0
+    versions: dict[str, str] = {}
+    admitted_changes: list[str] = []
+    config: dict[str, Any] | None = None
+
+    def code_folder(self, run: RunFolder) -> Path | None:
+        """Gives where the config lay and the user's modules are looked for; None where that is unknown or gone.
+
+        Code never comes out of a run folder, which may have come from anywhere.
+        """
+        place = Path(self.folder) if self.folder else None
+        if place is None or not place.is_absolute() or not place.is_dir():
+            return None
+        return None if place.resolve().is_relative_to(run.path.resolve()) else place
+
+
+def record_of(
+    document: Document,
+    options: RunOptions,
+    *,
+    command: Sequence[str],
+    num_slots: int,
+    threads: int,
+    versions: Mapping[str, str],
+) -> RunRecord:
+    """Gives the record of a launch.
+
+    Args:
+        document: the config.
+        options: how it is launched.
+        command: how that was asked for.
+        num_slots: experiments at the same time.
+        threads: threads of one operation in each of them.
+        versions: of python and packages, by name.
+    """
+    return RunRecord(
+        command=list(command),
+        overrides=list(document.overrides),
+        folder=str(document.folder.absolute()),
+        executor=options.executor,
+        devices=tuple(options.devices),
+        slots_per_device=options.slots_per_device,
+        processes=num_slots,
+        processes_as_given=options.processes,
+        threads=threads,
+        threads_as_given=options.threads,
+        determinism=options.determinism,
+        reproduces=options.reproduces,
+        time_limit_s=options.time_limit_s,
+        grace_s=options.grace_s,
+        versions=dict(versions),
+        config=document.identity,
+    )
+
+
+def write_record(folder: RunFolder, record: RunRecord) -> None:
+    """Writes the record of a run, whole or not at all.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    folder.write_text(RUN_CONFIG_FILE, dump_yaml(msgspec.to_builtins(record)))
+
+
+def read_record(folder: RunFolder) -> RunRecord:
+    """Gives the record of a run; what older versions did not write has its default.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    try:
+        data = to_plain(parse_yaml(folder.read_text(RUN_CONFIG_FILE), Source(RUN_CONFIG_FILE)))
+        return msgspec.convert(data, RunRecord)
+    except (ConfigError, msgspec.ValidationError) as error:
+        raise RunError(f"`{RUN_CONFIG_FILE}` of run `{folder.run_id}` is damaged: {error}") from error
