@@ -12,6 +12,8 @@ from mlgym.components.data import TensorData, data_loaders
 from mlgym.components.loss import CrossEntropy, MeanSquaredError, NegativeLogLikelihood, WeightedSum
 from mlgym.components.metric import ConfusionMatrix
 from mlgym.components.tensors import StepOutput, Tensors
+from mlgym.config import RunFacts, build
+from mlgym.config.registry import REGISTRY, register
 from mlgym.errors import TrainingError
 from mlgym.training.determinism import own_randomness
 from mlgym.training.device import Device
@@ -171,3 +173,36 @@ def test_progress_is_told_per_split() -> None:
         Device("cpu"), lambda split, done, num_batches: told.append((split, done, num_batches))
     )
     assert told == [("val", 4 * i, 40) for i in range(1, 11)]
+
+
+def test_a_function_is_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is registered with `call_args` stands wherever a loss may, under its own name beside others."""
+    REGISTRY.names()  # MLgym's own are registered once in a process: not into the copy
+    monkeypatch.setattr(REGISTRY, "_components", dict(REGISTRY._components))
+
+    @register("far", call_args=("prediction", "target"))
+    def far(prediction: Tensor, target: Tensor, *, power: float = 2.0) -> Tensor:
+        return ((prediction - target).abs() ** power).mean()
+
+    losses = ["$far", {"use": "weighted_sum", "losses": ["$far", {"use": "l1"}], "weights": [2, 1]}]
+    config = {
+        "components": {
+            "data": {"use": "diabetes"},
+            "far": {"use": "far", "power": 3},
+            "loaders": {"use": "data_loaders", "datasets": {"val": "$data"}, "batch_size": 64},
+        },
+        "experiment": {
+            "use": "evaluator",
+            "model": {"use": "linear", "example": "$data"},
+            "loss": losses,
+            "loaders": "$loaders",
+            "step": {"use": "supervised_step", "loss": "$far"},
+        },
+    }
+    evaluator = build(config, RunFacts())
+    scores = evaluator.evaluate(Device("cpu"), _quiet)["val"].losses
+    data = evaluator.loaders["val"].dataset
+    expected = far(evaluator.model(data.inputs), data.targets, power=3).item()
+    assert scores["far"] == pytest.approx(expected, rel=1e-5)
+    l1 = nn.functional.l1_loss(evaluator.model(data.inputs), data.targets).item()
+    assert scores["weighted_sum"] == pytest.approx(2 * expected + l1, rel=1e-5)

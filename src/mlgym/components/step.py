@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mlgym.components.loss.base import Loss, as_loss
+from mlgym.components.loss.base import AnyLoss, Loss, as_loss
 from mlgym.components.tensors import PREDICTION, TARGET, Step, StepOutput, Tensors, described, named
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
@@ -61,11 +61,11 @@ def _remedy(problem: str, inputs: Any) -> str | None:
 class SupervisedStep:
     """Predicts the targets of a batch and measures the loss."""
 
-    def __init__(self, loss: nn.Module) -> None:
+    def __init__(self, loss: AnyLoss) -> None:
         """Makes the step.
 
         Args:
-            loss: one of MLgym's losses, or any module from (prediction, target) to a scalar.
+            loss: one of MLgym's losses, or any module or function from (prediction, target) to a scalar.
         """
         self.loss: Loss = as_loss(loss)
 

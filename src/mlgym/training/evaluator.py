@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mlgym.components.data.adapted_loader import as_loader
 from mlgym.components.data.loader import Loader
-from mlgym.components.loss.base import Loss, Term, as_loss
+from mlgym.components.loss.base import AnyLoss, Loss, Term, as_loss
 from mlgym.components.metric.base import NamedMetric, as_metric
 from mlgym.components.step import predict
 from mlgym.components.tensors import TARGET, Step, StepOutput, Tensors, batch_size, named
@@ -43,7 +43,7 @@ class Evaluator:
     def __init__(
         self,
         model: nn.Module,
-        loss: nn.Module | Sequence[nn.Module] | None = None,
+        loss: AnyLoss | Sequence[AnyLoss] | None = None,
         *,
         loaders: Mapping[str, Loader],
         metrics: Sequence[Any] = (),
@@ -170,10 +170,10 @@ class _Sum:
         return sum(float(total / weight) for total, weight in zip(self._totals, self._weights, strict=True))
 
 
-def _named_losses(loss: nn.Module | Sequence[nn.Module] | None) -> dict[str, Loss]:
+def _named_losses(loss: AnyLoss | Sequence[AnyLoss] | None) -> dict[str, Loss]:
     if loss is None:
         return {}
-    if isinstance(loss, nn.Module):
+    if not isinstance(loss, Sequence):
         return {LOSS: as_loss(loss)}
     losses = [as_loss(one) for one in loss]
     _refuse_twins([one.name for one in losses])

@@ -1,6 +1,6 @@
 """Losses: how far predictions are from targets, as a scalar that training brings down."""
 
-from mlgym.components.loss.base import Loss, PairLoss, PlainLoss, Term, as_loss
+from mlgym.components.loss.base import AnyLoss, Loss, PairLoss, PlainLoss, Term, as_loss
 from mlgym.components.loss.classification import (
     BinaryCrossEntropy,
     BinaryCrossEntropyWithLogits,
@@ -13,6 +13,7 @@ from mlgym.components.loss.weighted_sum import WeightedSum
 
 __all__ = [
     "L1",
+    "AnyLoss",
     "BinaryCrossEntropy",
     "BinaryCrossEntropyWithLogits",
     "CrossEntropy",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from torch import Tensor, nn
 
@@ -15,6 +15,9 @@ from mlgym.components.tensors import PREDICTION, TARGET, Tensors, described, nam
 from mlgym.config.registry import REGISTRY
 from mlgym.errors import TrainingError
 from mlgym.names import plain_name
+
+AnyLoss: TypeAlias = nn.Module | Callable[..., Any]
+"""What serves as a loss: one of MLgym's, or a module or function from (prediction, target) to a scalar ()."""
 
 
 class Term(NamedTuple):
@@ -129,7 +132,8 @@ class PlainLoss(PairLoss):
     """A loss made from any module or function of one prediction and one target.
 
     Args:
-        function: from (prediction, target) to a scalar (); its own parameters, if it has any, are trained.
+        function: from (prediction, target) to a scalar (). Its own parameters, if it has any, are trained only by an
+            optimizer that is given them.
     """
 
     def __init__(
@@ -156,7 +160,7 @@ class PlainLoss(PairLoss):
         return value
 
 
-def as_loss(loss: nn.Module | Callable[[Tensor, Tensor], Any], *, name: str | None = None) -> Loss:
+def as_loss(loss: AnyLoss, *, name: str | None = None) -> Loss:
     """Gives `loss` itself where it is a `Loss`, else wraps a module or function of (prediction, target).
 
     Args:

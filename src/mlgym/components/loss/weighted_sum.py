@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mlgym.components.loss.base import Loss, Term, as_loss
+from mlgym.components.loss.base import AnyLoss, Loss, Term, as_loss
 from mlgym.components.tensors import Tensors
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
@@ -23,7 +23,7 @@ class WeightedSum(Loss):
     first training batch nothing is scaled.
 
     Args:
-        losses: the losses to add, at least one; a plain module of (prediction, target) works too.
+        losses: the losses to add, at least one; a plain module or function of (prediction, target) works too.
         weights: one factor per loss; None for 1 each.
         scale_by_warm_up_mean: over how many training batches, >= 1, the means are taken; during them it is the mean
             so far, this batch included. None for no scaling. Sums and counter are in the `state_dict`.
@@ -37,7 +37,7 @@ class WeightedSum(Loss):
 
     def __init__(
         self,
-        losses: Annotated[list[nn.Module], Field(min_length=1)],
+        losses: Annotated[list[AnyLoss], Field(min_length=1)],
         weights: list[float] | None = None,
         *,
         scale_by_warm_up_mean: Annotated[int, Field(ge=1)] | None = None,
