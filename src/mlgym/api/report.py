@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from typing import Any
 
+from mlgym.api.columns import swept_columns
 from mlgym.events import RunState
 from mlgym.validation import Selection, rank
 
@@ -28,12 +29,14 @@ class Report:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """One row per experiment, the best first: id, status, rank, best value, its epoch, swept values, error."""
+        own = ("experiment_id", "status", "rank", "best", "epoch", "error")
+        swept = swept_columns((key for one in self._ranked for key in one.experiment.swept), own)
         return [
             {
                 "experiment_id": one.experiment.experiment_id,
                 "status": one.experiment.status,
                 "rank": one.rank,
-                **one.experiment.swept,
+                **{name: one.experiment.swept.get(key) for key, name in swept.items()},
                 "best": one.best.value if one.best else None,
                 "epoch": one.best.epoch if one.best else None,
                 "error": one.experiment.error,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlgym.api.columns import swept_columns
 from mlgym.api.report import Report
 from mlgym.errors import RunError
 from mlgym.events import ExperimentState, MetricHistory, RunState
@@ -142,7 +143,8 @@ class Run:
     def metrics(self, frame: Literal["polars", "pandas"] = "polars") -> polars.DataFrame | pandas.DataFrame:
         """Gives every value measured, one a row, for plots and tables.
 
-        Columns: `experiment_id`, `epoch`, `step`, `split`, `metric`, `value`, and one for each swept value.
+        Columns: `experiment_id`, `epoch`, `step`, `split`, `metric`, `value`, and one for each swept value, such as
+        `optimizer.lr`, or `components.split` where a component is called like one of the others.
 
         Args:
             frame: the library whose frame is wanted; pandas must be installed for its own.
@@ -153,21 +155,21 @@ class Run:
         return _frame(self._columns(), frame)
 
     def _columns(self) -> dict[str, list[Any]]:
-        swept = list(dict.fromkeys(key for one in self.state.experiments.values() for key in one.swept))
-        names = ["experiment_id", "epoch", "step", "split", "metric", "value", *swept]
-        columns: dict[str, list[Any]] = {name: [] for name in names}
+        names = ["experiment_id", "epoch", "step", "split", "metric", "value"]
+        swept = swept_columns((key for one in self.state.experiments.values() for key in one.swept), names)
+        columns: dict[str, list[Any]] = {name: [] for name in (*names, *swept.values())}
         for experiment_id in sorted(self.state.experiments):
             experiment = self.state.experiments[experiment_id]
-            for key, history in experiment.metrics.items():
-                split, _, metric = key.partition("/")
+            for measured, history in experiment.metrics.items():
+                split, _, metric = measured.partition("/")
                 count = len(history)
                 columns["epoch"] += history.epochs
                 columns["step"] += history.steps
                 columns["value"] += history.values
                 for name, value in (("experiment_id", experiment_id), ("split", split), ("metric", metric)):
                     columns[name] += [value] * count
-                for name in swept:
-                    columns[name] += [_cell(experiment.swept.get(name))] * count
+                for key, name in swept.items():
+                    columns[name] += [_cell(experiment.swept.get(key))] * count
         return columns
 
     def report(self, metric: str | None = None, best: Best | None = None) -> Report:
