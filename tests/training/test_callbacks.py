@@ -34,15 +34,6 @@ def test_only_hooks_in_use_are_called() -> None:
     assert recorder.epochs == 1
 
 
-def test_state_comes_back_to_the_same_callback() -> None:
-    """States are kept by position, and callbacks without one are left alone."""
-    hooks = Hooks([object(), Recorder()])
-    hooks.call("on_epoch_end", None)
-    restored = Hooks([object(), Recorder()])
-    restored.load_state_dict(hooks.state_dict())
-    assert restored.callbacks[1].epochs == 1
-
-
 def test_a_misspelt_hook_is_an_error() -> None:
     """A method that would never be called is refused with the nearest hook."""
 

@@ -12,10 +12,14 @@ from mlgym.errors import TrainingError
 from mlgym.training import checkpoint as module
 from mlgym.training.checkpoint import (
     MODEL_FILE,
+    CheckpointContent,
     delete_checkpoint,
     list_checkpoints,
     load_weights,
+    read_checkpoint,
+    tidy,
     verify_checkpoint,
+    weights_of,
     write_checkpoint,
 )
 from mlgym.training.digest import digest
@@ -38,7 +42,10 @@ def _model(seed: int = 0) -> nn.Module:
 
 
 def _write(folder: Path, epoch: int = 1, model: nn.Module | None = None) -> module.StoredCheckpoint:
-    return write_checkpoint(folder, epoch=epoch, step=10 * epoch, model=model or _model(), state={"epoch": epoch})
+    content = CheckpointContent(
+        epoch, 10 * epoch, weights_of(model or _model()), {"generators.torch": torch.get_rng_state()}, {"epoch": epoch}
+    )
+    return write_checkpoint(folder, content)
 
 
 @pytest.mark.parametrize("make", [_model, Tied])
@@ -114,7 +121,7 @@ def test_a_failing_disk_leaves_nothing_visible(
     assert calls == failing_call
     standing = list_checkpoints(tmp_path)
     # The last sync is that of the parent folder: the checkpoint is whole by then.
-    assert [one.epoch for one in standing] == ([1, 2] if failing_call == 5 else [1])
+    assert [one.epoch for one in standing] == ([1, 2] if failing_call == 6 else [1])
     for one in standing:
         verify_checkpoint(one)
     _write(tmp_path, 2)
@@ -122,8 +129,56 @@ def test_a_failing_disk_leaves_nothing_visible(
 
 
 def test_deleting_takes_one_away(tmp_path: Path) -> None:
-    """The folder is gone and the others stay."""
+    """The folder is gone and the others stay; one that is gone already is no error."""
     _write(tmp_path, 1)
     _write(tmp_path, 2)
-    delete_checkpoint(tmp_path, 1, 10)
+    delete_checkpoint(tmp_path / "epoch_1-step_10")
+    delete_checkpoint(tmp_path / "epoch_1-step_10")
     assert [path.name for path in tmp_path.iterdir()] == ["epoch_2-step_20"]
+
+
+def test_everything_else_comes_back_too(tmp_path: Path) -> None:
+    """Tensors beside the model, and the state, are what they were, at addresses of their own."""
+    torch.manual_seed(5)
+    stored = _write(tmp_path)
+    content = read_checkpoint(stored)
+    assert (content.epoch, content.step, content.state) == (1, 10, {"epoch": 1})
+    torch.manual_seed(0)
+    _model()
+    assert content.tensors["generators.torch"].data_ptr() % 64 == 0
+
+
+def test_saving_again_replaces_it(tmp_path: Path) -> None:
+    """The second one of a name stands, and no leftover of the first."""
+    _write(tmp_path, model=_model(0))
+    stored = _write(tmp_path, model=_model(1))
+    verify_checkpoint(stored)
+    other = _model(2)
+    load_weights(stored, other)
+    assert digest(other.state_dict()) == digest(_model(1).state_dict())
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch_1-step_10"]
+
+
+def test_tidying_after_a_crash(tmp_path: Path) -> None:
+    """Half-written and half-deleted ones go; one that was about to be replaced comes back."""
+    _write(tmp_path, 1)
+    _write(tmp_path, 2)
+    (tmp_path / "epoch_2-step_20").rename(tmp_path / ".epoch_2-step_20.77.old")
+    (tmp_path / ".epoch_2-step_20.77.tmp").mkdir()
+    (tmp_path / ".epoch_0-step_0.77.deleted").mkdir()
+    tidy(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch_1-step_10", "epoch_2-step_20"]
+    for stored in list_checkpoints(tmp_path):
+        verify_checkpoint(stored)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"model.safetensors": 3}', b'{"state.json": {"bytes": 1, "sha256": ""}}']
+)
+def test_a_damaged_manifest_is_no_checkpoint_to_load(tmp_path: Path, content: bytes) -> None:
+    """It is listed, so that people see it, and refused."""
+    _write(tmp_path)
+    (tmp_path / "epoch_1-step_10" / "manifest.json").write_bytes(content)
+    (stored,) = list_checkpoints(tmp_path)
+    with pytest.raises(TrainingError, match=r"damaged|does not match"):
+        read_checkpoint(stored)

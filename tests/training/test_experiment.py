@@ -93,7 +93,8 @@ def test_early_stopping_ends_training_with_its_reason(context: ExperimentContext
     (stopped,) = _of(sink, TrainingStopped)
     assert stopped.epoch == 1
     assert "`val/loss` reached" in stopped.reason
-    assert [one.epoch for one in list_checkpoints(context.run_dir / "3" / "checkpoints")] == [1]
+    standing = list_checkpoints(context.run_dir / "3" / "checkpoints")
+    assert [(one.epoch, one.step) for one in standing] == [(1, 5)]
 
 
 def test_nan_stops_training_where_asked(context: ExperimentContext, sink: MemorySink) -> None:
@@ -162,7 +163,7 @@ def test_hooks_are_called_in_order_and_states_are_in_the_checkpoint(context: Exp
         "start", "epoch 0", "evaluation train/loss", "epoch end 1", "checkpoint epoch_1-step_5", "end",
     ]  # fmt: skip
     (stored,) = list_checkpoints(context.run_dir / "3" / "checkpoints")
-    assert json.loads((stored.path / "state.json").read_text())["callbacks"] == {"0": {"steps": 5}}
+    assert json.loads((stored.path / "state.json").read_text())["parts"]["callbacks.0"] == {"steps": 5}
     fresh = make_model(seed=1)
     load_weights(stored, fresh)
     assert digest(fresh.state_dict()) == digest(training.model.state_dict())
@@ -177,7 +178,7 @@ def test_zero_epochs_evaluate_and_end(context: ExperimentContext, sink: MemorySi
 
 
 def test_an_interruption_ends_between_steps(context: ExperimentContext, sink: MemorySink) -> None:
-    """A stop asked for in the second epoch leaves the checkpoint of the first."""
+    """A stop asked for in the second epoch leaves the checkpoint of the first, and one of this very step."""
 
     class StopAtSeven:
         def on_step_end(self, state: State, output: StepOutput) -> None:
@@ -185,7 +186,8 @@ def test_an_interruption_ends_between_steps(context: ExperimentContext, sink: Me
 
     with pytest.raises(Interrupted, match="in epoch 1 after step 7"):
         _run(context, callbacks=[StopAtSeven()], checkpoints=KeepAll())
-    assert [one.epoch for one in list_checkpoints(context.run_dir / "3" / "checkpoints")] == [1]
+    standing = list_checkpoints(context.run_dir / "3" / "checkpoints")
+    assert [(one.epoch, one.step) for one in standing] == [(1, 5), (1, 7)]
 
 
 def test_an_unknown_device_is_one_clear_line(tmp_path: Path, sink: MemorySink) -> None:

@@ -44,6 +44,8 @@ class RunFacts:
 
 BeforeEach: TypeAlias = Callable[[str], None]
 """Told the key path of each component just before it is built, as in `components.model.layers.0`."""
+AfterEach: TypeAlias = Callable[[str, Any], None]
+"""Told the key path of each component and the object that was built."""
 
 
 def build(
@@ -52,6 +54,7 @@ def build(
     *,
     registry: Registry = REGISTRY,
     before_each: BeforeEach | None = None,
+    after_each: AfterEach | None = None,
 ) -> Any:
     """Gives the object of `experiment`, built with all that it needs.
 
@@ -60,13 +63,14 @@ def build(
         facts: what the runner tells.
         registry: the components.
         before_each: called before each component is built, to seed generators for it.
+        after_each: is given each component as it was built.
 
     Raises:
         ConfigError: it cannot be built as it stands; `check` says so before.
         Exception: whatever a constructor raises, with a note that names the component.
     """
     tree = _single_tree(config)
-    return _Builder(tree, facts, registry, before_each).object(tree.experiment, ("experiment",))
+    return _Builder(tree, facts, registry, before_each, after_each).object(tree.experiment, ("experiment",))
 
 
 def build_component(config: Mapping[str, Any], name: str, facts: RunFacts, *, registry: Registry = REGISTRY) -> Any:
@@ -82,11 +86,19 @@ def build_component(config: Mapping[str, Any], name: str, facts: RunFacts, *, re
 
 
 class _Builder:
-    def __init__(self, tree: Tree, facts: RunFacts, registry: Registry, before_each: BeforeEach | None = None) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        facts: RunFacts,
+        registry: Registry,
+        before_each: BeforeEach | None = None,
+        after_each: AfterEach | None = None,
+    ) -> None:
         self._tree = tree
         self._facts = facts
         self._registry = registry
         self._before_each = before_each
+        self._after_each = after_each
         self._built: dict[str, Any] = {}
 
     def object(self, form: Form, path: Path, *, of_name: str | None = None) -> Any:
@@ -168,10 +180,13 @@ class _Builder:
         if self._before_each is not None:
             self._before_each(purpose_path(path))
         try:
-            return _call(component, signature, values)
+            made = _call(component, signature, values)
         except Exception as error:
             error.add_note(f"while building {show_path(path)} = {use.name}({', '.join(use.params)})")
             raise
+        if self._after_each is not None:
+            self._after_each(purpose_path(path), made)
+        return made
 
 
 def _call(component: Component, signature: Signature, values: Mapping[str, Any]) -> Any:

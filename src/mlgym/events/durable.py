@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Writes all of `data`, however little the kernel takes at a time.
 
     Raises:

@@ -11,7 +11,7 @@ from mlgym.errors import EventLogError
 from mlgym.events.codec import Origin, check_body, encode, make_origin
 from mlgym.events.log import CheckedBody, EventLog
 from mlgym.events.producer import Producer
-from mlgym.events.types import ExperimentStatus, Log, Payload, SystemMetrics
+from mlgym.events.types import Event, ExperimentStatus, Log, Payload, SystemMetrics
 
 MAX_PENDING_BYTES: Final = 64 * 2**20
 _MAX_GROUP_BYTES: Final = 4 * 2**20
@@ -66,7 +66,14 @@ class LogSink:
         Raises:
             EventLogError: the payload cannot be written as one line of JSON. Trouble with the file raises nothing.
         """
-        event = self._producer.event(payload)
+        self.emit_event(self._producer.event(payload))
+
+    def emit_event(self, event: Event) -> None:
+        """Takes an event that has its time, producer and number already; one that the log has is not stored again.
+
+        Raises:
+            EventLogError: it cannot be written as one line of JSON. Trouble with the file raises nothing.
+        """
         self._put(encode(event), make_origin(event.producer, event.seq))
 
     def emit_encoded(self, line: bytes) -> None:

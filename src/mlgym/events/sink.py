@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mlgym.events.types import Payload
+from mlgym.events.types import Event, Payload
 
 
 class EventSink(Protocol):
@@ -12,6 +12,9 @@ class EventSink(Protocol):
 
     def emit(self, payload: Payload) -> None:
         """Takes one event; its time stamp is now."""
+
+    def emit_event(self, event: Event) -> None:
+        """Takes an event that has its time, producer and number already."""
 
 
 class MemorySink:
@@ -24,9 +27,16 @@ class MemorySink:
         """Takes one event."""
         self.payloads.append(payload)
 
+    def emit_event(self, event: Event) -> None:
+        """Takes an event that has its time, producer and number already."""
+        self.payloads.append(event.payload)
+
 
 class NullSink:
     """Drops everything."""
 
     def emit(self, payload: Payload) -> None:
+        """Drops one event."""
+
+    def emit_event(self, event: Event) -> None:
         """Drops one event."""

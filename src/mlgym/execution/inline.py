@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlgym.errors import RunError
-from mlgym.events import EventSink, Payload, Producer
+from mlgym.events import Event, EventSink, Payload, Producer, encode
 from mlgym.execution.executor import Executor, Handler, StopReason, Stream
 from mlgym.execution.job import DEFAULT_ENTRY, Exit, Job
 from mlgym.execution.tap import tapped_output
@@ -109,6 +109,10 @@ class _HandlerSink(EventSink):
     def emit(self, payload: Payload) -> None:
         with self._lock:
             self._handler.on_events(self._job_id, [self._producer.encode(payload)])
+
+    def emit_event(self, event: Event) -> None:
+        with self._lock:
+            self._handler.on_events(self._job_id, [encode(event)])
 
 
 @contextmanager

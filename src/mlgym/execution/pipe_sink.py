@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from mlgym.events import EventSink, Payload, Producer
+from mlgym.events import Event, EventSink, Payload, Producer, encode
 from mlgym.execution.executor import Stream
 
 STREAM_MARKS: Final[dict[Stream, bytes]] = {"stdout": b"o", "stderr": b"e"}
@@ -58,6 +58,13 @@ class PipeSink(EventSink):
             return
         with self._lock:
             self._write(self._producer.encode(payload) + b"\n")
+
+    def emit_event(self, event: Event) -> None:
+        """Takes an event that has its time, producer and number already; else as `emit`."""
+        if os.getpid() != self._owner:
+            return
+        with self._lock:
+            self._write(encode(event) + b"\n")
 
     def tell_lines(self, stream: Stream, lines: list[str]) -> None:
         """Takes printed lines."""

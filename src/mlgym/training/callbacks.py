@@ -14,7 +14,7 @@ HOOKS: Final = {
     "on_step_end": "after each optimizer update; takes (state, output), the step's `StepOutput`; costs time each step",
     "on_evaluation": "after each evaluation; takes (state, scores), numbers by `split/metric`",
     "on_epoch_end": "after the epoch's evaluation and before its checkpoint; takes (state)",
-    "on_checkpoint": "after a checkpoint stands on disk; takes (state, path)",
+    "on_checkpoint": "when a checkpoint stands on disk; takes (state, path)",
     "on_experiment_end": "after the last epoch, also when stopped early; takes (state)",
 }
 """Every hook, with when it is called and what it takes. A callback has any of them as methods."""
@@ -45,19 +45,6 @@ class Hooks:
         """Calls one hook of every callback in order."""
         for method in self._methods[hook]:
             method(*arguments)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Gives the states of the callbacks that keep one, by their position."""
-        return {
-            str(position): callback.state_dict()
-            for position, callback in enumerate(self.callbacks)
-            if hasattr(callback, "state_dict")
-        }
-
-    def load_state_dict(self, states: dict[str, Any]) -> None:
-        """Gives the callbacks their states back."""
-        for position, state in states.items():
-            self.callbacks[int(position)].load_state_dict(state)
 
 
 def _refuse_unknown_hooks(callback: Any) -> None:

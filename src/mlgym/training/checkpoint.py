@@ -1,7 +1,8 @@
 """Checkpoints on disk: written so that one stands completely or not at all, read without executing anything in them.
 
-One is a folder `checkpoints/epoch_3-step_120` with `model.safetensors` (parameters and buffers), `state.json` (epoch,
-step, scores, states of callbacks) and `manifest.json` (size and sha256 of each file), which is written last.
+One is a folder `checkpoints/epoch_3-step_120` with `model.safetensors` (parameters and buffers),
+`training.safetensors` (every other tensor), `state.json` (everything else) and `manifest.json` (size and sha256 of each
+file), which is written last.
 """
 
 from __future__ import annotations
@@ -12,19 +13,23 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mlgym.errors import TrainingError
+from mlgym.events.durable import fsync_folder, write_all
+from mlgym.training.tensor_file import write_tensors
 
 MODEL_FILE: Final = "model.safetensors"
+TRAINING_FILE: Final = "training.safetensors"
 STATE_FILE: Final = "state.json"
 MANIFEST_FILE: Final = "manifest.json"
 _NAME: Final = re.compile(r"epoch_(\d+)-step_(\d+)")
+_HIDDEN: Final = re.compile(r"\.(epoch_\d+-step_\d+)\.\d+\.(tmp|old|deleted)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,71 +51,109 @@ class StoredCheckpoint:
     sha256: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class CheckpointContent:
+    """What a checkpoint holds.
+
+    Args:
+        epoch: finished epochs.
+        step: optimizer updates.
+        model: parameters and buffers by name, as `weights_of` gives them.
+        tensors: all other tensors by key path.
+        state: everything else, as JSON can hold it.
+    """
+
+    epoch: int
+    step: int
+    model: Mapping[str, Tensor]
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
 def checkpoint_name(epoch: int, step: int) -> str:
     """Gives the name of a checkpoint's folder."""
     return f"epoch_{epoch}-step_{step}"
 
 
-def write_checkpoint(
-    folder: Path, *, epoch: int, step: int, model: nn.Module, state: Mapping[str, Any]
-) -> StoredCheckpoint:
+def position_of(path: Path) -> tuple[int, int]:
+    """Gives (finished epochs, optimizer updates) of a checkpoint's folder by its name."""
+    match = _NAME.fullmatch(path.name)
+    assert match
+    return int(match[1]), int(match[2])
+
+
+def write_checkpoint(folder: Path, content: CheckpointContent) -> StoredCheckpoint:
     """Writes a checkpoint: under a temporary name, synced, then renamed, so that a crash never leaves half of one.
 
     Args:
         folder: the checkpoints' folder of the experiment; made where missing.
-        epoch: finished epochs.
-        step: optimizer updates.
-        model: its parameters and buffers are stored; tensors that share memory are stored once.
-        state: JSON-able values that belong to this moment.
+        content: what to write; its tensors are contiguous, on the CPU, and do not change meanwhile.
 
     Raises:
+        TrainingError: a tensor that cannot be written.
         OSError: the disk refused; nothing of the checkpoint is visible then.
     """
-    name = checkpoint_name(epoch, step)
-    files = {MODEL_FILE: _model_bytes(model), STATE_FILE: json.dumps(state, indent=1).encode()}
-    hashes = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
-    manifest = {file: {"bytes": len(files[file]), "sha256": hashes[file]} for file in files}
-    files[MANIFEST_FILE] = json.dumps(manifest, indent=1).encode()
-    folder.mkdir(parents=True, exist_ok=True)
+    name = checkpoint_name(content.epoch, content.step)
+    _make_folder(folder)
     temporary = folder / f".{name}.{os.getpid()}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        for file, content in files.items():
-            _write_synced(temporary / file, content)
-        _sync_folder(temporary)
-        shutil.rmtree(folder / name, ignore_errors=True)
-        temporary.rename(folder / name)
-        _sync_folder(folder)
-    except OSError:
+        files = {
+            MODEL_FILE: write_tensors(temporary / MODEL_FILE, content.model),
+            TRAINING_FILE: write_tensors(temporary / TRAINING_FILE, content.tensors),
+            STATE_FILE: _write_synced(temporary / STATE_FILE, _encoded(content.state)),
+        }
+        manifest = {file: {"bytes": size, "sha256": sha256} for file, (size, sha256) in files.items()}
+        files[MANIFEST_FILE] = _write_synced(temporary / MANIFEST_FILE, json.dumps(manifest, indent=1).encode())
+        fsync_folder(temporary)
+        _publish(temporary, folder / name)
+    except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    return StoredCheckpoint(folder / name, epoch, step, sum(map(len, files.values())), hashes)
+    hashes = {file: sha256 for file, (_, sha256) in files.items() if file != MANIFEST_FILE}
+    size = sum(size for size, _ in files.values())
+    return StoredCheckpoint(folder / name, content.epoch, content.step, size, hashes)
 
 
-def delete_checkpoint(folder: Path, epoch: int, step: int) -> Path:
-    """Removes a checkpoint; a crash in between leaves a hidden folder, never half a checkpoint.
+def delete_checkpoint(path: Path) -> None:
+    """Removes a checkpoint if it is there; a crash in between leaves a hidden folder, never half a checkpoint.
 
-    Returns:
-        Where it was.
+    Raises:
+        OSError: the disk refused.
     """
-    path = folder / checkpoint_name(epoch, step)
-    doomed = folder / f".{path.name}.{os.getpid()}.deleted"
-    path.rename(doomed)
+    doomed = path.with_name(f".{path.name}.{os.getpid()}.deleted")
+    try:
+        path.rename(doomed)
+    except FileNotFoundError:
+        return
     shutil.rmtree(doomed)
-    return path
+
+
+def tidy(folder: Path) -> None:
+    """Finishes what a crash interrupted: removes hidden leftovers, and puts back what was about to be replaced.
+
+    Only for a folder that nobody writes to.
+    """
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        match = _HIDDEN.fullmatch(path.name)
+        if match and match[2] == "old" and not (folder / match[1]).exists():
+            path.rename(folder / match[1])
+        elif match:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def list_checkpoints(folder: Path) -> list[StoredCheckpoint]:
-    """Gives the checkpoints of a folder that stand completely, oldest first; does not verify hashes."""
+    """Gives the checkpoints of a folder that stand completely, oldest first; does not verify hashes.
+
+    One with a damaged manifest is listed without hashes, so that `verify_checkpoint` refuses it.
+    """
     found = []
     for path in folder.iterdir() if folder.is_dir() else ():
         match = _NAME.fullmatch(path.name)
         if match and (path / MANIFEST_FILE).is_file():
-            manifest = json.loads((path / MANIFEST_FILE).read_text())
-            size = sum(entry["bytes"] for entry in manifest.values())
-            hashes = {file: entry["sha256"] for file, entry in manifest.items()}
-            found.append(StoredCheckpoint(path, int(match[1]), int(match[2]), size, hashes))
+            sizes, hashes = _read_manifest(path / MANIFEST_FILE)
+            found.append(StoredCheckpoint(path, int(match[1]), int(match[2]), sum(sizes.values()), hashes))
     return sorted(found, key=lambda one: (one.step, one.epoch))
 
 
@@ -120,14 +163,33 @@ def verify_checkpoint(checkpoint: StoredCheckpoint) -> None:
     Raises:
         TrainingError: a file is missing or was changed.
     """
+    if MODEL_FILE not in checkpoint.sha256:
+        raise TrainingError(f"the manifest of checkpoint {checkpoint.path} is damaged, so it is not loaded")
     for file, expected in checkpoint.sha256.items():
-        path = checkpoint.path / file
-        actual = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
+        actual = _hash_of(checkpoint.path / file)
         if actual != expected:
             raise TrainingError(
-                f"checkpoint file {path} does not match its manifest (sha256 {actual}, expected {expected}); "
-                "it was damaged or changed, so it is not loaded"
+                f"checkpoint file {checkpoint.path / file} does not match its manifest (sha256 {actual}, expected "
+                f"{expected}); it was damaged or changed, so it is not loaded"
             )
+
+
+def read_checkpoint(checkpoint: StoredCheckpoint) -> CheckpointContent:
+    """Gives the content of a checkpoint after verifying it; its tensors have memory of their own.
+
+    Raises:
+        TrainingError: a file does not match its manifest.
+    """
+    verify_checkpoint(checkpoint)
+    state = json.loads((checkpoint.path / STATE_FILE).read_text())
+    return CheckpointContent(
+        epoch=checkpoint.epoch,
+        step=checkpoint.step,
+        model=load_file(checkpoint.path / MODEL_FILE),
+        # Slices of one mapped file lie at odd addresses, where vectorised kernels give other bits.
+        tensors={name: tensor.clone() for name, tensor in load_file(checkpoint.path / TRAINING_FILE).items()},
+        state=state,
+    )
 
 
 def load_weights(checkpoint: StoredCheckpoint, model: nn.Module) -> None:
@@ -137,36 +199,57 @@ def load_weights(checkpoint: StoredCheckpoint, model: nn.Module) -> None:
         TrainingError: the file does not match its manifest, or was written by another architecture.
     """
     verify_checkpoint(checkpoint)
-    tensors = load_file(checkpoint.path / MODEL_FILE)
+    put_weights(load_file(checkpoint.path / MODEL_FILE), model, str(checkpoint.path))
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """Gives parameters and buffers by name, those that share memory once, as they are and without history."""
+    state = _tensors_in(model.state_dict())
+    aliases = _aliases(state)
+    return {name: value.detach() for name, value in state.items() if name not in aliases}
+
+
+def put_weights(weights: Mapping[str, Tensor], model: nn.Module, source: str) -> None:
+    """Copies parameters and buffers, as `weights_of` gave them, into `model`.
+
+    Args:
+        weights: by name.
+        model: of the same architecture.
+        source: where they come from, for the error.
+
+    Raises:
+        TrainingError: they belong to another architecture.
+    """
     expected = model.state_dict()
-    aliases = _aliases(expected)
-    for name, first in aliases.items():
+    tensors = dict(weights)
+    for name, first in _aliases(_tensors_in(expected)).items():
         if name not in tensors and first in tensors:
             tensors[name] = tensors[first]
-    missing = [name for name in expected if name not in tensors]
-    unknown = sorted(tensors.keys() - expected.keys())
-    if missing or unknown:
-        name = (missing or unknown)[0]
-        where = "is missing in the checkpoint" if missing else "is not in the model"
+    wanted = _tensors_in(expected)
+    missing = [name for name in wanted if name not in tensors]
+    unknown = sorted(tensors.keys() - wanted.keys())
+    reshaped = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
+    if missing or unknown or reshaped:
+        name = (missing or unknown or reshaped)[0]
+        where = "is missing in the checkpoint" if missing else "is not in the model" if unknown else "has another shape"
         raise TrainingError(
-            f"checkpoint {checkpoint.path} does not fit the model: `{name}` {where} "
-            f"({len(missing)} missing, {len(unknown)} unknown); it was written by another architecture"
+            f"checkpoint {source} does not fit the model: `{name}` {where} ({len(missing)} missing, {len(unknown)} "
+            f"unknown, {len(reshaped)} of another shape); it was written by another architecture"
         )
-    model.load_state_dict(tensors)
+    # What is no tensor (`get_extra_state`) is kept and put back elsewhere.
+    model.load_state_dict({**expected, **tensors})
 
 
-def _model_bytes(model: nn.Module) -> bytes:
-    state = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
-    aliases = _aliases(state)
-    return save({name: value.detach().cpu().contiguous() for name, value in state.items() if name not in aliases})
+def _tensors_in(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
 
 
-def _aliases(state: Mapping[str, Any]) -> dict[str, str]:
+def _aliases(state: Mapping[str, Tensor]) -> dict[str, str]:
     """Gives the names whose tensor is one and the same as an earlier name's, as tied weights are."""
     first: dict[Any, str] = {}
     aliases: dict[str, str] = {}
     for name, value in state.items():
-        if not isinstance(value, Tensor) or value.numel() == 0:
+        if value.numel() == 0:
             continue
         key = (value.device, value.data_ptr(), value.shape, value.stride(), value.dtype)
         if key in first:
@@ -176,16 +259,49 @@ def _aliases(state: Mapping[str, Any]) -> dict[str, str]:
     return aliases
 
 
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _publish(temporary: Path, path: Path) -> None:
+    """Gives a complete checkpoint its name; one that has the name already is there until the new one is."""
+    replaced = path.with_name(f".{path.name}.{os.getpid()}.old")
+    if path.exists():
+        path.rename(replaced)
+    temporary.rename(path)
+    fsync_folder(path.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        fsync_folder(folder.parent)
+
+
+def _read_manifest(path: Path) -> tuple[dict[str, int], dict[str, str]]:
     try:
+        manifest = json.loads(path.read_bytes())
+        sizes = {file: int(entry["bytes"]) for file, entry in manifest.items()}
+        hashes = {file: str(entry["sha256"]) for file, entry in manifest.items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}, {}
+    return sizes, hashes
+
+
+def _hash_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return "missing"
+
+
+def _encoded(state: Mapping[str, Any]) -> bytes:
+    return json.dumps(state, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _write_synced(path: Path, content: bytes) -> tuple[int, str]:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        write_all(descriptor, content)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    return len(content), hashlib.sha256(content).hexdigest()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from mlgym.events.sink import EventSink
 
@@ -31,6 +32,7 @@ class ExperimentContext:
         attempt: 0 for the first time; later ones go on from the newest checkpoint.
         lineage: one more than before where the continuation need not be bit-identical to what came before.
         known_checkpoints: paths, relative to the run folder, of the checkpoints that the log says stand.
+        components: every object that was built for the experiment, by key path.
         stop: asks for an end at the next step boundary.
     """
 
@@ -44,6 +46,7 @@ class ExperimentContext:
     attempt: int = 0
     lineage: int = 0
     known_checkpoints: tuple[str, ...] = ()
+    components: Mapping[str, Any] = field(default_factory=dict)
     stop: StopFlag = field(default_factory=StopFlag)
 
 

@@ -75,8 +75,10 @@ def generator_states() -> AllStates:
 def restore_generator_states(states: AllStates) -> None:
     """Puts the global generators back to `states`."""
     states.host.restore()
-    if states.cuda:
-        torch.cuda.set_rng_state_all(list(states.cuda))
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        # A machine that goes on with an experiment may have other devices than the one before.
+        for device, state in zip(range(torch.cuda.device_count()), states.cuda, strict=False):
+            torch.cuda.set_rng_state(state, device)
 
 
 @contextmanager

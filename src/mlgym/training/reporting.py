@@ -7,34 +7,49 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from torch import Tensor
+
 from mlgym.events.types import (
     CheckpointDeleted,
     CheckpointSaved,
     Digest,
     EvaluationResult,
+    ExperimentResumed,
     ExperimentStatus,
+    Log,
     LossScore,
     MetricScore,
     MetricTable,
     TrainingStopped,
     finite,
 )
-from mlgym.training.checkpoint import StoredCheckpoint
+from mlgym.training.checkpoint import StoredCheckpoint, position_of
 from mlgym.training.context import ExperimentContext
-from mlgym.training.digest import digest
+from mlgym.training.digest import state_digest
 from mlgym.training.evaluator import SplitScores
+from mlgym.training.ledger import ResultLedger
+from mlgym.training.losses import loss_hashes
 from mlgym.training.state import State
 
 _MIN_INTERVAL_S: Final = 0.2
+TRAIN: Final = "train"
 RUNNING_LOSS: Final = "running_loss"
 
 
 class Reporter:
-    """Emits the events of one experiment."""
+    """Emits the events of one experiment.
+
+    Attributes:
+        results: sends what must reach the log exactly once.
+    """
 
     def __init__(self, context: ExperimentContext) -> None:
+        self.results = ResultLedger(
+            context.sink, run_id=context.run_id, experiment_id=context.experiment_id, lineage=context.lineage
+        )
         self._context = context
         self._last_progress_s = 0.0
+        self._has_named_tensors = False
 
     def _who(self) -> dict[str, Any]:
         return {"grid_search_id": self._context.run_id, "experiment_id": self._context.experiment_id}
@@ -72,7 +87,7 @@ class Reporter:
 
     def scores(self, state: State, scores: Mapping[str, SplitScores]) -> None:
         """Tells what an evaluation measured."""
-        self._context.sink.emit(
+        self.results.emit(
             EvaluationResult(
                 **self._where(state),
                 metric_scores=[
@@ -93,16 +108,63 @@ class Reporter:
             )
         )
 
-    def digest(self, state: State) -> None:
-        """Tells the hashes of parameters and optimizers."""
-        optimizers = [optimizer.state_dict() for optimizer in state.optimizers]
-        self._context.sink.emit(
-            Digest(**self._where(state), parameters=digest(state.model.state_dict()), optimizer=digest(optimizers))
+    def digest(self, state: State, losses: Tensor, *, batches_per_step: int, order: str | None) -> None:
+        """Tells the hashes of parameters and optimizers, and of the losses on the way here.
+
+        Args:
+            state: as it stands.
+            losses: (batches,), since the last digest of the epoch.
+            batches_per_step: batches of an optimizer update.
+            order: hash of the order of the epoch's samples, where it is known.
+        """
+        model = state_digest(state.model.state_dict())
+        optimizers = state_digest([optimizer.state_dict() for optimizer in state.optimizers], "optimizers")
+        hashes, steps_per_loss = loss_hashes(losses, batches_per_step)
+        names = [] if self._has_named_tensors else [*model.names, *optimizers.names]
+        self._has_named_tensors = True
+        self.results.emit(
+            Digest(
+                **self._where(state),
+                parameters=model.sha256,
+                optimizer=optimizers.sha256,
+                tensors="".join([*model.tensors, *optimizers.tensors]),
+                names=names,
+                losses=hashes,
+                steps_per_loss=steps_per_loss,
+                order=order,
+            )
         )
 
     def stopped(self, state: State, reason: str) -> None:
         """Tells why training ended early."""
-        self._context.sink.emit(TrainingStopped(**self._where(state), reason=reason))
+        self.results.emit(TrainingStopped(**self._where(state), reason=reason))
+
+    def resumed(self, state: State, path: Path | None, *, replaces_later: bool) -> None:
+        """Tells where the experiment goes on."""
+        self._context.sink.emit(
+            ExperimentResumed(
+                **self._where(state),
+                job_id=self._context.job_id,
+                path=None if path is None else self._relative(path),
+                lineage=self._context.lineage,
+                replaces_later=replaces_later,
+            )
+        )
+
+    def warn(self, message: str) -> None:
+        """Tells something that the user should know."""
+        self._context.sink.emit(Log(**self._who(), level="warning", logger="mlgym.training", message=message))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Gives what was told so far, as far as later reports depend on it."""
+        return {"results": self.results.state_dict(), "has_named_tensors": self._has_named_tensors}
+
+    def load_state_dict(self, state: dict[str, Any]) -> bool:
+        """Goes on from a state and sends again what may not have reached the log; False for one of another lineage."""
+        if not self.results.load_state_dict(state["results"]):
+            return False
+        self._has_named_tensors = state["has_named_tensors"]
+        return True
 
     def checkpoint_saved(self, checkpoint: StoredCheckpoint, reasons: tuple[str, ...]) -> None:
         """Tells that a checkpoint stands."""
@@ -118,8 +180,9 @@ class Reporter:
             )
         )
 
-    def checkpoint_deleted(self, path: Path, epoch: int, step: int) -> None:
+    def checkpoint_deleted(self, path: Path) -> None:
         """Tells that a checkpoint is gone."""
+        epoch, step = position_of(path)
         self._context.sink.emit(CheckpointDeleted(**self._who(), epoch=epoch, step=step, path=self._relative(path)))
 
     def _relative(self, path: Path) -> str:

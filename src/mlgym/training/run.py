@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from mlgym.config import RunFacts, build
@@ -25,14 +26,20 @@ def run_experiment(config: dict[str, Any], context: ExperimentContext) -> None:
         TrainingError: the root of the config cannot be run.
         Exception: what a component's constructor or the experiment raises, with a note of where.
     """
-    root = build(config, run_facts(context), before_each=lambda path: _seed_for(context, path))
+    components: dict[str, Any] = {}
+    root = build(
+        config,
+        run_facts(context),
+        before_each=lambda path: _seed_for(context, path),
+        after_each=components.__setitem__,
+    )
     if not isinstance(root, Experiment):
         raise TrainingError(
             f"`experiment` must be something that runs, such as `training`, but is {type(root).__name__}: "
             "it has no method `run(context)`"
         )
     seed_global_generators(context.seed, "training")
-    root.run(context)
+    root.run(replace(context, components=components))
 
 
 def run_facts(context: ExperimentContext) -> RunFacts:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, cast
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -17,9 +17,10 @@ from mlgym.components.data.loader import Loader
 from mlgym.components.step import AlternatingStep, SupervisedStep, Turn
 from mlgym.components.tensors import Step, StepOutput
 from mlgym.config.registry import register
-from mlgym.errors import Interrupted, TrainingError
+from mlgym.errors import TrainingError
 from mlgym.training.callbacks import Hooks
 from mlgym.training.device import Device, Precision
+from mlgym.training.losses import EpochLosses
 from mlgym.training.state import State
 
 PositiveInt: TypeAlias = Annotated[int, Field(ge=1)]
@@ -116,14 +117,21 @@ class Trainer:
             return len(self.loader)
         return steps_per_epoch * self.gradients.accumulation_steps
 
-    def batches(self, epoch: int, num_batches: int) -> Iterator[Any]:
+    def batches(self, epoch: int, num_batches: int, start_batch: int = 0) -> Iterator[Any]:
         """Gives the batches of an epoch; a pure function of the loader's seed and `epoch`.
 
         An epoch that is not one pass over the data goes on where the one before it ended.
+
+        Args:
+            epoch: its number, from 0.
+            num_batches: batches of the epoch.
+            start_batch: the first one to give, from 0; none are given where all are done.
         """
+        if start_batch >= num_batches:
+            return iter(())
         if num_batches == len(self.loader):
-            return iter(self.loader.epoch(epoch))
-        return _running_batches(self.loader, epoch * num_batches, num_batches)
+            return iter(self.loader.epoch(epoch, start_batch))
+        return _running_batches(self.loader, epoch * num_batches + start_batch, num_batches - start_batch)
 
     def end_epoch(self, scores: dict[str, float]) -> None:
         """Moves a scheduler on that counts epochs.
@@ -142,7 +150,12 @@ class Trainer:
 
 
 class Update:
-    """One turn, ready to run: forward, backward and update on a device."""
+    """One turn, ready to run: forward, backward and update on a device.
+
+    Attributes:
+        every: it runs at every so many steps.
+        scaler: scales its losses; None where that is not needed.
+    """
 
     def __init__(self, turn: Turn, model: nn.Module, device: Device, gradients: GradientRules) -> None:
         """Binds a turn to a model on a device."""
@@ -151,7 +164,7 @@ class Update:
         self._optimizer = turn.optimizer
         self._model = model
         self._autocast = device.autocast()
-        self._scaler = device.scaler()
+        self.scaler = device.scaler()
         self._gradients = gradients
         self._parameters = [parameter for group in turn.optimizer.param_groups for parameter in group["params"]]
 
@@ -168,14 +181,14 @@ class Update:
         with self._autocast:
             output = self._step(self._model, batch)
         loss = output.loss if group_size == 1 else output.loss / group_size
-        if self._scaler is not None:
-            loss = self._scaler.scale(loss)
+        if self.scaler is not None:
+            loss = self.scaler.scale(loss)
         loss.backward()  # type: ignore[no-untyped-call]
         return output
 
     def apply(self) -> None:
         """Clips the gradients and updates the parameters."""
-        scaler, rules = self._scaler, self._gradients
+        scaler, rules = self.scaler, self._gradients
         clips = rules.clip_norm is not None or rules.clip_value is not None
         if scaler is not None and clips:
             scaler.unscale_(self._optimizer)
@@ -190,69 +203,85 @@ class Update:
             scaler.update()
 
 
-class RunningLoss:
-    """Mean of the losses of an epoch's batches, read from the device once at the end."""
+@dataclass(slots=True)
+class Epoch:
+    """One epoch on its way.
 
-    _FOLD_EVERY = 256
+    Args:
+        num_batches: batches of the epoch.
+        done: batches that are done.
+        losses: their losses, while the parameters moved.
+    """
 
-    def __init__(self) -> None:
-        self._recent: list[Tensor] = []
-        self._folded: list[Tensor] = []
-        self._count = 0
+    num_batches: int
+    done: int = 0
+    losses: EpochLosses = field(default_factory=EpochLosses)
 
-    def add(self, loss: Tensor) -> None:
-        """Takes the loss () of one batch without waiting for the device."""
-        self._recent.append(loss.detach())
-        if len(self._recent) == self._FOLD_EVERY:
-            self._fold()
 
-    def _fold(self) -> None:
-        self._folded.append(torch.stack(self._recent).double().sum())
-        self._count += len(self._recent)
-        self._recent.clear()
+@dataclass(frozen=True, slots=True)
+class Gear:
+    """What an epoch is run with.
 
-    def mean(self) -> float:
-        """Gives the mean; NaN for no batches."""
-        if self._recent:
-            self._fold()
-        return float(torch.stack(self._folded).sum()) / self._count if self._count else float("nan")
+    Args:
+        updates: one for each optimizer's turn.
+        move: brings a batch to the device; None where it is there.
+        hooks: those of `on_step_end` are called after each update.
+        attention: asks to be looked after at a step boundary.
+        progress: told now and then how many batches are done.
+    """
+
+    updates: tuple[Update, ...]
+    move: Callable[[Any], Any] | None
+    hooks: Hooks
+    attention: Attention
+    progress: Progress
+
+
+class Attention(Protocol):
+    """What training must look after between two steps: stop requests, checkpoints."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether something happened that cannot wait; read after each step."""
+
+    def next_step(self) -> int:
+        """Gives the step at whose end attention is wanted in any case."""
+
+    def give(self, epoch: Epoch) -> None:
+        """Looks after it.
+
+        Raises:
+            Interrupted: a stop was requested; what must be kept is on disk.
+        """
 
 
 def train_epoch(
-    trainer: Trainer,
-    state: State,
-    *,
-    updates: tuple[Update, ...],
-    num_batches: int,
-    move: Callable[[Any], Any] | None,
-    hooks: Hooks,
-    progress: Progress,
-) -> float:
-    """Trains for one epoch.
+    trainer: Trainer, state: State, epoch: Epoch, gear: Gear, *, on_begin: Callable[[], None] | None = None
+) -> None:
+    """Trains for one epoch, or for the rest of one.
 
     Args:
         trainer: what is trained, on what.
         state: counts the steps.
-        updates: one for each optimizer's turn.
-        num_batches: batches of this epoch.
-        move: brings a batch to the device; None where it is there.
-        hooks: those of `on_step_end` are called after each update.
-        progress: told now and then how many batches are done.
-
-    Returns:
-        The mean of the batches' losses while the parameters moved.
+        epoch: where it stands; moved on with each batch.
+        gear: what it is run with.
+        on_begin: called once the batches are there and nothing was drawn from them.
 
     Raises:
         Interrupted: a stop was requested; the last update is complete.
     """
-    group = trainer.gradients.accumulation_steps
-    step_hooks = hooks.of("on_step_end")
+    group, num_batches = trainer.gradients.accumulation_steps, epoch.num_batches
+    step_hooks = gear.hooks.of("on_step_end")
     scheduler = trainer.lr_scheduler if trainer.lr_scheduler_interval == "step" else None
-    stop = state.context.stop
-    next_report = report_every = max(1, num_batches // 10)
-    losses = RunningLoss()
+    updates, move, attention, losses = gear.updates, gear.move, gear.attention, epoch.losses
+    report_every = max(1, num_batches // 10)
+    next_report = epoch.done + report_every
     trainer.model.train()
-    for done, batch in enumerate(trainer.batches(state.epoch, num_batches), start=1):
+    batches = trainer.batches(state.epoch, num_batches, epoch.done)
+    if on_begin is not None:
+        on_begin()
+    attend_at = attention.next_step()
+    for done, batch in enumerate(batches, start=epoch.done + 1):
         if move is not None:
             batch = move(batch)
         first = group == 1 or done % group == 1
@@ -272,12 +301,14 @@ def train_epoch(
             hook(state, output)
         if scheduler is not None:
             scheduler.step()
-        if stop.requested:
-            raise Interrupted(f"stopped in epoch {state.epoch} after step {state.step}")
+        if attention.wanted or state.step >= attend_at:
+            epoch.done = done
+            attention.give(epoch)
+            attend_at = attention.next_step()
         if done >= next_report:
             next_report += report_every
-            progress(done)
-    return losses.mean()
+            gear.progress(done)
+    epoch.done = num_batches
 
 
 def _running_batches(loader: Loader, first: int, count: int) -> Iterator[Any]:

@@ -1,0 +1,144 @@
+"""Saving checkpoints beside training: the training thread copies, one other thread writes.
+
+At most one checkpoint is on its way. A failure is raised in the training thread, at its next step boundary.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mlgym.errors import TrainingError
+from mlgym.training.checkpoint import CheckpointContent, StoredCheckpoint, delete_checkpoint, write_checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What became of one save.
+
+    Args:
+        checkpoint: what stands now.
+        reasons: why it was saved, such as `best`.
+        deleted: folders of checkpoints that it replaced.
+    """
+
+    checkpoint: StoredCheckpoint
+    reasons: tuple[str, ...]
+    deleted: tuple[Path, ...]
+
+
+class CheckpointWriter:
+    """Writes the checkpoints of one experiment, one after the other.
+
+    Args:
+        folder: where they go; made where missing.
+
+    Attributes:
+        has_news: whether `take_news` has something to give or to raise; cheap enough to be read at every step.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.has_news = False
+        self._folder = folder
+        self._copies = _Copies()
+        self._thread: threading.Thread | None = None
+        self._saved: list[Saved] = []
+        self._failure: Exception | None = None
+
+    def save(self, content: CheckpointContent, reasons: Sequence[str], replaced: Sequence[Path]) -> None:
+        """Copies the content and lets it be written; waits for the one before, if that is still on its way.
+
+        Args:
+            content: may change as soon as this returns.
+            reasons: why it is saved.
+            replaced: folders of checkpoints that go once this one stands.
+
+        Raises:
+            TrainingError: an earlier one could not be written.
+        """
+        self.wait()
+        copy = self._copies.of(content)
+        self._thread = threading.Thread(
+            target=self._write, args=(copy, tuple(reasons), tuple(replaced)), name="checkpoint", daemon=True
+        )
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Waits until nothing is on its way.
+
+        Raises:
+            TrainingError: it could not be written.
+        """
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._raise_failure()
+
+    def take_news(self) -> list[Saved]:
+        """Gives the checkpoints that stand since the last call, oldest first.
+
+        Raises:
+            TrainingError: one could not be written.
+        """
+        self.has_news = False
+        self._raise_failure()
+        saved, self._saved = self._saved, []
+        return saved
+
+    def close(self) -> None:
+        """Waits until nothing is on its way, and raises nothing: for the end after another error."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if isinstance(failure, OSError):
+            raise TrainingError(
+                f"no checkpoint can be written to {self._folder}: {failure.strerror or failure}; the ones before stand"
+            ) from failure
+        if failure is not None:
+            raise failure
+
+    def _write(self, content: CheckpointContent, reasons: tuple[str, ...], replaced: tuple[Path, ...]) -> None:
+        try:
+            checkpoint = write_checkpoint(self._folder, content)
+            for path in replaced:
+                delete_checkpoint(path)
+        except Exception as failure:
+            self._failure = failure
+        else:
+            self._saved.append(Saved(checkpoint, reasons, replaced))
+        self.has_news = True
+
+
+class _Copies:
+    """Memory for one checkpoint, used again for the next: a fresh allocation costs more than the copy into it."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[tuple[str, str], Tensor] = {}
+
+    def of(self, content: CheckpointContent) -> CheckpointContent:
+        """Gives the content with its tensors copied to the host; valid until the next call."""
+        copied = replace(
+            content, model=self._copied("model", content.model), tensors=self._copied("training", content.tensors)
+        )
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            # The copies to pinned memory were only queued.
+            torch.cuda.synchronize()
+        return copied
+
+    def _copied(self, kind: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        copies = {}
+        for name, tensor in tensors.items():
+            buffer = self._buffers.get((kind, name))
+            if buffer is None or buffer.shape != tensor.shape or buffer.dtype != tensor.dtype:
+                buffer = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
+                self._buffers[kind, name] = buffer
+            copies[name] = buffer.copy_(tensor, non_blocking=True)
+        return copies

@@ -1,0 +1,157 @@
+"""Everything that training needs to go on bit for bit: what keeps state, and the global generators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from mlgym.components.data.global_generators import GeneratorStates
+from mlgym.components.data.loader import Loader
+from mlgym.errors import TrainingError
+from mlgym.names import did_you_mean
+from mlgym.training.determinism import AllStates, generator_states, restore_generator_states
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """Whatever changes while training goes on and can be put back."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Gives its state."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Goes on from a state."""
+
+
+class FullState:
+    """The stateful parts of an experiment beside the weights of its model.
+
+    Args:
+        model: the model; of it only what `weights_of` does not give.
+        parts: by name; those without state are passed over.
+        components: every object that was built, by key path. Those with state that are not among `parts`, nor in the
+            model, are taken too: a step's momentum encoder, a sampler, whatever users think of.
+    """
+
+    def __init__(self, model: nn.Module, parts: Mapping[str, Any], components: Mapping[str, Any]) -> None:
+        self._model = model
+        self._parts: dict[str, Stateful] = {}
+        known = {id(module) for module in model.modules()}
+        for path, holder in [*parts.items(), *components.items()]:
+            for name, part in _stateful_in(path, holder):
+                # The position in the data follows from epoch and batch alone.
+                if id(part) not in known and not isinstance(part, Loader | DataLoader):
+                    known |= {id(module) for module in part.modules()} if isinstance(part, nn.Module) else {id(part)}
+                    self._parts[name] = part
+
+    def capture(self) -> dict[str, Any]:
+        """Gives the state, with tensors as they are, not copied."""
+        return {
+            "model": {"extra": _extra_state(self._model), "buffers": _passing_buffers(self._model)},
+            "parts": {name: _state_of(part) for name, part in self._parts.items()},
+            "generators": _plain_generators(generator_states()),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Puts everything but the generators back.
+
+        Raises:
+            TrainingError: it belongs to an experiment of other parts.
+        """
+        saved: Mapping[str, Any] = state["parts"]
+        for name in [*(name for name in saved if name not in self._parts), *(n for n in self._parts if n not in saved)]:
+            whose = "the experiment" if name in saved else "the checkpoint"
+            raise TrainingError(
+                f"the checkpoint does not fit: `{name}` keeps a state, but {whose} has none"
+                f"{did_you_mean(name, self._parts if name in saved else saved)}; the config or its code changed"
+            )
+        extra = state["model"]["extra"]
+        if extra:
+            self._model.load_state_dict({**self._model.state_dict(), **extra})
+        _put_buffers(self._model, state["model"]["buffers"])
+        for name, part in self._parts.items():
+            _put_state(part, saved[name])
+
+
+def restore_generators_of(state: Mapping[str, Any]) -> None:
+    """Puts the global generators back; last, since making things draws from them."""
+    generators = state["generators"]
+    host = GeneratorStates(generators["python"], generators["numpy"], generators["torch"])
+    restore_generator_states(AllStates(host, tuple(generators["cuda"])))
+
+
+class _OwnGenerator:
+    """A random generator that a component keeps for itself."""
+
+    def __init__(self, generator: torch.Generator | np.random.Generator) -> None:
+        self._generator = generator
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Stateful`."""
+        if isinstance(self._generator, torch.Generator):
+            return {"torch": self._generator.get_state()}
+        return {"numpy": self._generator.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `Stateful`."""
+        if isinstance(self._generator, torch.Generator):
+            self._generator.set_state(state["torch"])
+        else:
+            self._generator.bit_generator.state = state["numpy"]
+
+
+def _stateful_in(path: str, holder: Any) -> Iterable[tuple[str, Stateful]]:
+    """Yields what keeps state by name: the holder itself, or what it has as attributes."""
+    if isinstance(holder, Stateful):
+        yield path, holder
+        return
+    for name, value in getattr(holder, "__dict__", {}).items():
+        if isinstance(value, torch.Generator | np.random.Generator):
+            yield f"{path}.{name}", _OwnGenerator(value)
+        elif isinstance(value, Stateful):
+            yield f"{path}.{name}", value
+
+
+def _state_of(part: Stateful) -> dict[str, Any]:
+    if isinstance(part, nn.Module):
+        return {"state": part.state_dict(), "buffers": _passing_buffers(part)}
+    return part.state_dict()
+
+
+def _put_state(part: Stateful, state: dict[str, Any]) -> None:
+    if isinstance(part, nn.Module):
+        part.load_state_dict(state["state"])
+        _put_buffers(part, state["buffers"])
+    else:
+        part.load_state_dict(state)
+
+
+def _passing_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """Gives the buffers that a module keeps out of its `state_dict` (`persistent=False`); training may change them."""
+    lasting = module.state_dict().keys()
+    return {name: buffer for name, buffer in module.named_buffers() if name not in lasting}
+
+
+def _put_buffers(module: nn.Module, buffers: Mapping[str, Tensor]) -> None:
+    current = dict(module.named_buffers())
+    for name, buffer in buffers.items():
+        if name in current and current[name].shape == buffer.shape:
+            current[name].copy_(buffer)
+
+
+def _extra_state(module: nn.Module) -> dict[str, Any]:
+    return {name: value for name, value in module.state_dict().items() if not isinstance(value, Tensor)}
+
+
+def _plain_generators(states: AllStates) -> dict[str, Any]:
+    return {
+        "python": states.host.python,
+        "numpy": states.host.numpy,
+        "torch": states.host.torch,
+        "cuda": list(states.cuda),
+    }

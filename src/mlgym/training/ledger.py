@@ -1,0 +1,66 @@
+"""Results that reach the log exactly once, however often an experiment is killed and goes on.
+
+What an experiment repeats after a checkpoint has the same producer and number as before, so the log knows it. What may
+have been lost on the way to the log with the driver is in the checkpoint, and sent again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any, Final
+
+import msgspec
+
+from mlgym.events.sink import EventSink
+from mlgym.events.types import Event, Payload
+from mlgym.seeding import derive_seed
+
+MAX_RECENT: Final = 64
+# A driver writes an event 20 ms after it was made; what is older is in the log, or the log cannot be written.
+_RECENT_US: Final = 30 * 1_000_000
+
+
+class ResultLedger:
+    """Sends the results of one experiment, numbered from the start of its training.
+
+    Args:
+        sink: takes the events.
+        run_id: the run.
+        experiment_id: the experiment in the run.
+        lineage: one more than before where results need not repeat those that were sent.
+    """
+
+    def __init__(self, sink: EventSink, *, run_id: str, experiment_id: int, lineage: int) -> None:
+        self._sink = sink
+        self._producer = f"{derive_seed(0, run_id, experiment_id, lineage):016x}{experiment_id:012x}{lineage:04x}"
+        self._next_seq = 0
+        self._recent: deque[Event] = deque(maxlen=MAX_RECENT)
+
+    def emit(self, payload: Payload) -> None:
+        """Sends one result."""
+        event = Event(
+            event_type=payload.event_type,
+            creation_ts=time.time_ns() // 1000,
+            payload=payload,
+            producer=self._producer,
+            seq=self._next_seq,
+        )
+        self._next_seq += 1
+        self._recent.append(event)
+        self._sink.emit_event(event)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Gives what to go on from: the next number, and the results that may not have reached the log yet."""
+        recent_from = time.time_ns() // 1000 - _RECENT_US
+        recent = [msgspec.to_builtins(event) for event in self._recent if event.creation_ts >= recent_from]
+        return {"producer": self._producer, "next_seq": self._next_seq, "recent": recent}
+
+    def load_state_dict(self, state: dict[str, Any]) -> bool:
+        """Goes on from a state and sends its recent results again; False, and nothing else, for another lineage."""
+        if state["producer"] != self._producer:
+            return False
+        self._next_seq = state["next_seq"]
+        for event in state["recent"]:
+            self._sink.emit_event(msgspec.convert(event, Event))
+        return True

@@ -1,0 +1,74 @@
+"""The losses of an epoch's batches: kept on the device, read once, averaged and hashed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from mlgym.training.digest import short_hash
+
+_CHUNK: Final = 256
+MAX_HASHES: Final = 1024
+
+
+class EpochLosses:
+    """Losses of the batches of one epoch; adding one does not wait for the device.
+
+    Args:
+        losses: those of batches that were done before, (batches,), as `all` gave them.
+    """
+
+    def __init__(self, losses: Tensor | None = None) -> None:
+        self._chunks: list[Tensor] = []
+        self._recent: list[Tensor] = []
+        # The same groups as without an interruption, so that sums are rounded alike.
+        for chunk in () if losses is None or not len(losses) else losses.split(_CHUNK):  # type: ignore[no-untyped-call]
+            if len(chunk) == _CHUNK:
+                self._chunks.append(chunk)
+            else:
+                self._recent = list(chunk.unbind())
+
+    def add(self, loss: Tensor) -> None:
+        """Takes the loss () of one batch."""
+        self._recent.append(loss.detach())
+        if len(self._recent) == _CHUNK:
+            self._chunks.append(torch.stack(self._recent))  # (chunk,)
+            self._recent.clear()
+
+    def __len__(self) -> int:
+        return _CHUNK * len(self._chunks) + len(self._recent)
+
+    def mean(self) -> float:
+        """Gives the mean; NaN for no batches."""
+        chunks = self._pieces()
+        if not chunks:
+            return float("nan")
+        return float(torch.stack([chunk.double().sum() for chunk in chunks]).sum()) / len(self)
+
+    def all(self) -> Tensor:
+        """Gives the losses so far, (batches,)."""
+        pieces = self._pieces()
+        return torch.cat(pieces) if pieces else torch.empty(0)
+
+    def _pieces(self) -> list[Tensor]:
+        return [*self._chunks, *([torch.stack(self._recent)] if self._recent else [])]
+
+
+def loss_hashes(losses: Tensor, batches_per_step: int) -> tuple[str, int]:
+    """Gives short hashes of the losses of steps, at most `MAX_HASHES` of them.
+
+    Args:
+        losses: (batches,).
+        batches_per_step: how many batches make a step, >= 1; the last one may have fewer.
+
+    Returns:
+        8 hex digits for each hash, in a row, and how many steps each covers.
+    """
+    num_steps = -(-len(losses) // batches_per_step)
+    steps_per_hash = max(1, -(-num_steps // MAX_HASHES))
+    flat = losses.detach().cpu().contiguous()
+    content = flat.view(torch.uint8).numpy().data if len(flat) else memoryview(b"")
+    size = steps_per_hash * batches_per_step * flat.element_size()
+    return "".join(short_hash(content[start : start + size]) for start in range(0, len(content), size)), steps_per_hash
