@@ -83,7 +83,8 @@ class AdaptedLoader(Loader):
     """The batches of any iterable with a length.
 
     The global generators are seeded before each batch from (seed, epoch, batch) and put back afterwards, so that an
-    iterable that draws from them gives the same batches in each repeat. What it draws in worker processes of its own
+    iterable that draws from them gives the same batches in each repeat; generators that a torch loader or its samplers
+    keep are seeded from them. What it draws in worker processes of its own
     depends on their number. Batches before `start_batch` are loaded and dropped.
 
     Args:
@@ -122,7 +123,11 @@ class AdaptedLoader(Loader):
         return len(self._batches)
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Any]:
-        """Gives the batches of an epoch; see `Loader.epoch`, and the class for its limits."""
+        """Gives the batches of an epoch; see `Loader.epoch`, and the class for its limits.
+
+        Raises:
+            DataError: there are fewer batches than `__len__` says.
+        """
         for part in (self._batches, getattr(self._batches, "sampler", None)):
             set_epoch = getattr(part, "set_epoch", None)
             if callable(set_epoch):
@@ -132,11 +137,14 @@ class AdaptedLoader(Loader):
             with preserved_generators():
                 self._seeds.apply(epoch, number)
                 if iterator is None:
-                    _seed_own_generator(self._batches)
+                    _seed_own_generators(self._batches)
                     iterator = iter(self._batches)
                 batch = next(iterator, _END)
             if batch is _END:
-                return
+                raise DataError(
+                    f"`{type(self._batches).__name__}` gave {number} batches in epoch {epoch}, but its `__len__` says "
+                    f"{len(self)}; give the exact number, since steps and epochs are counted by it"
+                )
             if number >= start_batch:
                 yield batch
 
@@ -144,10 +152,14 @@ class AdaptedLoader(Loader):
         """Does nothing: where the batches lie is up to whoever made them."""
 
 
-def _seed_own_generator(batches: Any) -> None:
-    generator = getattr(batches, "generator", None)
-    if isinstance(generator, torch.Generator):
-        generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_()))
+def _seed_own_generators(batches: Any) -> None:
+    """Seeds the generators that a torch loader and its samplers keep, from the global one."""
+    batch_sampler = getattr(batches, "batch_sampler", None)
+    owners = [batches, getattr(batches, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None)]
+    generators = {id(one): one for one in (getattr(owner, "generator", None) for owner in owners)}
+    for generator in generators.values():
+        if isinstance(generator, torch.Generator):
+            generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_()))
 
 
 def _batch_size(batches: Any) -> int | None:
