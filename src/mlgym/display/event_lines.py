@@ -48,7 +48,9 @@ def _scores(payload: dict[str, Any]) -> str:
 
 
 def _progress(payload: dict[str, Any]) -> str:
-    where = f"epoch {payload['current_epoch'] + 1}/{payload['num_epochs']}"
+    # While it is evaluated, an epoch counts as finished already.
+    epoch = payload["current_epoch"] + (payload["status"] == "train")
+    where = f"epoch {epoch}/{payload['num_epochs']}"
     return (
         f"{payload['status']} {where}, {payload['current_split']} {payload['current_batch']}/{payload['num_batches']}"
     )
@@ -69,6 +71,16 @@ def _load(payload: dict[str, Any]) -> str:
     return f"{number(payload['steps_per_s'])} steps/s, {payload['rss_bytes'] / 2**20:.0f} MiB"
 
 
+def _data(payload: dict[str, Any]) -> str:
+    covers = "" if payload["covers"] == "all" else f", {payload['covers']}"
+    return f"data {payload['split']}: {payload['num_samples']} samples, {payload['sha256'][:16]}{covers}"
+
+
+def _verdict(payload: dict[str, Any]) -> str:
+    where = "" if payload.get("epoch") is None else f", parts in epoch {payload['epoch']} at step {payload['step']}"
+    return f"{payload['new_run_id']} repeats {payload['original_run_id']}: {payload['verdict']}{where}"
+
+
 _TEXTS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "run_started": lambda p: f"run {p['grid_search_id']} started: {p['name']}, {p['num_experiments']} experiments",
     "run_resumed": lambda p: f"run {p['grid_search_id']} resumed",
@@ -83,5 +95,8 @@ _TEXTS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "training_stopped": lambda p: f"stopped early: {p['reason']}",
     "digest": lambda p: f"digest {p['parameters'][:16]} after step {p['step']}",
     "system_metrics": _load,
+    "data_fingerprint": _data,
+    "experiment_resumed": lambda p: f"goes on after epoch {p['epoch']} from {p['path'] or 'the start'}",
+    "reproduction_verdict": _verdict,
     "log": lambda p: f"{p['level'].lower()} {p['logger']}: {p['message']}",
 }

@@ -10,6 +10,7 @@ from mlgym.display.tables import epochs_text
 from mlgym.events import ExperimentState
 
 _MAX_LOG_LINES: Final = 40
+_MAX_TRACE_LINE: Final = 2000
 _MAX_VALUES: Final = 6
 
 
@@ -21,7 +22,8 @@ def experiment_page(experiment: ExperimentState) -> str:
     if experiment.metrics:
         parts.append("metrics, the last values:\n" + _metrics(experiment))
     if experiment.error:
-        parts.append("error:\n" + _indented(plain(experiment.stacktrace or experiment.error)))
+        trace = (experiment.stacktrace or experiment.error).strip("\n").split("\n")
+        parts.append("error:\n" + _indented("\n".join(one_line(line, _MAX_TRACE_LINE) for line in trace)))
     lines = experiment.log_tail or [line.message for line in experiment.recent_logs]
     if lines:
         shown = "\n".join(one_line(line, 1000) for line in lines[-_MAX_LOG_LINES:])

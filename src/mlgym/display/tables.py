@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mlgym.display.fitting import FittingTable
-from mlgym.display.output import NOTHING, duration, first_line, key_text, number, value_text
+from mlgym.display.output import NOTHING, duration, first_line, key_text, number, short_heads, value_text
 from mlgym.events import ExperimentState, RunState
 from mlgym.validation import Ranked, Selection, rank
 
@@ -32,6 +31,7 @@ _RUN_COLUMNS: Final[dict[str, Literal["left", "right"]]] = {
     "run": "left", "name": "left", "status": "left", "done": "right", "failed": "right", "best": "right",
     "started": "right", "time": "right",
 }  # fmt: skip
+_DETAILS_LEFT_OUT: Final = (("time",), ("time", "at epoch"), ("time", "at epoch", "status"))
 _LEFT_OUT_WHEN_NARROW: Final = ((), ("started",), ("started", "time"), ("started", "time", "best"))
 
 
@@ -46,7 +46,7 @@ def status_text(status: str) -> Text:
 def experiments_table(state: RunState, selection: Selection | None, metrics: list[str] | None = None) -> Group:
     """Gives the experiments of a run, the best first: status, swept values, best and last metrics; errors below.
 
-    Where the page is narrow, heads are shortened and the last metrics left out, one by one.
+    Where the page is narrow, heads are shortened and the last metrics left out, one by one, then further details.
 
     Args:
         state: the run.
@@ -60,10 +60,12 @@ def experiments_table(state: RunState, selection: Selection | None, metrics: lis
     further = _further_metrics(state, selection) if metrics is None else metrics
     columns = _Columns(swept, selection, further)
     layouts = [columns, columns.shortened()]
-    layouts += [columns.shortened(count) for count in range(len(further) - 1, -1, -1)] if metrics is None else []
-    failed = sorted((one.experiment for one in ranked if one.experiment.error), key=lambda one: one.experiment_id)
-    table = FittingTable([partial(one.table, ranked) for one in layouts])
-    return Group(table, *_errors(failed))
+    if metrics is None:
+        layouts += [columns.shortened(count) for count in range(len(further) - 1, -1, -1)]
+        layouts += [replace(layouts[-1], left_out=names) for names in _DETAILS_LEFT_OUT]
+    failed = [one.experiment for one in ranked if one.experiment.status == "failed"]
+    tables = [FittingTable([partial(one.table, ranked) for one in layouts])] if ranked else []
+    return Group(*tables, *_errors(sorted(failed, key=lambda one: one.experiment_id)))
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class _Columns:
     selection: Selection | None
     further: list[str]
     is_short: bool = False
+    left_out: tuple[str, ...] = ()
 
     def shortened(self, num_further: int | None = None) -> _Columns:
         """Gives the layout with short heads and the first `num_further` metrics only."""
@@ -85,40 +88,39 @@ class _Columns:
 
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column("id", justify="right")
-        table.add_column("status", no_wrap=True)
+        table.add_column("" if "status" in self.left_out else "status", no_wrap=True)
         self._add(table, self.swept)
         if self.selection is not None:
             head = ("best\n" if self.is_short else "best ") + key_text(self.selection.metric)
             table.add_column(head, justify="right", style="bold")
-            table.add_column("epoch" if self.is_short else "at epoch", justify="right")
+            if "at epoch" not in self.left_out:
+                table.add_column("epoch" if self.is_short else "at epoch", justify="right")
         self._add(table, self.further)
         table.add_column("epochs", justify="right")
-        table.add_column("time", justify="right")
+        if "time" not in self.left_out:
+            table.add_column("time", justify="right")
         for one in ranked:
             table.add_row(*self._cells(one))
         return table
 
     def _add(self, table: Table, keys: list[str]) -> None:
-        last = Counter(_last_part(key) for key in keys)
-        for key in keys:
-            can_shorten = self.is_short and last[_last_part(key)] == 1
-            table.add_column(key_text(_last_part(key) if can_shorten else key), justify="right")
+        for head in short_heads(keys) if self.is_short else map(key_text, keys):
+            table.add_column(head, justify="right")
 
     def _cells(self, one: Ranked) -> list[Text | str]:
         experiment = one.experiment
-        cells: list[Text | str] = [str(experiment.experiment_id), status_text(experiment.status)]
+        status = status_text(experiment.status)
+        cells: list[Text | str] = [str(experiment.experiment_id), status[:1] if "status" in self.left_out else status]
         cells += [value_text(experiment.swept[key]) if key in experiment.swept else "" for key in self.swept]
         if self.selection is not None:
-            cells += [number(one.best.value) if one.best else NOTHING, str(one.best.epoch) if one.best else NOTHING]
+            cells.append(number(one.best.value) if one.best else NOTHING)
+            if "at epoch" not in self.left_out:
+                cells.append(str(one.best.epoch) if one.best else NOTHING)
         for key in self.further:
             latest = experiment.latest(key)
             cells.append(number(latest.value) if latest else NOTHING)
-        return [*cells, epochs_text(experiment), duration(experiment.duration_s)]
-
-
-def _last_part(key: str) -> str:
-    # `val/loss` and `train/loss`, but `optimizer.lr` and `model.layers[0].out`.
-    return key.rpartition(".")[2] or key
+        cells.append(epochs_text(experiment))
+        return cells if "time" in self.left_out else [*cells, duration(experiment.duration_s)]
 
 
 def _further_metrics(state: RunState, selection: Selection | None) -> list[str]:

@@ -1,0 +1,123 @@
+"""Which display is chosen, and what lines it prints."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from mlgym.display import progress as module
+from mlgym.display.progress import PlainDisplay, open_display
+from tests.display.states import HOSTILE, UNSAFE, config, done, job, scores, started, state_of
+
+SHOW = """
+import time
+from mlgym.display.progress import open_display
+from tests.display.states import *
+display = open_display()
+state = state_of(started(2), config(0), config(1), job("RUNNING", 0, device="cpu"), scores(1, 0.5))
+display.update(state)
+time.sleep(0.5)  # it is drawn five times a second
+state.apply(50, done(0, error="ValueError: no"))
+display.update(state)
+display.close()
+"""
+
+
+def on_terminal(**environment: str) -> str:
+    """Gives what a process shows on a real (pseudo) terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    env = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLORTERM")}
+    env |= {"COLUMNS": "80", "LINES": "24", "PYTHONPATH": str(Path(__file__).parents[2])} | environment
+    with subprocess.Popen([sys.executable, "-c", SHOW], stderr=theirs, stdout=theirs, stdin=theirs, env=env) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the other end is closed
+            while piece := os.read(ours, 4096):
+                shown += piece
+        os.close(ours)
+    assert process.returncode == 0
+    return shown.decode()
+
+
+def test_a_terminal_gets_the_live_page_and_keeps_the_failure() -> None:
+    """The page is drawn over itself and gone at the end; failures stay, in red; the cursor comes back."""
+    shown = on_terminal(TERM="xterm-256color")
+    assert "0/2 done, 1 running" in shown
+    assert "best val/f1 0.5 (experiment 0)" in shown
+    assert "\x1b[31mexperiment 0 failed: ValueError: no" in shown
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+
+
+def test_without_colour() -> None:
+    """NO_COLOR leaves the page alone and takes the colours away."""
+    shown = on_terminal(TERM="xterm-256color", NO_COLOR="1")
+    assert "1 running" in shown
+    assert "experiment 0 failed: ValueError: no" in shown
+    assert "\x1b[31m" not in shown
+    assert "\x1b[34m" not in shown
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines() -> None:
+    """TERM=dumb, as in editors: no escape at all, but the same news."""
+    shown = on_terminal(TERM="dumb")
+    assert "\x1b" not in shown
+    assert "experiment 0 running on cpu" in shown
+    assert "experiment 0 failed: ValueError: no" in shown
+
+
+def test_a_pipe_gets_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line as an experiment starts and one as it ends, with its values and how many have ended."""
+    display = open_display()
+    assert isinstance(display, PlainDisplay)
+    state = state_of(started(2), config(0, {"optimizer.lr": 0.1}), job("RUNNING", 0, device="cpu"))
+    for _ in range(3):
+        display.update(state)
+    for number, one in enumerate([scores(2, 0.75), done(0, 65)]):
+        state.apply(10 + number, one)
+        display.update(state)
+    display.close()
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [
+        "experiment 0 (optimizer.lr=0.1) running on cpu",
+        "experiment 0 (optimizer.lr=0.1) done in 1m 05s, best val/f1 0.75 at epoch 2  [1/2]",
+    ]
+    assert printed.out == ""
+
+
+def test_a_long_silence_is_broken(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log of a batch system shows every half minute that the run is alive, and how far it is."""
+    display = PlainDisplay()
+    state = state_of(
+        started(3), config(0), config(1), job("RUNNING", 0), job("RUNNING", 1), scores(1, 0.5), done(1, 30)
+    )
+    display.update(state)
+    capsys.readouterr()
+    display.update(state)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(module, "_HEARTBEAT_S", -1.0)
+    display.update(state)
+    assert capsys.readouterr().err == "1/3 done, 1 running, about 1m 00s left, best val/f1 0.5 (experiment 0)\n"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_foreign_text_stays_on_its_line(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a config or an error says, each piece of news is one line that a strict UTF-8 stream takes."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict", write_through=True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    display = PlainDisplay()
+    state = state_of(started(1), config(0, {text: text}), job("RUNNING", 0, device=text or "cpu"))
+    display.update(state)
+    state.apply(10, done(0, error=text or "x"))
+    display.update(state)
+    raw = stream.buffer
+    assert isinstance(raw, io.BytesIO)
+    lines = raw.getvalue().decode().split("\n")
+    assert len(lines) == 3
+    assert not set("".join(lines)) & {*UNSAFE}
