@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
 
 from mlgym.errors import RunError
 
+if TYPE_CHECKING:
+    import torch
 
-def check_launch(*, devices: Sequence[str], text_logging_path: Path | None) -> None:
+MAX_THREADS: Final = 1024
+"""More threads than any machine has cores; far beyond it, libraries crash."""
+
+
+def check_launch(*, devices: Sequence[str], threads: int | Literal["auto"], text_logging_path: Path | None) -> None:
     """Checks what no experiment could do anything about.
 
     Args:
         devices: as given.
+        threads: as given.
         text_logging_path: folder for text logs; None for none.
 
     Raises:
@@ -20,6 +28,8 @@ def check_launch(*, devices: Sequence[str], text_logging_path: Path | None) -> N
     """
     for device in devices:
         _check_device(device)
+    if threads != "auto" and not 1 <= threads <= MAX_THREADS:
+        raise RunError(f"`threads` must be from 1 to {MAX_THREADS} or `auto`, but is {threads}")
     if text_logging_path is not None and text_logging_path.exists() and not text_logging_path.is_dir():
         raise RunError(f"no text logs can be written to `{text_logging_path}`: it is a file; name a folder")
 
@@ -32,11 +42,31 @@ def _check_device(name: str) -> None:
         device = torch.device(name)
     except RuntimeError:
         raise RunError(f"there is no device `{name}`; devices are named `cpu`, `cuda` or `cuda:1`") from None
-    if device.type != "cuda":
-        return
+    if device.type == "cuda":
+        _check_cuda(name, device.index or 0)
+    elif device.type != "cpu":
+        _check_other(name, device)
+
+
+def _check_cuda(name: str, index: int) -> None:
+    import torch
+
     # Counting asks the driver and leaves CUDA uninitialised; this process may still be forked.
     count = torch.cuda.device_count()
-    if (device.index or 0) >= count:
+    if index >= count:
         raise RunError(
             f"device `{name}` is not there: PyTorch finds {count or 'no'} CUDA devices; `cpu` works everywhere"
         )
+
+
+def _check_other(name: str, device: torch.device) -> None:
+    import torch
+
+    if device.type == "meta":
+        raise RunError("device `meta` holds no values, so nothing can be trained on it; `cpu` works everywhere")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, NotImplementedError, AssertionError):
+        raise RunError(
+            f"device `{name}` is not there: this PyTorch is built without it, or finds none; `cpu` works everywhere"
+        ) from None

@@ -66,7 +66,7 @@ def run(
     document = load(config, [*overrides, *changed])
     space = check(document)
     logs = None if text_logging_path is None else Path(text_logging_path)
-    check_launch(devices=devices, text_logging_path=logs)
+    check_launch(devices=devices, threads=threads, text_logging_path=logs)
     options = RunOptions(
         storage=Path(storage),
         run_id=run_id,
@@ -81,8 +81,15 @@ def run(
     )
     display = open_display() if progress else None
     try:
-        summary = launch(document, space, options, command=list(command) or sys.argv, observer=display)
+        summary = launch(
+            document, space, options, command=[_text(one) for one in command or sys.argv], observer=display
+        )
     finally:
         if display is not None:
             display.close()
     return Run(find_run(Path(storage), summary.run_id))
+
+
+def _text(argument: str) -> str:
+    # A file name that is no UTF-8 is a valid argument, but no log takes it.
+    return argument.encode(errors="surrogateescape").decode(errors="backslashreplace")

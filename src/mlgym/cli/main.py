@@ -6,8 +6,10 @@ progress and errors to stderr. Nothing heavy is imported before a command needs 
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -59,6 +61,11 @@ def main(arguments: list[str] | None = None) -> None:
     except MlgymError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # `mlgym log RUN | head`
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:
+        # Whatever else goes wrong with a file has its name and is an `MlgymError` by now.
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        print(f"the output cannot be written: {error.strerror}", file=sys.stderr)
+        with suppress(OSError):
+            sys.stdout.close()  # else it is tried once more, and the interpreter complains
+        sys.exit(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -94,7 +95,11 @@ def show_results(finished: Run, *, as_json: bool) -> None:
         print_json(facts | {"experiments": experiments})
         return
     console().print(experiments_table(state, selection))
-    print(f"\nall of it is in {finished.path}; again: mlgym show {finished.run_id}", file=sys.stderr)
+    storage = finished.path.parent
+    elsewhere = (
+        "" if storage.absolute() == Path(DEFAULT_STORAGE).absolute() else f" --storage {shlex.quote(str(storage))}"
+    )
+    print(f"\nrun folder: {finished.path}\nshow again: mlgym show {finished.run_id}{elsewhere}", file=sys.stderr)
 
 
 def add_to(app: typer.Typer) -> None:

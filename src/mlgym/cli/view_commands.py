@@ -85,9 +85,10 @@ def log(
 
     folder = find_run(storage, run_id)
     events = read_log(folder.log_path)
-    if experiment is not None and not follow:
+    if experiment is not None:
         state = folder.state()
-        if experiment not in state.experiments:
+        may_come = follow and state.status == "running" and 0 <= experiment < (state.num_experiments or 0)
+        if experiment not in state.experiments and not may_come:
             raise _no_experiment(state, experiment)
     if follow:
         events = follow_log(folder.log_path, until=lambda: not has_writer(folder.log_path))
@@ -126,7 +127,8 @@ def _experiment_of(event: Any) -> int | None:
 
 def _headline(run_id: str, state: RunState) -> str:
     counts = ", ".join(f"{count} {status}" for status, count in state.counts.items() if count)
-    return f"{run_id}  {key_text(state.name or '')}  {state.status}: {counts or 'no experiments yet'}"
+    name = f"{key_text(state.name)}  " if state.name else ""
+    return f"{run_id}  {name}{state.status}: {counts or 'no experiments yet'}"
 
 
 def _show_experiment(state: RunState, experiment_id: int, as_json: bool) -> None:

@@ -47,7 +47,10 @@ def create_run_folder(storage: Path, run_id: str | None = None) -> RunFolder:
             fsync_folder(storage)
             return folder
     except OSError as error:
-        raise RunError(f"no run folder can be made in `{storage}`: {error.strerror}") from error
+        reason = f"`{error.filename}` is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise RunError(
+            f"no run folder can be made in `{storage}`: {reason}; name a folder that can be written with `--storage`"
+        ) from error
     raise RunError(f"run `{run_id}` exists already in `{storage}`; choose another id, or resume it")
 
 
@@ -67,7 +70,9 @@ def find_run(storage: Path, run_id: str) -> RunFolder:
         return _checked(RunFolder(storage, run_id))
     runs = list_runs(storage)
     if not runs:
-        raise RunError(f"there are no runs in `{storage}`")
+        raise RunError(
+            f"there are no runs in `{storage}`: start one with `mlgym run CONFIG`, or name a folder by `--storage`"
+        )
     if run_id == LATEST:
         return runs[0]
     ids = [run.run_id for run in runs]
@@ -90,7 +95,9 @@ def list_runs(storage: Path) -> list[RunFolder]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise RunError(f"`{storage}` cannot be read: {error.strerror}") from error
+        raise RunError(
+            f"`{storage}` cannot be read: {error.strerror}; `--storage` takes the folder with one folder per run"
+        ) from error
     runs = [RunFolder(storage, name) for name in names if _is_run(storage, name)]
     return sorted(runs, key=lambda run: (_started_at(run), run.run_id), reverse=True)
 
