@@ -146,7 +146,9 @@ def graph(
     from mlgym.config import graph as component_graph
     from mlgym.config import load
 
-    drawn = component_graph(check_document(load(config, overrides or []))[0].config)
+    document = load(config, overrides or [])
+    check_document(document)
+    drawn = component_graph(document)
     print(drawn.mermaid() if mermaid else drawn.text())
 
 

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 from mlgym.config.document import Document
 from mlgym.config.forms import Form, Sweep, Use
+from mlgym.config.implied import imply_references
 from mlgym.config.nodes import MapNode, from_plain, override_key
+from mlgym.config.registry import REGISTRY, Registry
 from mlgym.config.tree import Tree
 
 ROOT: Final = "experiment"
@@ -80,11 +82,12 @@ class Graph:
         return "\n".join(lines) + "\n"
 
 
-def graph(config: Document | Mapping[str, Any]) -> Graph:
+def graph(config: Document | Mapping[str, Any], *, registry: Registry = REGISTRY) -> Graph:
     """Gives the component graph of a config; sweeps count with all their alternatives, nothing is built.
 
     Args:
         config: a document, or plain data.
+        registry: the components; says which references follow from the rest of the config.
 
     Raises:
         ConfigError: its values written out would be too many or too deep.
@@ -92,6 +95,7 @@ def graph(config: Document | Mapping[str, Any]) -> Graph:
     root = config.root if isinstance(config, Document) else from_plain(config)
     assert isinstance(root, MapNode)
     tree = Tree.read(root)
+    imply_references(tree, registry)
     forms = {ROOT: tree.experiment, **tree.components}
     kinds = {name: " | ".join(_names(tree, form)) or "group" for name, form in forms.items()}
     edges = dict.fromkeys(edge for name, form in forms.items() for edge in _edges(tree, name, form))
