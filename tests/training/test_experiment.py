@@ -10,11 +10,19 @@ import pytest
 import torch
 from torch import nn
 
+from mlgym.components.data import order_digest
 from mlgym.components.loss import CrossEntropy
 from mlgym.components.tensors import StepOutput
 from mlgym.errors import Interrupted, TrainingError
 from mlgym.events.sink import MemorySink
-from mlgym.events.types import CheckpointDeleted, CheckpointSaved, Digest, EvaluationResult, TrainingStopped
+from mlgym.events.types import (
+    CheckpointDeleted,
+    CheckpointSaved,
+    DataFingerprint,
+    Digest,
+    EvaluationResult,
+    TrainingStopped,
+)
 from mlgym.training.checkpoint import list_checkpoints, load_weights
 from mlgym.training.context import ExperimentContext
 from mlgym.training.determinism import seed_global_generators
@@ -195,3 +203,26 @@ def test_an_unknown_device_is_one_clear_line(tmp_path: Path, sink: MemorySink) -
     context = ExperimentContext("run", 0, tmp_path, seed=0, device="cuda:99", sink=sink)
     with pytest.raises(TrainingError, match="device `cuda:99` cannot be used"):
         _run(context)
+
+
+def test_data_and_its_order_are_told(context: ExperimentContext, sink: MemorySink) -> None:
+    """Each split's samples before the first step, and the order of each epoch with its digest."""
+    training = _run(context, epochs=2)
+    told = _of(sink, DataFingerprint)
+    assert {(one.split, one.num_samples, one.covers) for one in told} == {("train", 40, "all"), ("val", 20, "all")}
+    assert sink.payloads.index(told[0]) < sink.payloads.index(_of(sink, EvaluationResult)[0])
+    digests = _of(sink, Digest)
+    assert [one.order for one in digests] == [order_digest(training.trainer.loader, epoch) for epoch in (0, 1)]
+    assert digests[0].order != digests[1].order
+    assert [len(one.losses) // 8 for one in digests] == [5, 5]
+
+
+def test_digests_within_an_epoch(context: ExperimentContext, sink: MemorySink) -> None:
+    """They tell the losses since the one before; the names of tensors are told once."""
+    _run(context, epochs=1, digest_every_n_steps=2)
+    digests = _of(sink, Digest)
+    assert [(one.epoch, one.step, len(one.losses) // 8) for one in digests] == [(0, 2, 2), (0, 4, 2), (1, 5, 1)]
+    assert len(digests[0].tensors) // 8 == len(digests[0].names)
+    assert digests[0].names[0] == "layers.0.weight"
+    assert all(not one.names for one in digests[1:])
+    assert len({one.parameters for one in digests}) == 3

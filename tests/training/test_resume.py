@@ -257,7 +257,7 @@ def test_another_lineage_sends_its_results_anew(tmp_path: Path) -> None:
     assert log.of(ExperimentResumed)[0].replaces_later
     later = [result for origin, result in log.results.items() if origin not in before]
     assert {producer for producer, _ in set(log.results) - before}.isdisjoint({producer for producer, _ in before})
-    assert min(result["step"] for result in later) == 15
+    assert min(result["step"] for result in later if "step" in result) == 15
 
 
 def test_checkpoints_within_an_epoch_replace_each_other(tmp_path: Path) -> None:

@@ -37,6 +37,11 @@ class ResultLedger:
         self._next_seq = 0
         self._recent: deque[Event] = deque(maxlen=MAX_RECENT)
 
+    @property
+    def num_sent(self) -> int:
+        """How many results were sent since the start of training, by earlier attempts too."""
+        return self._next_seq
+
     def emit(self, payload: Payload) -> None:
         """Sends one result."""
         event = Event(

@@ -9,9 +9,11 @@ from typing import Any, Final, Literal
 
 from torch import Tensor
 
+from mlgym.components.data import Fingerprint
 from mlgym.events.types import (
     CheckpointDeleted,
     CheckpointSaved,
+    DataFingerprint,
     Digest,
     EvaluationResult,
     ExperimentResumed,
@@ -132,6 +134,14 @@ class Reporter:
                 losses=hashes,
                 steps_per_loss=steps_per_loss,
                 order=order,
+            )
+        )
+
+    def data(self, split: str, found: Fingerprint) -> None:
+        """Tells what the samples of a split come to."""
+        self.results.emit(
+            DataFingerprint(
+                **self._who(), split=split, num_samples=found.num_samples, sha256=found.sha256, covers=found.covers
             )
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from mlgym.components.data import fingerprint
 from mlgym.errors import Interrupted, TrainingError
 from mlgym.training.checkpoint import CheckpointContent, put_weights, weights_of
 from mlgym.training.checkpoint_writer import CheckpointWriter
@@ -69,6 +70,8 @@ class Session:
         gear = Gear(self.updates, self.device.mover(), hooks, self, self._progress)
         hooks.call("on_experiment_start", state)
         restore_generators = self._resume(num_batches)
+        if not self.reporter.results.num_sent:
+            self._tell_data()
         if restore_generators is None and training.evaluate_before_training:
             self._evaluate({})
         try:
@@ -104,7 +107,7 @@ class Session:
         if self.writer.has_news:
             self._announce()
         if _is_due(step, rhythm.digest_every_n_steps) and epoch.done < epoch.num_batches:
-            self._digest()
+            self._digest(order=None)
         self._stop_if_asked()
         if _is_due(step, rhythm.checkpoint_every_n_steps) or self._seconds_left() <= 0:
             self._save_within_epoch("within epoch")
@@ -194,6 +197,14 @@ class Session:
         resumption.settle(self.retention.names)
         return lambda: restore_generators_of(state)
 
+    def _tell_data(self) -> None:
+        evaluator = self.training.evaluator
+        loaders = {TRAIN: self.trainer.loader} | (evaluator.loaders if evaluator else {})
+        for split, loader in loaders.items():
+            found = fingerprint(loader)
+            if found is not None:
+                self.reporter.data(split, found)
+
     def _progress(self, done: int) -> None:
         num_batches = self._epoch.num_batches
         self.reporter.progress(self.state, "train", TRAIN, splits=[TRAIN], batch=done, num_batches=num_batches)
@@ -214,7 +225,7 @@ class Session:
         self.trainer.end_epoch(state.scores)
         self._ask_early_stopping()
         training.hooks.call("on_epoch_end", state)
-        self._digest()
+        self._digest(order=self.trainer.order_digest(state.epoch - 1, self._epoch.num_batches))
         self._epoch = Epoch(self._epoch.num_batches)
         self._num_told_losses = 0
         self._save_after_epoch()
@@ -247,13 +258,13 @@ class Session:
                 reason = rule.update(state.epoch, state.scores)
                 state.stop_reason = state.stop_reason or reason
 
-    def _digest(self) -> None:
+    def _digest(self, *, order: str | None) -> None:
         losses = self._epoch.losses.all()
         self.reporter.digest(
             self.state,
             losses[self._num_told_losses :],
             batches_per_step=self.trainer.gradients.accumulation_steps,
-            order=None,
+            order=order,
         )
         self._num_told_losses = len(losses)
 

@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from mlgym.components.data import order_digest
 from mlgym.components.data.adapted_loader import as_loader
 from mlgym.components.data.loader import Loader
 from mlgym.components.step import AlternatingStep, SupervisedStep, Turn
@@ -132,6 +133,13 @@ class Trainer:
         if num_batches == len(self.loader):
             return iter(self.loader.epoch(epoch, start_batch))
         return _running_batches(self.loader, epoch * num_batches + start_batch, num_batches - start_batch)
+
+    def order_digest(self, epoch: int, num_batches: int) -> str | None:
+        """Gives a hash of the samples of an epoch in the order of `batches`; None where the loader does not know it."""
+        if num_batches == len(self.loader):
+            return order_digest(self.loader, epoch)
+        data_pass, start_batch = divmod(epoch * num_batches, len(self.loader))
+        return order_digest(self.loader, data_pass, num_batches, start_batch)
 
     def end_epoch(self, scores: dict[str, float]) -> None:
         """Moves a scheduler on that counts epochs.
