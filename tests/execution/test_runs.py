@@ -91,6 +91,28 @@ def test_an_edited_module_is_used_as_it_stands(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.timeout(300)
+def test_what_components_import_late_is_there_before_experiments_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server imports it if a component of the config, though none of this experiment, needs it, and else not."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "looks_at_modules.py").write_text(
+        "import sys\n\nfrom mlgym.config import register\n\n\n"
+        "@register('looks_at_modules')\n"
+        "class LooksAtModules:\n"
+        "    def run(self, context):\n        print('sklearn.datasets' in sys.modules)\n"
+    )
+    base = {"version": 1, "imports": ["looks_at_modules"], "experiment": {"use": "looks_at_modules"}}
+    said = {}
+    for name, components in {"with": {"data": {"use": "digits"}}, "without": {}}.items():
+        summary = launch_config(base | {"components": components}, tmp_path / "storage", processes=1)
+        assert summary.counts == Counts(succeeded=1), told(summary)
+        events = [entry.event for entry in read_log(summary.path / "event_storage.log")]
+        said[name] = [event["payload"]["message"] for event in events if event["event_type"] == "log"]
+    assert said == {"with": ["True"], "without": ["False"]}
+
+
+@pytest.mark.timeout(300)
 def test_ctrl_c_during_training_stops_at_a_step_boundary(tmp_path: Path) -> None:
     """A real training that would take minutes ends within seconds of a signal, as interrupted."""
 

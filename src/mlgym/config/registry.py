@@ -35,12 +35,14 @@ class Component:
             built object is `target` with the config's parameters bound.
         outputs: name of the parameter whose keys are the outputs of the object, such as `fractions` of a split;
             None where the outputs follow from the return type.
+        late_imports: modules that `target` imports only when it is called, since they take long.
     """
 
     name: str
     target: Callable[..., Any]
     call_args: tuple[str, ...] = ()
     outputs: str | None = None
+    late_imports: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -68,7 +70,14 @@ class Registry:
         self._group = group
         self._entry_points: dict[str, list[EntryPoint]] | None = None
 
-    def register(self, name: str, *, call_args: Sequence[str] = (), outputs: str | None = None) -> Callable[[_T], _T]:
+    def register(
+        self,
+        name: str,
+        *,
+        call_args: Sequence[str] = (),
+        outputs: str | None = None,
+        late_imports: Sequence[str] = (),
+    ) -> Callable[[_T], _T]:
         """Gives a decorator that enters a class or function under `name` and returns it unchanged.
 
         Args:
@@ -76,13 +85,16 @@ class Registry:
             call_args: parameters given at each call instead of in the config: a function registered with
                 `call_args=("model", "batch")` is a whole training step.
             outputs: the parameter whose keys name the outputs (`$name.output`) of the built object.
+            late_imports: modules that the component imports only when it is used, since they take long. A run that
+                uses it imports them once, before its experiments are forked, so they must start no threads; those that
+                are not installed are left out.
 
         Raises:
             RegistryError: the name is malformed or taken by another definition.
         """
 
         def enter(target: _T) -> _T:
-            self._enter(Component(name, target, tuple(call_args), outputs))
+            self._enter(Component(name, target, tuple(call_args), outputs, tuple(late_imports)))
             return target
 
         if not COMPONENT_NAME.fullmatch(name):

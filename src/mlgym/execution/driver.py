@@ -17,6 +17,7 @@ from mlgym.execution.executor import Executor, Handler
 from mlgym.execution.job import DEFAULT_ENTRY, Job
 from mlgym.execution.journal import Journal
 from mlgym.execution.launcher import worker_environment
+from mlgym.execution.main_module import late_imports
 from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.processes import ProcessExecutor
 from mlgym.execution.run_record import EXPERIMENT_CONFIG_FILE
@@ -211,14 +212,16 @@ class Driver:
             from mlgym.execution.inline import InlineExecutor
 
             return InlineExecutor(handler)
+        example = self._example(skip)
+        used_late = late_imports([self.document.data, example])
         settings = ServerSettings(
             imports=list(self.document.imports),
             folder=self.document.folder,
             main_script=self.main_script,
             threads=self.threads,
             preload=self.code.preload,
-            preload_if_installed=self.code.preload_if_installed,
-            example=self._example(skip),
+            preload_if_installed=[*self.code.preload_if_installed, *used_late],
+            example=example,
         )
         return ProcessExecutor(handler, capacity=len(self.slots), settings=settings)
 

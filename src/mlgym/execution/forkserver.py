@@ -46,6 +46,7 @@ from mlgym.execution.channel import (
 from mlgym.execution.launcher import python_command
 from mlgym.execution.linux import adopt_orphans, children, die_with_parent, kill_group, num_threads, outlive_parent
 from mlgym.execution.main_module import import_main_script
+from mlgym.execution.worker_logging import admit_info
 
 _DRIVER_CHECK_S: Final = 1.0
 _STRAY_S: Final = 2.0
@@ -92,6 +93,7 @@ class ForkServer:
         if start.example is not None:
             with suppress(Exception):  # an experiment that needs it will say what is wrong
                 worker.warm_up(start.example)
+        admit_info()
         adopt_orphans()
         gc.collect()
         gc.freeze()  # collections in the children then leave the shared pages alone

@@ -100,6 +100,9 @@ def time_limit_error(limit_s: float) -> str:
     return f"exceeded its time limit of {limit_s:g} s"
 
 
+_DECODER: Final = msgspec.json.Decoder(Job)
+
+
 def encode_job(job: Job) -> bytes:
     """Gives the job as JSON."""
     return msgspec.json.encode(job)
@@ -111,4 +114,4 @@ def decode_job(data: bytes) -> Job:
     Raises:
         msgspec.DecodeError: the data is no job.
     """
-    return msgspec.json.decode(data, type=Job)
+    return _DECODER.decode(data)

@@ -86,6 +86,18 @@ def used_names(data: Any) -> Iterator[str]:
             yield node["use"]
 
 
+def late_imports(data: Any) -> list[str]:
+    """Gives the modules that the components in plain data import when they are used, each once."""
+    return list(dict.fromkeys(module for name in used_names(data) for module in _late_imports_of(name)))
+
+
+def _late_imports_of(name: str) -> tuple[str, ...]:
+    try:
+        return REGISTRY.find(name).late_imports
+    except RegistryError:
+        return ()
+
+
 def _is_of_main(name: str) -> bool:
     try:
         return getattr(REGISTRY.find(name).target, "__module__", None) == _MAIN

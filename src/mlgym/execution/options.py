@@ -88,7 +88,7 @@ class WorkerCode:
     Args:
         entry: `module:function` that runs a job.
         preload: modules that must be there.
-        preload_if_installed: modules that may be missing.
+        preload_if_installed: modules that may be missing; those that the config's components import late are added.
     """
 
     entry: str = DEFAULT_ENTRY

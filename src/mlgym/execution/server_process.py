@@ -19,14 +19,9 @@ from mlgym.execution.launcher import python_command, worker_environment
 
 PRELOAD: Final = ("torch", "torch._dynamo", "mlgym.config", "mlgym.components", "mlgym.training")
 """What every experiment imports; the first optimizer imports `torch._dynamo`."""
-PRELOAD_IF_INSTALLED: Final = (
-    "torchmetrics.classification",
-    "torchmetrics.regression",
-    "sklearn.datasets",
-    "sklearn.model_selection",
-    "sklearn.preprocessing",
-)
-"""What components import when they need it; seconds each."""
+PRELOAD_IF_INSTALLED: Final = ("torch.profiler._cupti_monitor",)
+"""What PyTorch imports at the first update, where this version has it. What components import late is added for each
+run: whatever the server holds, used or not, makes every fork and every end of a process dearer."""
 
 _END_S: Final = 5.0
 

@@ -112,8 +112,10 @@ def warm_up(config: dict[str, Any]) -> None:
     from mlgym.config import REGISTRY
     from mlgym.config.adapters import adapter
     from mlgym.config.signature import signature_of
+    from mlgym.config.tree import tree_of
     from mlgym.execution.main_module import used_names
 
+    tree_of(config)  # answers of abstract base classes, which look through all their subclasses, are kept too
     adapter(Any)
     for name in used_names(config):
         for parameter in signature_of(REGISTRY.find(name)).params.values():

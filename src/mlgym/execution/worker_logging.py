@@ -58,6 +58,15 @@ class EventLogHandler(logging.Handler):
         )
 
 
+def admit_info() -> None:
+    """Lets the root logger pass on level INFO and above."""
+    root = logging.getLogger()
+    level = min(root.level or logging.INFO, logging.INFO)
+    # Setting it makes every logger forget what it is enabled for, which in a forked child copies hundreds of pages.
+    if level != root.level:
+        root.setLevel(level)
+
+
 @contextmanager
 def captured_logging(
     sink: EventSink, run_id: str, experiment_id: int | None, *, keep_terminal: bool = False
@@ -75,14 +84,15 @@ def captured_logging(
     before, level = root.handlers[:], root.level
     handler = EventLogHandler(sink, run_id, experiment_id)
     root.handlers[:] = [*(each for each in before if keep_terminal or not _writes_to_terminal(each)), handler]
-    root.setLevel(min(level or logging.INFO, logging.INFO))
+    admit_info()
     logging.captureWarnings(True)
     try:
         yield
     finally:
         logging.captureWarnings(False)
         root.handlers[:] = before
-        root.setLevel(level)
+        if root.level != level:
+            root.setLevel(level)
         handler.tell_dropped()
 
 

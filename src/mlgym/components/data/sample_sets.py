@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -10,8 +10,16 @@ import torch
 from mlgym.components.data.tensor_data import TensorData
 from mlgym.config.registry import register
 
+# The second and third hold the files; `importlib` reads those with the last.
+_SCIKIT_LEARN: Final = (
+    "sklearn.datasets",
+    "sklearn.datasets.data",
+    "sklearn.datasets.descr",
+    "importlib.resources.readers",
+)
 
-@register("digits")
+
+@register("digits", late_imports=_SCIKIT_LEARN)
 def digits(*, flat: bool = True) -> TensorData:
     """Gives 1,797 handwritten digits of 8 x 8 pixels.
 
@@ -32,7 +40,7 @@ def digits(*, flat: bool = True) -> TensorData:
     return TensorData(inputs if flat else inputs.view(-1, 1, 8, 8), data.targets, classes=data.classes)
 
 
-@register("iris")
+@register("iris", late_imports=_SCIKIT_LEARN)
 def iris() -> TensorData:
     """Gives 150 iris flowers of three species.
 
@@ -47,7 +55,7 @@ def iris() -> TensorData:
     return _classification(load_iris())
 
 
-@register("wine")
+@register("wine", late_imports=_SCIKIT_LEARN)
 def wine() -> TensorData:
     """Gives 178 wines of three cultivars.
 
@@ -62,7 +70,7 @@ def wine() -> TensorData:
     return _classification(load_wine())
 
 
-@register("breast_cancer")
+@register("breast_cancer", late_imports=_SCIKIT_LEARN)
 def breast_cancer() -> TensorData:
     """Gives 569 tumours, malignant or benign.
 
@@ -78,7 +86,7 @@ def breast_cancer() -> TensorData:
     return _classification(load_breast_cancer())
 
 
-@register("diabetes")
+@register("diabetes", late_imports=_SCIKIT_LEARN)
 def diabetes(*, scaled: bool = True) -> TensorData:
     """Gives 442 diabetes patients and how far the disease went within a year: a regression.
 

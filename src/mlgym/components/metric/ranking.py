@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 import torch
 from pydantic import Field
@@ -18,6 +18,8 @@ from mlgym.components.metric.classes import ClassMetric, NumClasses, ScoreKind, 
 from mlgym.components.metric.labels import Average, only_two
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
+
+_TORCHMETRICS: Final = ("torchmetrics.functional.classification",)
 
 
 class RankingMetric(ClassMetric):
@@ -154,7 +156,7 @@ class AreaMetric(RankingMetric):
         return value[0]
 
 
-@register("auroc")
+@register("auroc", late_imports=_TORCHMETRICS)
 class AUROC(AreaMetric):
     """Area under the ROC curve of each class against all others, averaged.
 
@@ -189,7 +191,7 @@ class AUROC(AreaMetric):
         return area
 
 
-@register("average_precision")
+@register("average_precision", late_imports=_TORCHMETRICS)
 class AveragePrecision(AreaMetric):
     """Average precision of each class against all others, averaged: sum of (R_i - R_i-1) P_i over falling thresholds.
 
