@@ -46,7 +46,9 @@ def import_main_script(path: Path) -> None:
         Exception: whatever the script raises.
     """
     global _importing
-    if _IMPORTED_AS in sys.modules:
+    # Importing `multiprocessing` alone makes this a second name of the process's own main module.
+    former = sys.modules.get(_IMPORTED_AS)
+    if former is not None and former is not sys.modules[_MAIN]:
         return
     spec = importlib.util.spec_from_file_location(_IMPORTED_AS, path)
     assert spec is not None
@@ -58,6 +60,8 @@ def import_main_script(path: Path) -> None:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[_IMPORTED_AS]
+        if former is not None:
+            sys.modules[_IMPORTED_AS] = former
         raise
     finally:
         _importing = False
