@@ -1,0 +1,98 @@
+"""What is refused before a run is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import mlgym
+from mlgym.api.launch_check import MAX_THREADS, check_launch
+from mlgym.errors import MlgymError, RunError
+
+CONFIG = {"version": 1, "extends": "preset/classification", "components": {
+    "data": {"use": "iris"}, "model": {"use": "mlp", "hidden": 4}, "optimizer": {"use": "adam", "model": "$model"},
+}}  # fmt: skip
+
+
+def checked(**options: Any) -> None:
+    given: dict[str, Any] = {"devices": ["cpu"], "threads": 1, "text_logging_path": None, **options}
+    check_launch(**given)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"devices": ["cpu", "cpu"]},
+        {"threads": "auto"},
+        {"threads": MAX_THREADS},
+        {"text_logging_path": Path("new")},
+    ],
+)
+def test_what_can_run_passes(options: dict[str, Any]) -> None:
+    """The control: nothing that works is refused."""
+    checked(**options)
+
+
+@pytest.mark.parametrize(
+    ("device", "told"),
+    [
+        ("gpu", "there is no device `gpu`; devices are named `cpu`, `cuda` or `cuda:1`"),
+        ("cuda:x", "there is no device `cuda:x`"),
+        ("", "there is no device ``"),
+        ("cuda:99", "device `cuda:99` is not there: PyTorch finds"),
+        ("xpu:99", "device `xpu:99` is not there"),
+        ("meta", "nothing can be trained on it"),
+    ],
+)
+def test_devices_that_are_not_there(device: str, told: str) -> None:
+    """Said once and before anything starts, not once by each experiment."""
+    with pytest.raises(RunError, match=told):
+        checked(devices=["cpu", device])
+
+
+def test_cuda_stays_uninitialised() -> None:
+    """A process that looked at CUDA's devices through the runtime could not be forked any more."""
+    with pytest.raises(RunError):
+        checked(devices=["cuda:99"])
+    assert not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("threads", [0, -1, MAX_THREADS + 1, 9_999_999])
+def test_numbers_of_threads_that_crash(threads: int) -> None:
+    """Millions of threads end in a segmentation fault, minutes later."""
+    with pytest.raises(RunError, match=f"`threads` must be from 1 to {MAX_THREADS} or `auto`, but is {threads}"):
+        checked(threads=threads)
+
+
+def test_text_logs_in_place_of_a_file(tmp_path: Path) -> None:
+    """The folder of text logs cannot be a file."""
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="it is a file; name a folder"):
+        checked(text_logging_path=tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"devices": ["gpu"]}, "there is no device"),
+        ({"threads": 0}, "`threads` must be"),
+        ({"storage": "file"}, "is a file; name a folder that can be written"),
+        ({"storage": "file/below"}, "Not a directory; name a folder that can be written"),
+        ({"run_id": "../up"}, "is not allowed"),
+        ({"optimizer.lr": -1}, "should be greater than 0"),
+    ],
+)
+def test_a_launch_that_is_refused_leaves_nothing(
+    options: dict[str, Any], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No run folder and no storage folder come of it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    given: dict[str, Any] = {"storage": "storage", "progress": False, **options}
+    with pytest.raises(MlgymError, match=told):
+        mlgym.run(CONFIG, **given)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
