@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,27 @@ def test_classes_that_do_not_fit(tmp_path: Path, options: Any, text: str) -> Non
     """A value that is no class, a class named twice, and classes of a regression are refused."""
     with pytest.raises(DataError, match=text):
         table(write(tmp_path, "x,kind\n1,a\n2,b\n"), "kind", **options)
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ([1.0, 1e300], r"column `x` holds 1e\+?300 in row 2, which is infinite or too large for float32"),
+        ([float("-inf"), 1.0], "column `x` holds -inf in row 1"),
+        ([timedelta(1), timedelta(2)], "column `x` holds Duration.*; a table has numbers and texts"),
+        ([b"\xff", b"a"], "column `x` holds Binary; a table has numbers and texts"),
+        ([[1], [2]], "column `x` holds List"),
+    ],
+    ids=["too large", "infinite", "duration", "bytes", "list"],
+)
+def test_columns_that_are_no_features(tmp_path: Path, column: Any, text: str) -> None:
+    """What would become infinite or cannot be a feature is named with its column, as a feature and as a target."""
+    polars.DataFrame({"x": column, "y": ["a", "b"], "z": [1, 2]}).write_parquet(tmp_path / "data.parquet")
+    with pytest.raises(DataError, match=text):
+        table(str(tmp_path / "data.parquet"), "y")
+    if not isinstance(column[0], float):
+        with pytest.raises(DataError, match=f"target {text}"):
+            table(str(tmp_path / "data.parquet"), "x", features=["z"])
 
 
 def test_parquet_and_csv_give_the_same(tmp_path: Path) -> None:
@@ -177,10 +199,10 @@ def test_missing_values_can_be_an_error(tmp_path: Path) -> None:
 
 
 def test_column_without_any_value(tmp_path: Path) -> None:
-    """A numeric column that is empty in the training split has no mean."""
-    data = load(tmp_path).select(torch.tensor([2]))
-    with pytest.raises(DataError, match="`income` has no value at all"):
-        encode_features({"train": data})
+    """A numeric column that is empty in the training split has no mean, a text column no categories."""
+    for row, name in ((2, "income"), (3, "colour")):
+        with pytest.raises(DataError, match=f"`{name}` has no value at all"):
+            encode_features({"train": load(tmp_path).select(torch.tensor([row]))})
 
 
 def test_splits_must_have_the_same_columns(tmp_path: Path) -> None:

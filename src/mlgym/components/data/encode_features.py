@@ -81,6 +81,7 @@ class _Encoding:
             name: sorted({value for value in column if value is not None}) for name, column in data.categorical.items()
         }
         empty = [name for name, mean in means.items() if math.isnan(mean)]
+        empty += [name for name, found in categories.items() if not found]
         if empty:
             raise DataError(f"column `{empty[0]}` has no value at all in the split to learn from")
         return cls(data.features, means, categories, method)

@@ -186,7 +186,7 @@ def _class_indices(column: polars.Series, classes: list[str | int] | None) -> tu
             f"target column `{column.name}` has {column.n_unique()} different fractional numbers, so it is no class; "
             "set `task: regression`"
         )
-    values = column if _is_number(column) else column.cast(str)
+    values = column if _is_number(column) else _texts(column, f"target column `{column.name}`")
     found = sorted(values.unique().to_list())
     names = [str(value) for value in (found if classes is None else classes)]
     places = {name: place for place, name in enumerate(names)}
@@ -207,18 +207,32 @@ def _split_columns(frame: polars.DataFrame, names: list[str]) -> tuple[dict[str,
         column = frame[name]
         if _is_number(column):
             numeric[name] = _numbers(column, f"column `{name}`")
-        elif column.dtype.is_nested():
-            raise DataError(f"column `{name}` holds {column.dtype}; features are numbers or texts")
         else:
-            categorical[name] = np.array(column.cast(str).to_list(), dtype=object)
+            categorical[name] = np.array(_texts(column, f"column `{name}`").to_list(), dtype=object)
     return numeric, categorical
+
+
+def _texts(column: polars.Series, what: str) -> polars.Series:
+    import polars
+
+    try:
+        if not column.dtype.is_nested():
+            return column.cast(str)
+    except polars.exceptions.PolarsError:  # durations, bytes that are no text
+        pass
+    raise DataError(f"{what} holds {column.dtype}; a table has numbers and texts")
 
 
 def _numbers(column: polars.Series, what: str) -> Tensor:
     if not _is_number(column):
         examples = ", ".join(repr(value) for value in column.unique(maintain_order=True).head(3).to_list())
         raise DataError(f"{what} must hold numbers, but holds {column.dtype}: {examples}")
-    values = column.cast(float).to_numpy().astype(np.float32)  # null becomes NaN
+    with np.errstate(over="ignore"):
+        values = column.cast(float).to_numpy().astype(np.float32)  # null becomes NaN
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        row = int(infinite[0])
+        raise DataError(f"{what} holds {column[row]} in row {row + 1}, which is infinite or too large for float32")
     return torch.from_numpy(values)
 
 
