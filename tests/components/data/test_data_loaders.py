@@ -96,6 +96,11 @@ def test_weighted_sampling_balances_classes() -> None:
     loader = data_loaders({"train": data}, 100, seed=1, sampler="weighted_random")["train"]
     drawn = torch.cat([targets for epoch in range(5) for _, targets in loader.epoch(epoch)])
     assert float(drawn.float().mean()) == pytest.approx(0.5, abs=0.03)
+    several = TensorData(torch.ones(1000, 1), {"size": torch.ones(1000), "kind": torch.arange(1000) < 50})
+    named = data_loaders({"train": several}, 100, seed=1, sampler="weighted_random", target="kind")["train"]
+    assert torch.cat([targets["kind"] for _, targets in named.epoch(0)]).tolist() == drawn[:1000].bool().tolist()
+    with pytest.raises(DataError, match=r"several targets .size, kind.; say which one with `target: NAME`"):
+        data_loaders({"train": several}, 100, seed=1, sampler="weighted_random")
     values = TensorData(torch.ones(3, 1), torch.ones(3, 1))
     with pytest.raises(DataError, match="one class index"):
         data_loaders({"train": values}, 1, seed=1, sampler="weighted_random")

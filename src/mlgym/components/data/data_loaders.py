@@ -29,6 +29,7 @@ def data_loaders(
     seed: int,
     shuffle: tuple[str, ...] = ("train",),
     sampler: Sampler = "random",
+    target: str | None = None,
     drop_last: bool = False,
     num_workers: Annotated[int, Field(ge=0, le=1024)] = 0,
     persistent_workers: bool = False,
@@ -49,6 +50,7 @@ def data_loaders(
         shuffle: the splits that are drawn by `sampler`; all others are read in their order.
         sampler: `random` gives a fresh permutation in each epoch; `weighted_random` draws with replacement so that
             all classes come equally often; `sequential` keeps the order.
+        target: which target has the classes that `weighted_random` draws by, where targets have names.
         drop_last: leave out the last batch of a split in `shuffle` where it is not full. That and the sampler are for
             training: an evaluator reads every sample of a split once.
         num_workers: processes for each split that read data which is not in memory; 0 reads in this one.
@@ -69,7 +71,7 @@ def data_loaders(
         size = batch_size if isinstance(batch_size, int) else batch_size[split]
         _check_dataset(split, dataset, size, drop_last=drop_last and drawn)
         split_seed = seeding.derive_seed(seed, split)
-        order = _order(split, dataset, sampler if drawn else "sequential", split_seed)
+        order = _order(split, dataset, sampler if drawn else "sequential", split_seed, target)
         loaders[split] = make_loader(dataset, order, reading, batch_size=size, drop_last=drop_last and drawn)
     return loaders
 
@@ -103,12 +105,12 @@ def _check_dataset(split: str, dataset: Dataset[Any], batch_size: int, *, drop_l
         )
 
 
-def _order(split: str, dataset: Dataset[Any], sampler: Sampler, seed: int) -> Order:
+def _order(split: str, dataset: Dataset[Any], sampler: Sampler, seed: int, target: str | None) -> Order:
     num_samples = num_samples_of(dataset)
     if sampler != "weighted_random":
         return Order(num_samples, sampler, seed)
     try:
-        weights = inverse_class_frequency(labels_of(dataset))
+        weights = inverse_class_frequency(labels_of(dataset, target))
     except DataError as error:
         error.add_note(f"`weighted_random` draws the split `{split}` by class")
         raise
