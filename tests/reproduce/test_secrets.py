@@ -144,8 +144,17 @@ def test_values_of_secret_variables_are_found_anywhere() -> None:
 
 def test_variables() -> None:
     """Secret variables are left out, others keep their values but for secrets in them."""
-    variables = {"OMP_NUM_THREADS": "2", "MLGYM_TOKEN": "x", "TORCH_URL": "https://a:b@c/", "X": f"see {GITHUB}"}
-    assert mask_variables(variables) == {"OMP_NUM_THREADS": "2", "TORCH_URL": "https://***@c/", "X": "see ***"}
+    variables = {
+        "OMP_NUM_THREADS": "2",
+        "MLGYM_TOKEN": "x",
+        "TORCH_URL": "https://a:b@c/",
+        "X": f"see {GITHUB} and qwertz-1234",
+    }
+    assert mask_variables(variables, ["qwertz-1234"]) == {
+        "OMP_NUM_THREADS": "2",
+        "TORCH_URL": "https://***@c/",
+        "X": "see *** and ***",
+    }
 
 
 @given(st.text(alphabet=string.printable, max_size=300))

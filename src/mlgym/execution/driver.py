@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from mlgym.config import Document, Point, config_id, resolve
 from mlgym.errors import RunError
 from mlgym.events import Environment, ExperimentConfig, JobStatus, RunFinished, RunStarted
-from mlgym.execution.environment import capture_environment
+from mlgym.execution.environment import capture_environment, recorded_command
 from mlgym.execution.executor import Executor, Handler
 from mlgym.execution.job import DEFAULT_ENTRY, Job
 from mlgym.execution.journal import Journal
@@ -86,7 +86,7 @@ class Remaining:
 
     settled: Container[int] = ()
     counts: Counts = field(default_factory=Counts)
-    parted: Container[int] = ()
+    parted: Set[int] = frozenset()
 
 
 class Driver:
@@ -121,15 +121,22 @@ class Driver:
         self.code = places.code
         self.main_script = places.main_script
         self._num_jobs = journal.state.num_jobs
-        self._parted: Container[int] = ()
+        self._parted: Set[int] = frozenset()
 
-    def environment(self) -> dict[str, Any]:
-        """Gives the surroundings of the experiments as plain data."""
+    def environment(self, command: Sequence[str]) -> dict[str, Any]:
+        """Gives the surroundings of the experiments as plain data.
+
+        Args:
+            command: how the driver was called.
+        """
         return capture_environment(
             threads=self.threads,
             deterministic=self.options.deterministic,
             folder=self.document.folder,
             variables=self._variables(),
+            command=command,
+            imports=self.document.imports,
+            main_script=self.main_script,
         )
 
     def opening(self, event: type[RunStarted], command: Sequence[str], versions: Mapping[str, str]) -> RunStarted:
@@ -143,7 +150,7 @@ class Driver:
         return event(
             grid_search_id=self.folder.run_id,
             name=self.document.name,
-            command=list(command),
+            command=recorded_command(command),
             versions=dict(versions),
             num_experiments=len(self.space),
             validation_mode=str(self.document.validation["mode"]),

@@ -56,7 +56,7 @@ def launch(
             log, folder.run_id, text_logs=text_logs, observer=observer, eager=options.executor == "inline"
         )
         driver = Driver(document, space, options, folder, journal, places)
-        versions, environment = package_versions(), driver.environment()
+        versions, environment = package_versions(), driver.environment(command)
         record = record_of(
             document,
             options,

@@ -12,6 +12,7 @@ from mlgym.config import Document, dump_yaml
 from mlgym.config.load import parse_yaml
 from mlgym.config.nodes import Source, to_plain
 from mlgym.errors import ConfigError, RunError
+from mlgym.execution.environment import recorded_command
 from mlgym.execution.options import Determinism, ExecutorKind, RunOptions
 from mlgym.tracking import RunFolder
 
@@ -89,7 +90,7 @@ def record_of(
         versions: of python and packages, by name.
     """
     return RunRecord(
-        command=list(command),
+        command=recorded_command(command),
         overrides=list(document.overrides),
         folder=str(document.folder.absolute()),
         executor=options.executor,

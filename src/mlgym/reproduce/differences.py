@@ -62,7 +62,9 @@ def _code(original: Recorded, new: Recorded) -> Iterator[Difference]:
             hint = f"restore `{path}`, with `git checkout {commit} -- {path}` where it was committed"
         else:
             hint = f"restore `{path}` as it was in the original run"
-        yield Difference("code", str(name), old, now, True, hint)
+        # A module that only one run loaded, as the program that launched it does, changes nothing by itself: whatever
+        # came to use it, or no longer does, has changed too.
+        yield Difference("code", str(name), old, now, old is not None and now is not None, hint)
 
 
 def _threads(original: Recorded, new: Recorded) -> Iterator[Difference]:
@@ -200,7 +202,7 @@ def _git(original: Recorded, new: Recorded) -> Iterator[Difference]:
         return
     # Where the user's modules are the same, byte for byte, the rest of the repository changes nothing.
     code, now_code = _section(original, "code"), _section(new, "code")
-    changes = code is None or now_code is None or any(True for _ in _code(original, new))
+    changes = code is None or now_code is None or any(each.changes_bits for each in _code(original, new))
     old, now = _both(before, after, "commit")
     if old != now:
         yield Difference("git", "commit", old, now, changes, f"`git checkout {old}`")

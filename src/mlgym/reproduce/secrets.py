@@ -119,9 +119,9 @@ def mask_command(command: Sequence[str], known: Iterable[str] = ()) -> list[str]
     return masked
 
 
-def mask_variables(variables: Mapping[str, str]) -> dict[str, str]:
+def mask_variables(variables: Mapping[str, str], known: Iterable[str] = ()) -> dict[str, str]:
     """Gives environment variables without those that are secret, and with secrets in the others masked."""
-    known = secret_values(variables)
+    known = list(known)
     return {name: mask_text(value, known) for name, value in variables.items() if not is_secret_name(name)}
 
 

@@ -1,0 +1,7 @@
+"""What a run's numbers depend on beside its config: versions, code, hardware, settings."""
+
+from mlgym.execution.environment.capture import capture_environment, recorded_command
+from mlgym.execution.environment.hardware import usable_cores
+from mlgym.execution.environment.packages import package_versions
+
+__all__ = ["capture_environment", "package_versions", "recorded_command", "usable_cores"]
