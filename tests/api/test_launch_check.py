@@ -68,11 +68,14 @@ def test_numbers_of_threads_that_crash(threads: int) -> None:
         checked(threads=threads)
 
 
-def test_text_logs_in_place_of_a_file(tmp_path: Path) -> None:
-    """The folder of text logs cannot be a file."""
+def test_text_logs_need_a_folder_that_can_be_written(tmp_path: Path) -> None:
+    """Neither a file, nor below one, nor where nothing can be written; else each run would die after its start."""
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match="it is a file; name a folder"):
-        checked(text_logging_path=tmp_path / "file")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(RunError, match="/file` is a file; name a folder"):
+            checked(text_logging_path=place)
+    with pytest.raises(RunError, match="`/proc/self` is not writable; name another folder"):
+        checked(text_logging_path=Path("/proc/self/logs/deep"))
 
 
 @pytest.mark.parametrize(

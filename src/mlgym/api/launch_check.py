@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -30,8 +31,17 @@ def check_launch(*, devices: Sequence[str], threads: int | Literal["auto"], text
         _check_device(device)
     if threads != "auto" and not 1 <= threads <= MAX_THREADS:
         raise RunError(f"`threads` must be from 1 to {MAX_THREADS} or `auto`, but is {threads}")
-    if text_logging_path is not None and text_logging_path.exists() and not text_logging_path.is_dir():
-        raise RunError(f"no text logs can be written to `{text_logging_path}`: it is a file; name a folder")
+    if text_logging_path is not None:
+        _check_folder(text_logging_path)
+
+
+def _check_folder(wanted: Path) -> None:
+    path = wanted.absolute()
+    there = next(each for each in (path, *path.parents) if each.exists())
+    if not there.is_dir():
+        raise RunError(f"no text logs can be written to `{wanted}`: `{there}` is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise RunError(f"no text logs can be written to `{wanted}`: `{there}` is not writable; name another folder")
 
 
 def _check_device(name: str) -> None:
