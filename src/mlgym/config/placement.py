@@ -1,7 +1,8 @@
 """Finding the sweeps that matter and the scope in which each does.
 
 A sweep in a component that only some alternatives need belongs into these alternatives, so that the grid has no point
-twice; one that is needed everywhere is an axis of the whole grid.
+twice; one that is needed everywhere is an axis of the whole grid. One that some alternatives of several sweeps need is
+an axis of what holds all of them: points in which none of these alternatives is taken are then equal but for its label.
 """
 
 from __future__ import annotations
