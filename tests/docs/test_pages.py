@@ -77,13 +77,21 @@ def test_a_page_that_is_wrong_fails(block: Block, tmp_path: Path) -> None:
 
 
 def test_links_of_all_pages() -> None:
-    """Links from one page of the documentation to another, to examples and code lead somewhere."""
+    """Links from one page of the documentation to another, to their headings, to examples and code lead somewhere."""
     written = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
     for page in written:
         for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
-            path = target.partition("#")[0]
-            if path and "://" not in path:
-                assert (page.parent / path).exists(), f"{page.relative_to(ROOT)} links to {target}"
+            if "://" in target:
+                continue
+            path, _, heading = target.partition("#")
+            linked = page.parent / path if path else page
+            assert linked.exists(), f"{page.relative_to(ROOT)} links to {target}, which is not there"
+            assert not heading or heading in _anchors(linked), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def _anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_index_has_every_page() -> None:
@@ -92,4 +100,6 @@ def test_the_index_has_every_page() -> None:
     linked = {(ROOT / "docs" / target).resolve() for target in re.findall(r"\]\(([^)#]+)\)", text)}
     for page in (ROOT / "docs").rglob("*.md"):
         if page.name != "README.md":
-            assert page.resolve() in linked or page.parent.resolve() in linked - {ROOT / "docs"}, page
+            assert page.resolve() in linked or page.parent.resolve() in linked - {ROOT / "docs"}, (
+                f"docs/README.md does not list {page.relative_to(ROOT)}; add a line to its tables"
+            )

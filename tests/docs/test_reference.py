@@ -109,6 +109,14 @@ def test_nothing_is_left_unexplained(pages: dict[str, str]) -> None:
         assert [one for one in bare if page != "components.md" or one.startswith("###")] == []
 
 
+def test_tables_are_whole(pages: dict[str, str]) -> None:
+    """Every line of a table has as many cells as its header: a `|` inside a cell is escaped."""
+    for text in pages.values():
+        for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+            cells = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+            assert len(cells) == 1, table
+
+
 def test_links_and_anchors(generator: ModuleType, pages: dict[str, str]) -> None:
     """Links lead to headings and files that are there, and no two headings have one anchor."""
     for text in pages.values():
