@@ -110,10 +110,10 @@ class Run:
 
     @property
     def exit_code(self) -> int:
-        """What the command line would exit with: 0 all succeeded, 1 some failed, 130 interrupted or not finished."""
-        if self.num_failed:
-            return 1
-        return 0 if self.status == "finished" else 130
+        """What the command line would exit with: 130 interrupted or not finished, 1 some failed, 0 all succeeded."""
+        if self.status != "finished":
+            return 130
+        return int(self.num_failed > 0)
 
     @property
     def experiments(self) -> list[Experiment]:

@@ -83,7 +83,7 @@ def run(
 
 def show_results(finished: Run, *, as_json: bool) -> None:
     """Prints the experiments of a finished run, the best first, and what to do next."""
-    from mlgym.display.tables import experiment_facts, experiments_table, run_facts
+    from mlgym.display.tables import counts_text, experiment_facts, experiments_table, run_facts
     from mlgym.validation import default_selection, rank
 
     state = finished.state
@@ -99,6 +99,8 @@ def show_results(finished: Run, *, as_json: bool) -> None:
     elsewhere = (
         "" if storage.absolute() == Path(DEFAULT_STORAGE).absolute() else f" --storage {shlex.quote(str(storage))}"
     )
+    if state.status != "finished":
+        print(f"\n{state.status}: {counts_text(state)}", file=sys.stderr)
     print(f"\nrun folder: {finished.path}\nshow again: mlgym show {finished.run_id}{elsewhere}", file=sys.stderr)
 
 

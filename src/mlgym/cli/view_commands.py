@@ -126,9 +126,10 @@ def _experiment_of(event: Any) -> int | None:
 
 
 def _headline(run_id: str, state: RunState) -> str:
-    counts = ", ".join(f"{count} {status}" for status, count in state.counts.items() if count)
+    from mlgym.display.tables import counts_text
+
     name = f"{key_text(state.name)}  " if state.name else ""
-    return f"{run_id}  {name}{state.status}: {counts or 'no experiments yet'}"
+    return f"{run_id}  {name}{state.status}: {counts_text(state)}"
 
 
 def _show_experiment(state: RunState, experiment_id: int, as_json: bool) -> None:

@@ -230,6 +230,11 @@ def run_facts(run_id: str, state: RunState) -> dict[str, Any]:
     }
 
 
+def counts_text(state: RunState) -> str:
+    """Gives how many experiments are in which status: `2 done, 1 failed`."""
+    return ", ".join(f"{count} {status}" for status, count in state.counts.items() if count) or "no experiments yet"
+
+
 def experiment_facts(one: Ranked) -> dict[str, Any]:
     """Gives what `mlgym show --json` says of one experiment."""
     experiment = one.experiment
