@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from mlgym.components.data.global_generators import GeneratorStates
@@ -85,24 +87,38 @@ def restore_generators_of(state: Mapping[str, Any]) -> None:
     restore_generator_states(AllStates(host, tuple(generators["cuda"])))
 
 
+_AnyGenerator: TypeAlias = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
+
+
 class _OwnGenerator:
     """A random generator that a component keeps for itself."""
 
-    def __init__(self, generator: torch.Generator | np.random.Generator) -> None:
+    def __init__(self, generator: _AnyGenerator) -> None:
         self._generator = generator
 
     def state_dict(self) -> dict[str, Any]:
         """See `Stateful`."""
-        if isinstance(self._generator, torch.Generator):
-            return {"torch": self._generator.get_state()}
-        return {"numpy": self._generator.bit_generator.state}
+        match self._generator:
+            case torch.Generator() as generator:
+                return {"torch": generator.get_state()}
+            case np.random.Generator() as generator:
+                return {"numpy": generator.bit_generator.state}
+            case np.random.RandomState() as generator:
+                return {"numpy": generator.get_state(legacy=False)}
+            case generator:
+                return {"python": generator.getstate()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See `Stateful`."""
-        if isinstance(self._generator, torch.Generator):
-            self._generator.set_state(state["torch"])
-        else:
-            self._generator.bit_generator.state = state["numpy"]
+        match self._generator:
+            case torch.Generator() as generator:
+                generator.set_state(state["torch"])
+            case np.random.Generator() as generator:
+                generator.bit_generator.state = state["numpy"]
+            case np.random.RandomState() as generator:
+                generator.set_state(state["numpy"])
+            case generator:
+                generator.setstate(state["python"])
 
 
 def _stateful_in(path: str, holder: Any) -> Iterable[tuple[str, Stateful]]:
@@ -111,7 +127,7 @@ def _stateful_in(path: str, holder: Any) -> Iterable[tuple[str, Stateful]]:
         yield path, holder
         return
     for name, value in getattr(holder, "__dict__", {}).items():
-        if isinstance(value, torch.Generator | np.random.Generator):
+        if isinstance(value, _AnyGenerator):
             yield f"{path}.{name}", _OwnGenerator(value)
         elif isinstance(value, Stateful):
             yield f"{path}.{name}", value
@@ -129,6 +145,21 @@ def _put_state(part: Stateful, state: dict[str, Any]) -> None:
         _put_buffers(part, state["buffers"])
     else:
         part.load_state_dict(state)
+    if isinstance(part, Optimizer):
+        _put_dtypes(part, state["state"])
+
+
+def _put_dtypes(optimizer: Optimizer, saved: Mapping[int, Mapping[str, Any]]) -> None:
+    """Undoes the casts of `Optimizer.load_state_dict`, which gives what is kept for a parameter the parameter's dtype.
+
+    Some optimizers keep numbers of another precision than their parameters', and go on with other bits else.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for place, values in saved.items():
+        current = optimizer.state[parameters[place]]
+        for name, value in values.items():
+            if isinstance(value, Tensor) and current[name].dtype != value.dtype:
+                current[name] = value.to(current[name].device)
 
 
 def _passing_buffers(module: nn.Module) -> dict[str, Tensor]:

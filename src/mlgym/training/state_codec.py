@@ -35,7 +35,7 @@ def flatten(state: Any, name: str = "state") -> tuple[Plain, dict[str, Tensor]]:
 
 
 def restore(plain: Plain, tensors: Mapping[str, Tensor]) -> Any:
-    """Gives the state behind `flatten`; its tensors are those of `tensors`, not copies."""
+    """Gives the state behind `flatten`; its tensors are those of `tensors`, not copies where they are contiguous."""
     if isinstance(plain, list):
         return [restore(part, tensors) for part in plain]
     if not isinstance(plain, dict):
@@ -48,28 +48,59 @@ def restore(plain: Plain, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def _flatten(state: Any, path: str, tensors: dict[str, Tensor]) -> Plain:
+    if isinstance(state, np.generic) and not isinstance(state, str | bytes):
+        # First: `np.float64` is a float too, but one that makes float32 arrays float64 ones.
+        return _flatten_scalar(state, path)
     if state is None or isinstance(state, bool | int | str):
         return state
     if isinstance(state, float):
         return float(state) if math.isfinite(state) else {"$float": str(state)}
     if isinstance(state, Tensor):
-        tensors[path] = state
-        return {"$tensor": path}
+        return _flatten_tensor(state, path, tensors)
     if isinstance(state, Mapping):
         return _flatten_mapping(state, path, tensors)
     if isinstance(state, list | tuple | deque | set | frozenset):
         return _flatten_sequence(state, path, tensors)
-    if isinstance(state, np.ndarray) and state.dtype.kind in "biuf":
-        tensors[path] = torch.from_numpy(np.ascontiguousarray(state)).reshape(state.shape)
-        return {"$array": path}
-    if isinstance(state, np.generic) and state.dtype.kind in "biuf":
-        return {"$scalar": [state.dtype.str, _flatten(state.item(), path, tensors)]}
+    if isinstance(state, np.ndarray) and _has_tensor_dtype(state.dtype):
+        return {"$array": _store(torch.from_numpy(np.ascontiguousarray(state)).reshape(state.shape), path, tensors)}
     if isinstance(state, bytes):
         return {"$bytes": state.hex()}
-    raise TrainingError(
-        f"a checkpoint cannot hold `{path}`, a {type(state).__name__}: `state_dict` may give tensors, arrays, numbers, "
-        "text, bytes, None, and lists, tuples, sets and mappings of them"
+    raise _cannot_hold(state, path)
+
+
+def _cannot_hold(state: Any, path: str) -> TrainingError:
+    kind = f"{type(state).__name__} of {state.dtype}" if isinstance(state, np.ndarray) else type(state).__name__
+    return TrainingError(
+        f"a checkpoint cannot hold `{path}`, a {kind}: `state_dict` may give tensors, arrays, numbers, text, bytes, "
+        "None, and lists, tuples, sets and mappings of them"
     )
+
+
+def _flatten_scalar(state: np.generic, path: str) -> Plain:
+    if not _has_tensor_dtype(state.dtype):
+        raise _cannot_hold(state, path)
+    return {"$scalar": [state.dtype.str, _flatten(state.item(), path, {})]}
+
+
+def _has_tensor_dtype(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "biuf" and dtype.itemsize <= 8 and dtype.isnative
+
+
+def _flatten_tensor(state: Tensor, path: str, tensors: dict[str, Tensor]) -> Plain:
+    name = _store(state.detach(), path, tensors)
+    if state.is_contiguous():
+        return {"$tensor": name}
+    # As dense as `state`, in its order of axes: fused kernels read two tensors side by side, whatever their strides.
+    return {"$strided": [name, list(torch.empty_like(state, device="meta").stride())]}
+
+
+def _store(tensor: Tensor, path: str, tensors: dict[str, Tensor]) -> str:
+    name, number = path, 1
+    while name in tensors:  # {"a": {"b": ...}, "a.b": ...}, {1: ..., "1": ...}
+        number += 1
+        name = f"{path}~{number}"
+    tensors[name] = tensor
+    return name
 
 
 def _flatten_mapping(state: Mapping[Any, Any], path: str, tensors: dict[str, Tensor]) -> Plain:
@@ -90,14 +121,18 @@ def _flatten_sequence(state: Any, path: str, tensors: dict[str, Tensor]) -> Plai
     flat = [_flatten(part, f"{path}.{place}", tensors) for place, part in enumerate(parts)]
     if isinstance(state, list):
         return flat
-    mark = "$tuple" if isinstance(state, tuple) else "$deque" if isinstance(state, deque) else "$set"
-    return {mark: [flat, state.maxlen]} if isinstance(state, deque) else {mark: flat}
+    if isinstance(state, deque):
+        return {"$deque": [flat, state.maxlen]}
+    return {"$tuple" if isinstance(state, tuple) else "$set" if isinstance(state, set) else "$frozenset": flat}
 
 
 def _unmarked(mark: str, content: Any, tensors: Mapping[str, Tensor]) -> Any:
     match mark:
         case "$tensor":
             return tensors[content]
+        case "$strided":
+            tensor = tensors[content[0]]
+            return torch.empty_strided(tensor.shape, content[1], dtype=tensor.dtype).copy_(tensor)
         case "$array":
             return tensors[content].numpy()
         case "$scalar":
@@ -110,8 +145,8 @@ def _unmarked(mark: str, content: Any, tensors: Mapping[str, Tensor]) -> Any:
             return deque(restore(content[0], tensors), maxlen=content[1])
         case "$tuple":
             return tuple(restore(content, tensors))
-        case "$set":
-            return set(restore(content, tensors))
+        case "$set" | "$frozenset":
+            return (set if mark == "$set" else frozenset)(restore(content, tensors))
         case "$map" | "$counter":
             pairs = {restore(key, tensors): restore(part, tensors) for key, part in content}
             return Counter(pairs) if mark == "$counter" else pairs
