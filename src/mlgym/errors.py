@@ -58,6 +58,14 @@ class EventLogError(MlgymError):
     """An event log that cannot be opened or written."""
 
 
+class LogInUseError(EventLogError):
+    """An event log that somebody else writes; `writer` names the process, such as `process 4967`."""
+
+    def __init__(self, path: object, writer: str) -> None:
+        self.writer = writer
+        super().__init__(f"`{path}` is being written by {writer}")
+
+
 class RunError(MlgymError):
     """A run that cannot be found, opened or started."""
 

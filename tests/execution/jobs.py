@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from mlgym.errors import Interrupted
-from mlgym.events import EvaluationResult, EventSink, LossScore
+from mlgym.events import CheckpointSaved, EvaluationResult, EventSink, LossScore, TrainingStopped
 from mlgym.execution.job import Job
 from mlgym.execution.worker import StopRequest
 
@@ -166,6 +166,43 @@ def report_process(job: Job, sink: EventSink, stop: StopRequest) -> None:
     )
     names = ("PYTHONHASHSEED", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG")
     print(*[os.environ.get(name) for name in names])
+
+
+def fail_at_first(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Fails in its first attempt, and succeeds in others."""
+    if job.attempt == 0:
+        fail(job, sink, stop)
+    succeed(job, sink, stop)
+
+
+def stop_early(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Ends before its last epoch."""
+    succeed(job, sink, stop)
+    sink.emit(
+        TrainingStopped(
+            grid_search_id=job.run_id, experiment_id=job.experiment_id, epoch=2, step=20, reason="no better"
+        )
+    )
+
+
+def save_and_wait(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Says that it saved a checkpoint and waits in its first attempt; in others tells what the job says of before."""
+    path = f"{job.experiment_id}/checkpoints/epoch_1-step_10"
+    if job.attempt == 0:
+        sink.emit(
+            CheckpointSaved(
+                grid_search_id=job.run_id,
+                experiment_id=job.experiment_id,
+                epoch=1,
+                step=10,
+                path=path,
+                bytes=1,
+                sha256={},
+                reasons=["last"],
+            )
+        )
+        sleep(job, sink, stop)
+    print(f"attempt {job.attempt}, lineage {job.lineage}, knows {', '.join(job.known_checkpoints) or 'none'}")
 
 
 def by_name(job: Job, sink: EventSink, stop: StopRequest) -> None:

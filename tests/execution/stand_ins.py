@@ -10,7 +10,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from mlgym.execution import Observer, RunOptions, RunSummary, Watch, WorkerCode, driver, launch
+from mlgym.execution import (
+    Observer,
+    RunOptions,
+    RunSummary,
+    Watch,
+    WorkerCode,
+    driver,
+    hold_run,
+    launch,
+    plan,
+    resume_run,
+)
+from mlgym.execution.environment import capture_environment
+from mlgym.tracking import RunFolder
 
 
 @dataclass
@@ -29,7 +44,8 @@ class StandInDocument:
     version: int = 1
     seed: int = 7
     imports: list[str] = field(default_factory=list)
-    folder: Path = Path("straw")
+    # Outside of any repository, whose state is a part of a run's surroundings.
+    folder: Path = Path(tempfile.gettempdir())
     text: str | None = "name: straw  # as written\n"
     overrides: list[str] = field(default_factory=lambda: ["a=1"])
     validation: dict[str, Any] = field(default_factory=lambda: {"mode": "grid_search"})
@@ -89,9 +105,7 @@ def launch_straw(
     """Launches a run whose experiments are functions of `tests.execution.jobs`."""
     space: Any = StandInSpace(num_experiments or len(entries), entries, **(config or {}))
     given: Any = document or StandInDocument()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "resolve", lambda config: config)
-        patch.setattr(driver, "config_id", lambda config: "0" * 64)
+    with _configs_of_straw():
         return launch(
             given,
             space,
@@ -102,6 +116,53 @@ def launch_straw(
             code=msgspec.convert(asdict(CODE) | code, WorkerCode) if isinstance(code, dict) else code,
             skip=skip,
         )
+
+
+def resume_straw(
+    storage: Path,
+    run_id: str,
+    entries: Sequence[str],
+    *,
+    num_experiments: int | None = None,
+    config: dict[str, Any] | None = None,
+    document: StandInDocument | None = None,
+    allowed_changes: Sequence[str] = (),
+    retry_failed: bool = False,
+    observer: Observer | None = None,
+    **options: Any,
+) -> RunSummary:
+    """Goes on with such a run."""
+    space: Any = StandInSpace(num_experiments or len(entries), entries, **(config or {}))
+    given: Any = document or StandInDocument()
+    with _configs_of_straw(), hold_run(RunFolder(storage, run_id)) as held:
+        return resume_run(
+            held,
+            given,
+            space,
+            held.options(**options),
+            command=["mlgym", "resume", run_id],
+            allowed_changes=allowed_changes,
+            retry_failed=retry_failed,
+            observer=observer,
+            code=CODE,
+        )
+
+
+@contextmanager
+def _configs_of_straw() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (driver, plan):
+            patch.setattr(module, "resolve", lambda config: config)
+        patch.setattr(driver, "config_id", lambda config: "0" * 64)
+        patch.setattr(driver, "capture_environment", _environment_without_sources)
+        yield
+
+
+def _environment_without_sources(**settings: Any) -> dict[str, Any]:
+    """Gives the real environment but for hashes of sources, on which somebody may work while tests run."""
+    environment = capture_environment(**settings)
+    environment.pop("package_hashes")
+    return environment
 
 
 def start_program(storage: Path, *, ignores_sigint: bool = False, **arguments: Any) -> subprocess.Popen[str]:
@@ -118,6 +179,8 @@ def start_program(storage: Path, *, ignores_sigint: bool = False, **arguments: A
 
 
 if __name__ == "__main__":
-    summary = launch_straw(Path(sys.argv[1]), **json.loads(sys.argv[2]))
+    arguments = json.loads(sys.argv[2])
+    begin = resume_straw if arguments.pop("resumes", False) else launch_straw
+    summary = begin(Path(sys.argv[1]), **arguments)
     sys.stdout.write(json.dumps(asdict(summary.counts)))
     sys.exit(summary.exit_code)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from mlgym.errors import EventLogError
+from mlgym.errors import EventLogError, LogInUseError
 from mlgym.events.codec import Origin, check_body, encode, make_origin, seal
 from mlgym.events.durable import fsync_folder, write_all
 from mlgym.events.scan import SeenOrigins, scan
@@ -320,7 +320,7 @@ def _lock(descriptor: int, path: Path) -> None:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() > give_up_at:
-                raise EventLogError(f"`{path}` is being written by {_holder(descriptor)}") from error
+                raise LogInUseError(path, _holder(descriptor)) from error
         except OSError as error:
             raise EventLogError(
                 f"`{path}` cannot be locked ({error.strerror}); use a storage folder on a file system with file locks"

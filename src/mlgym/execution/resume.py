@@ -1,0 +1,228 @@
+"""Goes on with a run: holds its log, finds out what is left to do, and does that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from mlgym.config import Document, Point
+from mlgym.errors import LogInUseError, RunError
+from mlgym.events import Difference, EventLog, RunResumed, RunState, read_log
+from mlgym.execution.changes import refuse_other_config
+from mlgym.execution.driver import Driver, Places, RunSummary, Watch
+from mlgym.execution.environment import package_versions
+from mlgym.execution.journal import Journal, Observer
+from mlgym.execution.launcher import worker_environment
+from mlgym.execution.main_module import main_script_of, refuse_launch_while_importing
+from mlgym.execution.options import RunOptions, WorkerCode
+from mlgym.execution.plan import remaining_of
+from mlgym.execution.run_record import RUN_CONFIG_FILE, RunRecord, read_record, write_record
+from mlgym.execution.text_logs import TextLogs
+from mlgym.reproduce.differences import environment_differences
+from mlgym.tracking import RunFolder
+
+_MAX_LISTED: Final = 12
+
+
+@dataclass(frozen=True)
+class HeldRun:
+    """A run whose log is held open, so that nobody else goes on with it meanwhile.
+
+    Args:
+        folder: where it is.
+        log: the open log.
+        record: how the run was launched.
+        state: what the log says.
+        environments: for each experiment the surroundings of its last job.
+    """
+
+    folder: RunFolder
+    log: EventLog
+    record: RunRecord
+    state: RunState
+    environments: dict[int, dict[str, Any]] = field(repr=False)
+
+    def options(self, **changes: Any) -> RunOptions:
+        """Gives the options to go on with: those that the run was launched with, but for some.
+
+        Args:
+            changes: other values by the names of `RunOptions`; None keeps what was recorded. Threads and determinism
+                are parts of the run's identity and cannot be changed.
+        """
+        record, given = self.record, {name: value for name, value in changes.items() if value is not None}
+        # A number of processes was chosen for the devices that there were.
+        processes = None if {"devices", "slots_per_device"} & given.keys() else record.processes_as_given
+        recorded = RunOptions(
+            storage=self.folder.storage,
+            run_id=self.folder.run_id,
+            executor=record.executor,
+            processes=processes,
+            devices=record.devices,
+            slots_per_device=record.slots_per_device,
+            threads=record.threads,
+            time_limit_s=record.time_limit_s,
+            grace_s=record.grace_s,
+            determinism=record.determinism,
+            reproduces=record.reproduces,
+        )
+        return replace(recorded, **given)
+
+
+@contextmanager
+def hold_run(folder: RunFolder) -> Iterator[HeldRun]:
+    """Keeps others from a run while the body runs, and gives what is known of it.
+
+    Raises:
+        RunError: somebody else is at it, or it was never launched.
+        EventLogError: its log cannot be opened or read.
+    """
+    # Before anything is read: what another driver writes meanwhile would be missed.
+    try:
+        log = EventLog.open(folder.log_path)
+    except LogInUseError as error:
+        raise RunError(
+            f"run `{folder.run_id}` goes on already, in {error.writer}: wait until that has ended, or end it first"
+        ) from error
+    with log:
+        if not (folder.path / RUN_CONFIG_FILE).is_file():
+            raise RunError(
+                f"run `{folder.run_id}` ended before it had written down how it was launched: start it anew with "
+                "`mlgym run`"
+            )
+        state, environments = _read(folder.log_path)
+        yield HeldRun(folder, log, read_record(folder), state, environments)
+
+
+def resume_run(
+    held: HeldRun,
+    document: Document,
+    space: Sequence[Point],
+    options: RunOptions,
+    *,
+    command: Sequence[str],
+    allowed_changes: Sequence[str] = (),
+    retry_failed: bool = False,
+    observer: Observer | None = None,
+    on_event: Watch | None = None,
+    code: WorkerCode | None = None,
+) -> RunSummary:
+    """Runs the experiments of a run that are left, each from where it stands, and gives how all have ended.
+
+    Where nothing is left, nothing is written. Signals act as in `launch`.
+
+    Args:
+        held: the run.
+        document: the config to go on with.
+        space: what it unfolds to.
+        options: how to run it; see `HeldRun.options`.
+        command: how it was called, to be written down.
+        allowed_changes: keys of the config that may differ from what the run was started with, with all below.
+        retry_failed: try failed experiments again, too.
+        observer: is shown the state of the run as it changes.
+        on_event: is shown every event as it comes, and says True to end the run as SIGINT would.
+        code: what workers run; MLgym's own experiments by default.
+
+    Raises:
+        ConfigChangedError: the config differs in what nobody allowed.
+        RunError: the run cannot go on.
+    """
+    refuse_launch_while_importing()
+    record, state, folder = held.record, held.state, held.folder
+    admitted = list(dict.fromkeys([*record.admitted_changes, *allowed_changes]))
+    if record.config is not None:
+        refuse_other_config(folder.run_id, record.config, document.identity, admitted)
+    remaining = remaining_of(state, space, run_id=folder.run_id, admitted=admitted, retry_failed=retry_failed)
+    num_settled = remaining.counts.succeeded + remaining.counts.failed
+    if num_settled == len(space) and state.status == "finished":
+        return RunSummary(
+            run_id=folder.run_id,
+            path=folder.path,
+            counts=remaining.counts,
+            exit_code=int(remaining.counts.failed > 0),
+        )
+    main_script = main_script_of(document.data) if options.executor != "inline" else None
+    places = Places.of(options, code, main_script)
+    text_logs = TextLogs(options.text_logging_path / folder.run_id) if options.text_logging_path else None
+    journal = Journal(
+        held.log,
+        folder.run_id,
+        state=state,
+        text_logs=text_logs,
+        observer=observer,
+        eager=options.executor == "inline",
+    )
+    driver = Driver(document, space, options, folder, journal, places)
+    environment = driver.environment(command)
+    left = {each: surroundings for each, surroundings in held.environments.items() if each not in remaining.settled}
+    parting = _parting_environments(left, environment)
+    parted = remaining.parted | parting.keys() | (set() if options.deterministic else left.keys())
+    changed = msgspec.structs.replace(
+        record, config=document.identity, overrides=list(document.overrides), admitted_changes=admitted
+    )
+    # The driver that comes after this one has to compare with what the experiments are given now.
+    if changed != record:
+        write_record(folder, changed)
+    return driver.run(
+        driver.opening(RunResumed, command, package_versions()),
+        environment,
+        replace(remaining, parted=parted),
+        notes=_warnings(parting),
+        on_event=on_event,
+    )
+
+
+def _read(path: Path) -> tuple[RunState, dict[int, dict[str, Any]]]:
+    """Folds a log, and gives for each experiment the environment in which its last job was started."""
+    state, environments = RunState(), {}
+    for event_id, event in read_log(path):
+        num_jobs = state.num_jobs
+        state.apply(event_id, event)
+        if state.num_jobs > num_jobs:
+            environments[event["payload"].get("experiment_id")] = state.environment
+    return state, environments
+
+
+def _parting_environments(environments: dict[int, dict[str, Any]], now: dict[str, Any]) -> dict[int, list[Difference]]:
+    """Gives by experiment what may make its continuation differ from what it did before; few environments are new."""
+    found: dict[int, list[Difference]] = {}
+    compared: dict[int, list[Difference]] = {}
+    for experiment_id, environment in environments.items():
+        if id(environment) not in compared:
+            differences = environment_differences(_of_any_executor(environment), _of_any_executor(now))
+            compared[id(environment)] = [each for each in differences if each.changes_bits]
+        if compared[id(environment)]:
+            found[experiment_id] = compared[id(environment)]
+    return found
+
+
+def _of_any_executor(environment: dict[str, Any]) -> dict[str, Any]:
+    """Gives an environment with the variables that workers get, since executors give the same results."""
+    variables, threads = environment.get("environment_variables"), environment.get("threads")
+    if not isinstance(variables, dict) or not isinstance(threads, int):
+        return environment
+    others = {key: value for key, value in environment.items() if key != "hash_seed"}
+    return {**others, "environment_variables": worker_environment(threads, variables)}
+
+
+def _warnings(parting: dict[int, list[Difference]]) -> list[str]:
+    """Gives a line for each set of differences."""
+    who: dict[str, list[int]] = {}
+    for experiment_id, differences in parting.items():
+        listed = [f"{each.kind} `{each.key}`: {each.original} -> {each.new}" for each in differences[:_MAX_LISTED]]
+        more = [f"{len(differences) - _MAX_LISTED} more"] if len(differences) > _MAX_LISTED else []
+        who.setdefault("; ".join([*listed, *more]), []).append(experiment_id)
+    return [
+        f"other surroundings than before for {_named(ids)}, whose results need not be those of an uninterrupted run: "
+        f"{differences}"
+        for differences, ids in who.items()
+    ]
+
+
+def _named(ids: list[int]) -> str:
+    listed = ", ".join(map(str, ids[:_MAX_LISTED])) + (f" and {len(ids) - _MAX_LISTED} more" * (len(ids) > _MAX_LISTED))
+    return f"experiment{'s' if len(ids) > 1 else ''} {listed}"
