@@ -181,6 +181,43 @@ def test_interrupted_at_every_step_and_gone_on(tmp_path: Path, make: Callable[..
         assert log.results == whole.results, step
 
 
+class Drawing:
+    """A callback that draws from the global generators at every hook, and puts what it drew into the weights."""
+
+    def on_epoch_start(self, state: State) -> None:
+        self._shake(state)
+
+    def on_evaluation(self, state: State, scores: dict[str, float]) -> None:
+        self._shake(state)
+
+    def on_epoch_end(self, state: State) -> None:
+        self._shake(state)
+
+    def on_checkpoint(self, state: State, path: Path) -> None:
+        self._shake(state)
+
+    def _shake(self, state: State) -> None:
+        with torch.no_grad():
+            state.model.get_parameter("layers.0.bias").add_(0.01 * torch.randn(16) + 0.01 * random.random())
+
+
+def _drawing(**changes: Any) -> Training:
+    return _plain(callbacks=[Drawing()], checkpoint_every_n_steps=4, **changes)
+
+
+def test_callbacks_that_draw_go_on_too(tmp_path: Path) -> None:
+    """What hooks draw at the start of an epoch, or when a checkpoint stands, is drawn again after an interruption."""
+    whole = SmallLog()
+    expected = _fingerprint(_attempt(_drawing, tmp_path / "whole", whole, 0, None))
+    last_step = list(whole.results.values())[-1]["step"]
+    for step in range(1, last_step + 1):
+        log, folder = SmallLog(), tmp_path / str(step)
+        with pytest.raises(Interrupted):
+            _attempt(_drawing, folder, log, 0, step)
+        assert _fingerprint(_attempt(_drawing, folder, log, 1, None)) == expected, step
+        assert log.results == whole.results, step
+
+
 def test_interrupted_after_every_single_step(tmp_path: Path) -> None:
     """A chain of interruptions, one a step, changes nothing either."""
     whole, log = SmallLog(), SmallLog()

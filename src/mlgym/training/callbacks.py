@@ -14,7 +14,7 @@ HOOKS: Final = {
     "on_step_end": "after each optimizer update; takes (state, output), the step's `StepOutput`; costs time each step",
     "on_evaluation": "after each evaluation; takes (state, scores), numbers by `split/metric`",
     "on_epoch_end": "after the epoch's evaluation and before its checkpoint; takes (state)",
-    "on_checkpoint": "when a checkpoint stands on disk; takes (state, path)",
+    "on_checkpoint": "when a checkpoint stands on disk, and again where training goes on from it; takes (state, path)",
     "on_experiment_end": "after the last epoch, also when stopped early; takes (state)",
 }
 """Every hook, with when it is called and what it takes. A callback has any of them as methods."""

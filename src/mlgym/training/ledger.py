@@ -16,9 +16,10 @@ from mlgym.events.sink import EventSink
 from mlgym.events.types import Event, Payload
 from mlgym.seeding import derive_seed
 
-MAX_RECENT: Final = 64
-# A driver writes an event 20 ms after it was made; what is older is in the log, or the log cannot be written.
-_RECENT_US: Final = 30 * 1_000_000
+# As many as a worker can have sent while a busy driver has read none: 1 MiB of pipe.
+MAX_RECENT: Final = 1024
+# A driver writes an event 20 ms after it was sent; what is older is in the log, or the log cannot be written.
+_RECENT_S: Final = 30.0
 
 
 class ResultLedger:
@@ -35,7 +36,7 @@ class ResultLedger:
         self._sink = sink
         self._producer = f"{derive_seed(0, run_id, experiment_id, lineage):016x}{experiment_id:012x}{lineage:04x}"
         self._next_seq = 0
-        self._recent: deque[Event] = deque(maxlen=MAX_RECENT)
+        self._recent: deque[tuple[float, Event]] = deque(maxlen=MAX_RECENT)
 
     @property
     def num_sent(self) -> int:
@@ -52,13 +53,12 @@ class ResultLedger:
             seq=self._next_seq,
         )
         self._next_seq += 1
-        self._recent.append(event)
-        self._sink.emit_event(event)
+        self._send(event)
 
     def state_dict(self) -> dict[str, Any]:
         """Gives what to go on from: the next number, and the results that may not have reached the log yet."""
-        recent_from = time.time_ns() // 1000 - _RECENT_US
-        recent = [msgspec.to_builtins(event) for event in self._recent if event.creation_ts >= recent_from]
+        recent_from = time.monotonic() - _RECENT_S
+        recent = [msgspec.json.encode(event).decode() for sent_at, event in self._recent if sent_at >= recent_from]
         return {"producer": self._producer, "next_seq": self._next_seq, "recent": recent}
 
     def load_state_dict(self, state: dict[str, Any]) -> bool:
@@ -67,5 +67,10 @@ class ResultLedger:
             return False
         self._next_seq = state["next_seq"]
         for event in state["recent"]:
-            self._sink.emit_event(msgspec.convert(event, Event))
+            self._send(msgspec.json.decode(event, type=Event))
         return True
+
+    def _send(self, event: Event) -> None:
+        # What is sent again is recent again: this driver may be lost as the one before was.
+        self._recent.append((time.monotonic(), event))
+        self._sink.emit_event(event)

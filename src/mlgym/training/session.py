@@ -69,18 +69,23 @@ class Session:
         num_batches = self._place()
         gear = Gear(self.updates, self.device.mover(), hooks, self, self._progress)
         hooks.call("on_experiment_start", state)
-        restore_generators = self._resume(num_batches)
+        go_on = self._resume(num_batches)
         if not self.reporter.results.num_sent:
             self._tell_data()
-        if restore_generators is None and training.evaluate_before_training:
-            self._evaluate({})
+        if go_on is None:
+            if training.evaluate_before_training:
+                self._evaluate({})
+        elif not self._epoch.done:
+            # Whatever draws at the start of an epoch is still to come; within one, it has drawn already.
+            go_on()
+            go_on = None
         try:
             while state.epoch < training.epochs and state.stop_reason is None:
                 if not self._epoch.done:
                     self._stop_if_asked()
                     hooks.call("on_epoch_start", state)
-                train_epoch(self.trainer, state, self._epoch, gear, on_begin=restore_generators)
-                restore_generators = None
+                train_epoch(self.trainer, state, self._epoch, gear, on_begin=go_on)
+                go_on = None
                 self._end_epoch()
             self._settle()
         finally:
@@ -169,7 +174,7 @@ class Session:
         return num_batches
 
     def _resume(self, num_batches: int) -> Callable[[], None] | None:
-        """Goes on from the newest checkpoint where there is one; gives what puts the generators back, None else."""
+        """Goes on from the newest checkpoint where there is one; gives what is to be done last, None else."""
         if self.context.attempt == 0:
             return None
         resumption = Resumption(self.folder, self.context, self.reporter)
@@ -195,7 +200,14 @@ class Session:
         self._clock_step = self.state.step
         self.reporter.resumed(self.state, path, replaces_later=not self.reporter.load_state_dict(state["reporter"]))
         resumption.settle(self.retention.names)
-        return lambda: restore_generators_of(state)
+
+        def go_on() -> None:
+            restore_generators_of(state)
+            if position["regular"]:
+                # Its state is from before the hook, which may not have been called, and may change what comes.
+                self.training.hooks.call("on_checkpoint", self.state, path)
+
+        return go_on
 
     def _tell_data(self) -> None:
         evaluator = self.training.evaluator
@@ -272,23 +284,26 @@ class Session:
         state = self.state
         reasons, replaced = self.retention.after_epoch(Snapshot(state.epoch, state.step, dict(state.scores)))
         if reasons:
-            self._save(reasons, replaced)
+            self._save(reasons, replaced, regular=True)
 
     def _save_within_epoch(self, reason: str) -> None:
         state, newest = self.state, self.retention.newest
         is_saved = newest is not None and (newest.epoch, newest.step) == (state.epoch, state.step)
         if state.step and not is_saved:
-            self._save((reason,), self.retention.within_epoch(Snapshot(state.epoch, state.step, dict(state.scores))))
+            replaced = self.retention.within_epoch(Snapshot(state.epoch, state.step, dict(state.scores)))
+            regular = self._epoch.done > 0 and _is_due(state.step, self.training.rhythm.checkpoint_every_n_steps)
+            self._save((reason,), replaced, regular=regular)
 
-    def _save(self, reasons: tuple[str, ...], replaced: tuple[Path, ...]) -> None:
+    def _save(self, reasons: tuple[str, ...], replaced: tuple[Path, ...], *, regular: bool) -> None:
+        """Saves; a regular checkpoint is one that every repeat of the experiment takes here."""
         self._announce()
-        self.writer.save(self._content(), reasons, replaced)
+        self.writer.save(self._content(regular=regular), reasons, replaced)
         self._saved_at_s = time.monotonic()
         if self.training.hooks.of("on_checkpoint"):
             # Else callbacks would be called at a step that depends on the speed of the disk.
             self._settle()
 
-    def _content(self) -> CheckpointContent:
+    def _content(self, *, regular: bool) -> CheckpointContent:
         state = self.state
         position = {
             "epoch": state.epoch,
@@ -298,6 +313,7 @@ class Session:
             "num_told_losses": self._num_told_losses,
             "scores": state.scores,
             "stop_reason": state.stop_reason,
+            "regular": regular,
         }
         plain, tensors = flatten(
             {
