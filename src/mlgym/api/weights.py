@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mlgym.api.results import load_run
-from mlgym.errors import ConfigError, RunError
+from mlgym.api.user_code import code_folder
+from mlgym.errors import RunError
 from mlgym.events import ExperimentState
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking import RunFolder
@@ -66,7 +67,7 @@ def load_checkpoint(folder: RunFolder, state: ExperimentState, checkpoint: Liter
             f"(there are {', '.join(one.path.name for one in stored) or 'none'})"
         )
     config = folder.read_json(f"{state.experiment_id}/experiment_config.json")
-    import_user_modules(config.get("imports", []), _config_folder(folder))
+    import_user_modules(config.get("imports", []), code_folder(folder))
     facts = RunFacts(
         seed=config["seed"], dir=str(folder.path), device="cpu", experiment_id=state.experiment_id, fold=None
     )
@@ -76,19 +77,3 @@ def load_checkpoint(folder: RunFolder, state: ExperimentState, checkpoint: Liter
     model: nn.Module = experiment.model
     load_weights(chosen[0], model)
     return model.eval()
-
-
-def _config_folder(folder: RunFolder) -> Path | None:
-    """Gives where the config of a run lay, None where that is unknown or gone."""
-    from mlgym.config.load import parse_yaml
-    from mlgym.config.nodes import Source, to_plain
-
-    try:
-        launched = to_plain(parse_yaml(folder.read_text("run_config.yml"), Source("run_config.yml")))
-    except (RunError, ConfigError):
-        return None
-    written = launched.get("folder") if isinstance(launched, dict) else None
-    place = Path(written) if isinstance(written, str) else None
-    # Code never comes out of a run folder, which may have come from anywhere.
-    is_usable = place is not None and place.is_absolute() and place.is_dir()
-    return place if is_usable and place and not place.resolve().is_relative_to(folder.path.resolve()) else None

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from mlgym import __version__
-from mlgym.cli import config_commands, init_command, run_command, view_commands
+from mlgym.cli import config_commands, init_command, pack_commands, run_command, view_commands
 from mlgym.errors import MlgymError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app = typer.Typer(
 run_command.add_to(app)
 config_commands.add_to(app)
 view_commands.add_to(app)
+pack_commands.add_to(app)
 init_command.add_to(app)
 
 

@@ -20,6 +20,7 @@ CONFIG_FILE: Final = "grid_search_config.yml"
 RUN_CONFIG_FILE: Final = "run_config.yml"
 ENVIRONMENT_FILE: Final = "environment.json"
 EXPERIMENT_CONFIG_FILE: Final = "experiment_config.json"
+UNPACKED_CODE: Final = "unpacked_code"
 
 
 class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
@@ -60,14 +61,23 @@ class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
     config: dict[str, Any] | None = None
 
     def code_folder(self, run: RunFolder) -> Path | None:
-        """Gives where the config lay and the user's modules are looked for; None where that is unknown or gone.
+        """Gives where the user's modules are looked for: None where that is unknown or gone.
 
-        Code never comes out of a run folder, which may have come from anywhere.
+        That is the code that came with the run out of an archive, else where the config lay. Code never comes out of a
+        run folder, which may have come from anywhere.
         """
+        unpacked = unpacked_code_folder(run)
+        if unpacked.is_dir():
+            return unpacked
         place = Path(self.folder) if self.folder else None
         if place is None or not place.is_absolute() or not place.is_dir():
             return None
         return None if place.resolve().is_relative_to(run.path.resolve()) else place
+
+
+def unpacked_code_folder(run: RunFolder) -> Path:
+    """Gives where `mlgym unpack` puts the user's modules of a run: beside the storage folder, absolute."""
+    return run.storage.absolute().parent / UNPACKED_CODE / run.run_id
 
 
 def record_of(

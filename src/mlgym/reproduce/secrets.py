@@ -6,6 +6,7 @@ environment variable of this process holds is masked wherever it occurs. Hashes,
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -183,3 +184,17 @@ def _is_weak(name: str) -> bool:
 def _words(name: str) -> str:
     """Gives a name with its parts apart by `-`, so that `clientSecret` and `CLIENT_SECRET` are the same."""
     return _CAMEL.sub("-", name).replace("_", "-").replace(".", "-")
+
+
+def own_secrets() -> list[str]:
+    """Gives the secret values of this process's environment variables."""
+    return secret_values(os.environ)
+
+
+def places_of_secrets(text: str, known: Iterable[str] = ()) -> list[int]:
+    """Gives the numbers, from 1, of the lines that hold something that `mask_text` would mask."""
+    before, after = text.split("\n"), mask_text(text, known).split("\n")
+    if len(before) == len(after):
+        return [number for number, (old, new) in enumerate(zip(before, after, strict=True), 1) if old != new]
+    # A private key became one line: from its first line on, numbers are others.
+    return [next(number for number, (old, new) in enumerate(zip(before, after, strict=False), 1) if old != new)]
