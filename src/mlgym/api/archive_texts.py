@@ -16,13 +16,15 @@ Made with Python {python}, PyTorch {torch}, MLgym {mlgym}, {threads} thread(s) p
 To go on with it, in an empty folder:
 
     python{short_python} -m venv .venv && . .venv/bin/activate
-    pip install -r requirements.txt      # the versions that the run was made with
-    mlgym unpack {run_id}.zip            # checks every hash; runs nothing
-    mlgym show {run_id}                  # tables of what came out
-    mlgym reproduce {run_id}             # runs it again and compares it bit for bit
+    unzip -p {run_id}.zip {run_id}/requirements.txt > requirements.txt
+    pip install -r requirements.txt
+    mlgym unpack {run_id}.zip
+    mlgym show {run_id}
+    mlgym reproduce {run_id}
 
-`unpack` puts the run into `{storage}/{run_id}` and its own modules into `{code}/{run_id}`; `reproduce` runs these
-modules, so look at them first where you don't trust their source.
+`requirements.txt` has the versions that the run was made with. `unpack` checks every hash and executes nothing; it puts
+the run into `{storage}/{run_id}` and its own modules into `{code}/{run_id}`. `reproduce` runs the experiment again and
+compares it bit for bit. It executes these modules, so look at them first where you don't trust their source.
 {data}
 `manifest.json` has the sha256 of every file. `run/environment.json` says on what the run was made; passwords and tokens
 in it are masked.
