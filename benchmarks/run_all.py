@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
+import time
 from pathlib import Path
 
-from report import print_rows, write_results
+from report import Section, load, print_rows, write_results
 
 TITLES = {
     "train_loop": "Training loop and start-up",
@@ -24,14 +26,19 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(TITLES), help="only these")
     given = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parent))
-    sections = {}
+    sections = []
     for name in given.names:
+        load_before, started = load(), time.perf_counter()
         measured = importlib.import_module(name).rows(quick=given.quick)
+        wall_s = time.perf_counter() - started
         print_rows(measured)
-        sections[TITLES[name]] = (f"python benchmarks/{name}.py", measured)
+        print()
+        command = f"python benchmarks/{name}.py"
+        sections.append(Section(TITLES[name], command, measured, (load_before, load()), wall_s))
     if not given.quick and set(given.names) == set(TITLES):
         write_results(sections)
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is imported
     main()
