@@ -139,7 +139,28 @@ def test_nothing_compared_is_never_identical() -> None:
     assert compared([], []).verdict is None
     assert compared(epochs(2), []).verdict == "diverged"
     assert compared([scores(1, 0.5)], [scores(1, 0.5)]).verdict == "within_tolerance"
-    assert compared([digest(1, 4)], [digest(1, 5)]).verdict == "diverged"
+    assert compared([digest(1, 4)], [digest(2, 8)]).verdict == "diverged"
+
+
+@pytest.mark.parametrize(("first_other_loss", "evidence", "steps"), [(None, "length", (1, 3)), (2, "loss", (2, 2))])
+def test_an_epoch_of_another_length_is_where_they_part(
+    first_other_loss: int | None, evidence: str, steps: tuple[int, int]
+) -> None:
+    """An epoch with other steps is no missing digest; its scores are still compared."""
+    original = [scores(1, 0.5), digest(1, 4, losses=losses(1, 4)), scores(2, 0.5), digest(2, 8, losses=losses(5, 8))]
+    shorter = scores(2, 0.4)
+    shorter["payload"]["step"] = 6
+    new = [scores(1, 0.5), digest(1, 3, losses=losses(1, 3, first_other_loss)), shorter, digest(2, 6)]
+    new[0]["payload"]["step"] = 3
+    found = compared(original, new)
+    assert (found.verdict, found.missing, found.num_equal) == ("diverged", (), 0)
+    assert found.parting is not None
+    assert (found.parting.epoch, found.parting.evidence, found.parting.steps) == (1, evidence, steps)
+    assert found.largest["val/f1"] == pytest.approx(0.2)
+    running = RunningComparison(results(original))
+    for each in new:
+        running.take(each)
+    assert running.parting == found.parting
 
 
 @pytest.mark.parametrize("shorter", ["original", "new"])

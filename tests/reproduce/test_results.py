@@ -54,7 +54,7 @@ def test_losses_are_placed_by_the_digest_before() -> None:
 def test_the_end_of_an_epoch_is_told_from_digests_within() -> None:
     """The first digest with a new number of finished epochs stands at the end of that epoch."""
     within = [digest(0, 2), digest(0, 4), digest(1, 4), digest(1, 6), digest(2, 8)]
-    assert results(within).epoch_ends == {Moment(1, 4), Moment(2, 8)}
+    assert results(within).epoch_ends == {1: Moment(1, 4), 2: Moment(2, 8)}
 
 
 @pytest.mark.parametrize(("replaces", "left"), [(True, [1, 2]), (False, [1, 2, 3])])

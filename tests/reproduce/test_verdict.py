@@ -9,7 +9,7 @@ import pytest
 from mlgym.events import Difference
 from mlgym.reproduce.comparison import Parting, compare
 from mlgym.reproduce.results import Moment, Steps
-from mlgym.reproduce.verdict import Bisection, Verdict, exit_code, place_text
+from mlgym.reproduce.verdict import Bisection, Verdict, difference_text, exit_code, place_text
 from tests.reproduce.logs import digest, epochs, losses, results, scores
 
 THREADS = Difference("threads", "threads", 1, 2, True, "run with `--threads 1`")
@@ -131,6 +131,7 @@ def test_a_bisection_gives_the_place() -> None:
         (Parting(Moment(0, 0), 0, Steps(0, 0), "digest"), "before training, at step 0"),
         (Parting(Moment(1, 4), 1, Steps(1, 4), "digest", ("parameters",)), "in epoch 1, in steps 1 to 4, in the "),
         (Parting(Moment(1, 4), 1, Steps(3, 4), "loss"), "in epoch 1, at steps 3 to 4, whose loss is the first"),
+        (Parting(Moment(1, 4), 1, Steps(1, 3), "length"), "in epoch 1, which ends at another step"),
         (Parting(Moment(1, 4), 1, Steps(4, 4), "score"), "in epoch 1, in what is measured; parameters and"),
     ],
 )
@@ -148,3 +149,9 @@ def test_exit_codes_of_several() -> None:
     assert exit_code([same, near]) == 3
     assert exit_code([near, far, same]) == 4
     assert exit_code([near, far, failed]) == 1
+
+
+def test_hashes_and_long_values_are_shortened() -> None:
+    """A line stays a line."""
+    assert difference_text(Difference("code", "model", "ab" * 32, None, True)) == "code model: abababababab… -> nothing"
+    assert len(difference_text(Difference("git", "diff", "x y" * 500, None, True))) < 120

@@ -1,7 +1,8 @@
 """Compares the results of an experiment with those of its repetition: whether they are the same, else where they part.
 
 Digests are compared by their moments. At the end of an epoch both must have one; those within an epoch count where both
-have them, so that a repetition may look closer than the original did. What is missing is named and is never equal.
+have them, so that a repetition may look closer than the original did. Scores are compared by epoch. What is missing is
+named and is never equal.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from mlgym.reproduce.results import DigestEntry, ExperimentResults, Fingerprint,
 
 VerdictName: TypeAlias = Literal["identical", "within_tolerance", "diverged"]
 Side: TypeAlias = Literal["original", "new"]
-Evidence: TypeAlias = Literal["digest", "loss", "score"]
+Evidence: TypeAlias = Literal["digest", "loss", "length", "score"]
 
 DEFAULT_RTOL: Final = 1e-3
 """Largest relative difference of a metric that still counts as equal within tolerance."""
@@ -33,7 +34,8 @@ class Parting:
         moment: of the first digest, or else evaluation, that differs.
         epoch: the number of the epoch in which it happens, from 1; 0 for before training.
         steps: it happens in these steps; both the same where the step is known.
-        evidence: what shows it: a `digest`, a `loss` within the steps before it, or nothing but a `score`.
+        evidence: what shows it: a `digest`, a `loss` within the steps before it, the `length` of the epoch, whose end
+            is at another step, or nothing but a `score`.
         parts: what of the state differs there: `parameters`, `optimizer`; empty where the state is the same.
         tensor: the first tensor that differs; None where nobody knows it.
     """
@@ -130,9 +132,9 @@ def compare(original: ExperimentResults, new: ExperimentResults, *, rtol: float 
         new: those of the repetition.
         rtol: largest relative difference of a metric that counts as equal, >= 0.
     """
-    shared = sorted(original.digests.keys() & new.digests.keys())
+    shared = _shared(original, new)
     different = _first_different(original, new, shared)
-    parting = _digest_parting(original, new, shared, different) if different is not None else None
+    parting = _digest_parting(original, new, different) if different is not None else None
     largest: dict[str, float] = {}
     num_scores = 0
     for _, key, difference in _score_differences(original, new):
@@ -140,7 +142,7 @@ def compare(original: ExperimentResults, new: ExperimentResults, *, rtol: float 
         largest[key] = max(largest.get(key, 0.0), difference)
     return Comparison(
         num_digests=len(shared),
-        num_equal=len(shared) if different is None else shared.index(different),
+        num_equal=sum(different is None or moment < different for moment in shared),
         num_scores=num_scores,
         parting=parting or _score_parting(original, new),
         largest=largest,
@@ -177,21 +179,25 @@ class RunningComparison:
             return
         if event.get("event_type") == "digest":
             self._look_at_digest(moment)
-        elif any(difference > self.rtol for _, _, difference in _score_differences(self.original, self.new, [moment])):
-            self.is_beyond_tolerance = True
+        else:
+            found = _score_differences(self.original, self.new, [moment.epoch])
+            self.is_beyond_tolerance |= any(difference > self.rtol for _, _, difference in found)
 
     def result(self) -> Comparison:
         """Gives the comparison of what there is; what has not come yet counts as missing."""
         return compare(self.original, self.new, rtol=self.rtol)
 
     def _look_at_digest(self, moment: Moment) -> None:
-        if self.parting is not None or moment not in self.original.digests:
+        if self.parting is not None or not self._has_counterpart(moment):
             return
-        if _is_equal(self.original.digests[moment], self.new.digests[moment]):
+        if _is_equal(self.original, self.new, moment):
             self.num_equal += 1
         else:
-            shared = sorted(self.original.digests.keys() & self.new.digests.keys())
-            self.parting = _digest_parting(self.original, self.new, shared, moment)
+            self.parting = _digest_parting(self.original, self.new, moment)
+
+    def _has_counterpart(self, moment: Moment) -> bool:
+        is_end = self.new.epoch_ends.get(moment.epoch) == moment
+        return moment in self.original.digests or (is_end and moment.epoch in self.original.epoch_ends)
 
 
 def relative(one: float, other: float) -> float:
@@ -207,7 +213,17 @@ def relative(one: float, other: float) -> float:
     return abs(one / size - other / size)
 
 
-def _is_equal(one: DigestEntry, other: DigestEntry) -> bool:
+def _shared(original: ExperimentResults, new: ExperimentResults) -> list[Moment]:
+    """Gives the moments of new digests with a counterpart: at the same moment, or at the end of the same epoch."""
+    ends = {moment for epoch, moment in new.epoch_ends.items() if epoch in original.epoch_ends}
+    return sorted((original.digests.keys() & new.digests.keys()) | ends)
+
+
+def _is_equal(original: ExperimentResults, new: ExperimentResults, moment: Moment) -> bool:
+    """Tells whether two digests are equal; at the end of an epoch they never are where it has other steps."""
+    one, other = original.digests.get(moment), new.digests[moment]
+    if one is None:
+        return False
     shared = one.losses.keys() & other.losses.keys()
     return (one.parameters, one.optimizer) == (other.parameters, other.optimizer) and all(
         one.losses[steps] == other.losses[steps] for steps in shared
@@ -215,26 +231,26 @@ def _is_equal(one: DigestEntry, other: DigestEntry) -> bool:
 
 
 def _first_different(original: ExperimentResults, new: ExperimentResults, shared: Iterable[Moment]) -> Moment | None:
-    unequal = (moment for moment in shared if not _is_equal(original.digests[moment], new.digests[moment]))
-    return next(unequal, None)
+    return next((moment for moment in shared if not _is_equal(original, new, moment)), None)
 
 
-def _digest_parting(
-    original: ExperimentResults, new: ExperimentResults, shared: list[Moment], different: Moment
-) -> Parting:
-    one, other = original.digests[different], new.digests[different]
-    before = max((moment.step for moment in shared if moment < different), default=0)
-    parts = [name for name in ("parameters", "optimizer") if getattr(one, name) != getattr(other, name)]
-    steps = Steps(min(before + 1, different.step), different.step)
-    evidence: Evidence = "digest" if parts else "loss"
-    if steps.first != steps.last and (shown := _first_different_loss(original, new, steps)) is not None:
-        steps, evidence = shown, "loss"
+def _digest_parting(original: ExperimentResults, new: ExperimentResults, different: Moment) -> Parting:
+    epoch = _epoch_number(different, original, new)
+    before = max((moment.step for moment in _shared(original, new) if moment < different), default=0)
+    one, other = original.digests.get(different), new.digests[different]
+    last = different.step if one is not None else min(different.step, original.epoch_ends[different.epoch].step)
+    steps = Steps(min(before + 1, last), last)
+    shown = _first_different_loss(original, new, steps)
+    if one is None:
+        return Parting(different, epoch, shown or steps, "length" if shown is None else "loss")
+    parts = tuple(name for name in ("parameters", "optimizer") if getattr(one, name) != getattr(other, name))
+    is_closer = shown is not None and (steps.first != steps.last or not parts)
     return Parting(
         moment=different,
-        epoch=_epoch_number(different, original, new),
-        steps=steps,
-        evidence=evidence,
-        parts=tuple(parts),
+        epoch=epoch,
+        steps=shown if is_closer and shown is not None else steps,
+        evidence="loss" if is_closer else "digest",
+        parts=parts,
         tensor=_first_different_tensor(one, other, original.names or new.names),
     )
 
@@ -258,7 +274,8 @@ def _epoch_number(moment: Moment, *sides: ExperimentResults) -> int:
     """Gives the number of the epoch that leads to a moment: within an epoch, it is not among the finished ones."""
     if moment.step <= 0:
         return moment.epoch
-    return moment.epoch if any(moment in side.epoch_ends for side in sides) else moment.epoch + 1
+    is_end = any(side.epoch_ends.get(moment.epoch) == moment for side in sides)
+    return moment.epoch if is_end else moment.epoch + 1
 
 
 def _first_different_tensor(one: DigestEntry, other: DigestEntry, names: list[str]) -> str | None:
@@ -272,17 +289,26 @@ def _first_different_tensor(one: DigestEntry, other: DigestEntry, names: list[st
 
 
 def _score_differences(
-    original: ExperimentResults, new: ExperimentResults, moments: Iterable[Moment] | None = None
+    original: ExperimentResults, new: ExperimentResults, epochs: Iterable[int] | None = None
 ) -> Iterator[tuple[Moment, str, float]]:
     """Yields the relative difference of each metric that both have, tables included, as (moment, key, difference)."""
-    shared = original.scores.keys() & new.scores.keys()
-    for moment in sorted(shared if moments is None else shared.intersection(moments)):
-        scores, new_scores = original.scores[moment], new.scores[moment]
+    for one, other in _evaluations(original, new, epochs):
+        scores, new_scores = original.scores[one], new.scores[other]
         for key in scores.keys() & new_scores.keys():
-            yield moment, key, relative(scores[key], new_scores[key])
-        tables, new_tables = original.tables[moment], new.tables[moment]
+            yield other, key, relative(scores[key], new_scores[key])
+        tables, new_tables = original.tables[one], new.tables[other]
         for key in tables.keys() & new_tables.keys():
-            yield moment, key, _table_difference(tables[key], new_tables[key])
+            yield other, key, _table_difference(tables[key], new_tables[key])
+
+
+def _evaluations(
+    original: ExperimentResults, new: ExperimentResults, epochs: Iterable[int] | None = None
+) -> list[tuple[Moment, Moment]]:
+    """Gives the moments at which both were evaluated after the same epoch."""
+    by_epoch, new_by_epoch = ({moment.epoch: moment for moment in side.scores} for side in (original, new))
+    shared = by_epoch.keys() & new_by_epoch.keys()
+    wanted = shared if epochs is None else shared.intersection(epochs)
+    return [(by_epoch[epoch], new_by_epoch[epoch]) for epoch in sorted(wanted)]
 
 
 def _table_difference(one: list[list[float]], other: list[list[float]]) -> float:
@@ -302,19 +328,22 @@ def _score_parting(original: ExperimentResults, new: ExperimentResults) -> Parti
 
 def _missing(original: ExperimentResults, new: ExperimentResults) -> Iterator[Missing]:
     """Yields what one side lacks; a side that has no digests at all, as in old logs, lacks none."""
-    sides: tuple[tuple[Side, ExperimentResults, ExperimentResults], ...] = (
-        ("new", original, new),
-        ("original", new, original),
+    evaluations = _evaluations(original, new)
+    sides: tuple[tuple[Side, ExperimentResults, ExperimentResults, list[tuple[Moment, Moment]]], ...] = (
+        ("new", original, new, evaluations),
+        ("original", new, original, [(other, one) for one, other in evaluations]),
     )
-    for side, has, lacks in sides:
+    for side, has, lacks, pairs in sides:
         if lacks.digests or not lacks.scores:
-            yield from _absent(side, "digest", (has.epoch_ends - lacks.digests.keys()))
-        yield from _absent(side, "evaluation", has.scores.keys() - lacks.scores.keys())
+            yield from _absent(
+                side, "digest", (has.epoch_ends[epoch] for epoch in has.epoch_ends.keys() - lacks.epoch_ends.keys())
+            )
+        evaluated = {moment for moment, _ in pairs}
+        yield from _absent(side, "evaluation", has.scores.keys() - evaluated)
         gone: dict[str, list[Moment]] = {}
-        for moment in sorted(has.scores.keys() & lacks.scores.keys()):
-            known = {**has.scores[moment], **has.tables[moment]}
-            for key in known.keys() - lacks.scores[moment].keys() - lacks.tables[moment].keys():
-                gone.setdefault(key, []).append(moment)
+        for one, other in pairs:
+            for key in _keys(has, one) - _keys(lacks, other):
+                gone.setdefault(key, []).append(one)
         for key in sorted(gone):
             yield from _absent(side, key, gone[key])
 
@@ -322,6 +351,10 @@ def _missing(original: ExperimentResults, new: ExperimentResults) -> Iterator[Mi
 def _absent(side: Side, what: str, moments: Iterable[Moment]) -> Iterator[Missing]:
     if absent := sorted(moments):
         yield Missing(side, what, absent[0], len(absent))
+
+
+def _keys(results: ExperimentResults, moment: Moment) -> set[str]:
+    return {*results.scores[moment], *results.tables[moment]}
 
 
 def _data_differences(original: ExperimentResults, new: ExperimentResults) -> Iterator[Difference]:
@@ -341,7 +374,8 @@ def _order_difference(
 ) -> Iterator[Difference]:
     """Yields the first epoch whose samples came in another order; once orders differ, all later ones do."""
     for moment in shared:
-        one, other = original.digests[moment].order, new.digests[moment].order
+        counterpart = moment if moment in original.digests else original.epoch_ends[moment.epoch]
+        one, other = original.digests[counterpart].order, new.digests[moment].order
         if one is not None and other is not None and one != other:
             epoch = _epoch_number(moment, original, new)
             hint = "seed, sampler, batch size or number of samples of the training loader are not the same"

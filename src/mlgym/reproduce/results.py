@@ -78,6 +78,7 @@ class ExperimentResults:
         scores: the values of an evaluation by `split/metric`, by moment; losses are among them.
         tables: the same for metrics that are no numbers.
         fingerprints: by split.
+        epoch_ends: the moment of the digest at the end of each epoch; other digests stand between two of them.
         stopped: where training ended before its last epoch; None where it did not.
         end: `done`, `failed` or `interrupted`; None while it goes on.
         error: what failed.
@@ -88,6 +89,7 @@ class ExperimentResults:
     scores: dict[Moment, dict[str, float]] = field(default_factory=dict)
     tables: dict[Moment, dict[str, list[list[float]]]] = field(default_factory=dict)
     fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
+    epoch_ends: dict[int, Moment] = field(default_factory=dict)
     stopped: Moment | None = None
     end: str | None = None
     error: str | None = None
@@ -121,14 +123,6 @@ class ExperimentResults:
         return None
 
     @property
-    def epoch_ends(self) -> set[Moment]:
-        """The moments of digests at the end of an epoch; other digests stand between two of them."""
-        first: dict[int, Moment] = {}
-        for moment in sorted(self.digests):
-            first.setdefault(moment.epoch, moment)
-        return {moment for epoch, moment in first.items() if epoch > 0}
-
-    @property
     def is_empty(self) -> bool:
         """Whether there is nothing that could be compared."""
         return not self.digests and not self.scores
@@ -152,8 +146,14 @@ class ExperimentResults:
             order=payload.text("order"),
         )
         self._last_digest = moment
+        self._note_epoch_end(moment)
         self.names = self.names or payload.texts("names")
         return moment
+
+    def _note_epoch_end(self, moment: Moment) -> None:
+        # The first digest with a new number of finished epochs; those after it are within the next epoch.
+        if moment.epoch > 0:
+            self.epoch_ends[moment.epoch] = min(moment, self.epoch_ends.get(moment.epoch, moment))
 
     def _take_scores(self, payload: Fields) -> Moment:
         moment = _moment(payload)
@@ -188,6 +188,7 @@ class ExperimentResults:
         self.digests = {moment: entry for moment, entry in self.digests.items() if moment <= last}
         self.scores = {moment: entry for moment, entry in self.scores.items() if moment <= last}
         self.tables = {moment: entry for moment, entry in self.tables.items() if moment <= last}
+        self.epoch_ends = {epoch: moment for epoch, moment in self.epoch_ends.items() if moment <= last}
         self._last_digest = max(self.digests, default=_BEGINNING)
 
 

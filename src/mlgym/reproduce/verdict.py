@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,6 +16,9 @@ WITHIN_TOLERANCE: Final = 3
 DIVERGED: Final = 4
 _MAX_METRICS: Final = 4
 _MAX_CAUSES: Final = 12
+_LONGEST_VALUE: Final = 80
+_HASH_SHOWN: Final = 12
+_HASH: Final = re.compile(r"[0-9a-f]{40,}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +169,8 @@ def place_text(parting: Parting) -> str:
     steps = parting.steps
     if parting.evidence == "score":
         return f"{text}, in what is measured; parameters and optimizer are the same"
+    if parting.evidence == "length":
+        return f"{text}, which ends at another step"
     if parting.evidence == "loss":
         at = f"step {steps.last}" if parting.step is not None else f"steps {steps.first} to {steps.last}"
         text += f", at {at}, whose loss is the first that differs"
@@ -213,4 +219,5 @@ def _where(verdict: Verdict) -> str:
 
 def _value(value: object) -> str:
     text = "nothing" if value is None else str(value)
-    return text if len(text) <= 80 else f"{text[:79]}\N{HORIZONTAL ELLIPSIS}"
+    longest = _HASH_SHOWN if _HASH.fullmatch(text) else _LONGEST_VALUE
+    return text if len(text) <= longest else f"{text[:longest]}\N{HORIZONTAL ELLIPSIS}"

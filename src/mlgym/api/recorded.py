@@ -1,0 +1,256 @@
+"""The run that is to be reproduced: what it recorded, and its experiments as they are to run again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from mlgym.config import Document, Point, check, config_id, load, resolve
+from mlgym.config.difference import config_changes
+from mlgym.config.override import override_path
+from mlgym.errors import ConfigError, RunError
+from mlgym.events import Difference, ExperimentState, RunState
+from mlgym.execution.run_record import CONFIG_FILE, ENVIRONMENT_FILE, EXPERIMENT_CONFIG_FILE, RunRecord, read_record
+from mlgym.names import did_you_mean
+from mlgym.reproduce.results import ExperimentResults, results_of
+from mlgym.tracking import RunFolder, find_run
+from mlgym.validation import rank, selection_of
+
+Choice: TypeAlias = Literal["best", "all"] | Sequence[int]
+"""Which experiments: the best one, all that finished, or those of these numbers."""
+
+_ID: Final = "config_id"
+
+
+@dataclass(frozen=True)
+class Original:
+    """A run as its folder tells of it.
+
+    Args:
+        folder: where it is.
+        state: a fold over its log.
+        record: how it was launched.
+        results: the results of each experiment.
+    """
+
+    folder: RunFolder
+    state: RunState
+    record: RunRecord
+    results: Mapping[int, ExperimentResults]
+
+    @classmethod
+    def find(cls, storage: Path, run_id: str) -> Original:
+        """Gives a run of a storage folder.
+
+        Args:
+            storage: the folder of all runs.
+            run_id: its id, the beginning of one, or `latest`.
+
+        Raises:
+            RunError: there is no such run, or its record is damaged.
+        """
+        folder = find_run(storage, run_id)
+        return cls(folder, folder.state(), read_record(folder), results_of(folder.events()))
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.folder.run_id
+
+    @property
+    def code_folder(self) -> Path:
+        """Where the user's modules are looked for first: beside the config, or the working directory."""
+        return self.record.code_folder(self.folder) or Path.cwd()
+
+    def environment(self) -> dict[str, Any]:
+        """Gives the recorded surroundings; empty where the run recorded none.
+
+        Raises:
+            RunError: the record is damaged.
+        """
+        if not (self.folder.path / ENVIRONMENT_FILE).exists():
+            return {}
+        recorded = self.folder.read_json(ENVIRONMENT_FILE)
+        return recorded if isinstance(recorded, dict) else {}
+
+    def config(self, experiment_id: int) -> dict[str, Any]:
+        """Gives the recorded config of an experiment, every default filled in.
+
+        Raises:
+            RunError: it is missing, or not what its id was made from.
+        """
+        name = f"{experiment_id}/{EXPERIMENT_CONFIG_FILE}"
+        recorded = self.folder.read_json(name)
+        config = {key: value for key, value in recorded.items() if key != _ID} if isinstance(recorded, dict) else {}
+        if not config or config_id(config) != recorded.get(_ID):
+            raise RunError(
+                f"`{self.folder.path / name}` was changed since run {self.run_id}: it does not match its `{_ID}`. "
+                "Bring the file back, and give changes as KEY=VALUE"
+            )
+        return config
+
+    def chosen(self, choice: Choice) -> list[int]:
+        """Gives the numbers of the experiments to run again; each of them finished and has results.
+
+        Raises:
+            RunError: there is no such experiment, or it did not finish.
+        """
+        if choice == "all":
+            return self._finished()
+        if choice == "best":
+            return [self._best()]
+        return [self._checked(number) for number in dict.fromkeys(choice)]
+
+    def _finished(self) -> list[int]:
+        found = [number for number in sorted(self.state.experiments) if self._complaint(number) is None]
+        if not found:
+            raise RunError(f"run {self.run_id} has no finished experiment to reproduce; it is {self.state.status}")
+        return found
+
+    def _best(self) -> int:
+        finished = self._finished()
+        ranked = [one.experiment.experiment_id for one in rank(self.state, selection_of(self.state, None, None))]
+        return next((number for number in ranked if number in finished), finished[0])
+
+    def _checked(self, number: int) -> int:
+        complaint = self._complaint(number)
+        if complaint:
+            raise RunError(complaint)
+        return number
+
+    def _complaint(self, number: int) -> str | None:
+        known = [str(each) for each in sorted(self.state.experiments)]
+        if number not in self.state.experiments:
+            near = did_you_mean(str(number), known)
+            return f"run {self.run_id} has no experiment {number}{near if len(known) <= 12 else ''}"
+        experiment: ExperimentState = self.state.experiments[number]
+        if experiment.status != "done":
+            remedy = f"`mlgym resume {self.run_id}` goes on with it"
+            return f"experiment {number} of run {self.run_id} is {experiment.status}, not done; {remedy}"
+        if number not in self.results or self.results[number].is_empty:
+            return f"experiment {number} of run {self.run_id} has no digests and no metrics to compare"
+        return None
+
+
+class Repetition(Sequence[Point]):
+    """Experiments of a run as they are to run again: the recorded configs, under their numbers, with changes.
+
+    Attributes:
+        document: what the new run is launched with; its sections, imports and name are the original's.
+        skip: the numbers that are not run.
+        differences: what changes and what the code has filled in differently since, by experiment.
+    """
+
+    def __init__(self, original: Original, chosen: Sequence[int], changes: Sequence[str] = ()) -> None:
+        """Rebuilds the experiments; imports the user's modules.
+
+        Args:
+            original: the run.
+            chosen: the numbers of its experiments.
+            changes: `KEY=VALUE` texts, applied to the recorded config of each experiment.
+
+        Raises:
+            ConfigError: a recorded config, or a change, does not fit the code as it is now.
+            RunError: a recorded config is damaged, or a change cannot be made to it.
+        """
+        _refuse_variables(changes)
+        self.differences: dict[int, tuple[Difference, ...]] = {}
+        self._points: dict[int, Point] = {}
+        for number in chosen:
+            config = original.config(number)
+            now = _resolved(config, original.code_folder)
+            point, document = _point(config, original.code_folder, changes)
+            resolved = resolve(point.config)
+            swept = original.state.experiments[number].swept
+            self._points[number] = Point(number, resolved, _still_swept(swept, now, resolved))
+            self.differences[number] = (
+                *_settings(now, resolved),
+                *_new_parameters(config, now),
+                *_other_defaults(original, number, config),
+            )
+            self._template = document
+        self._num_experiments = max([original.state.num_experiments or 0, *(number + 1 for number in chosen)])
+        self.skip = frozenset(range(self._num_experiments)) - frozenset(chosen)
+        self.document = self._document(original, changes)
+
+    def __len__(self) -> int:
+        return self._num_experiments
+
+    def __getitem__(self, index: Any) -> Any:
+        if index not in self._points:
+            raise IndexError(f"experiment {index} is not to run again")
+        return self._points[index]
+
+    def __iter__(self) -> Iterator[Point]:
+        return iter(self._points.values())
+
+    def _document(self, original: Original, changes: Sequence[str]) -> Document:
+        record = original.record
+        document = load(record.config, changes) if record.config else self._template
+        return replace(
+            document,
+            folder=original.code_folder,
+            text=original.folder.read_text(CONFIG_FILE),
+            overrides=(*record.overrides, *changes),
+        )
+
+
+def _refuse_variables(changes: Sequence[str]) -> None:
+    for change in changes:
+        key = change.partition("=")[0]
+        if override_path(key)[0] in ("vars", "validation", "name"):
+            raise RunError(
+                f"`{change}` cannot be changed in a reproduction: a recorded config has no `vars` any more and is one "
+                "experiment; name the key that it reaches, such as `optimizer.lr`"
+            )
+
+
+def _point(config: dict[str, Any], folder: Path, changes: Sequence[str] = ()) -> tuple[Point, Document]:
+    document = replace(load(config, changes), folder=folder)
+    space = check(document)
+    if len(space) != 1:
+        raise RunError(
+            f"a reproduction takes single values, but {', '.join(changes)} makes {len(space)} experiments of one"
+        )
+    return space[0], document
+
+
+def _resolved(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    point, _ = _point(config, folder)
+    return resolve(point.config)
+
+
+def _still_swept(swept: Mapping[str, Any], before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Gives the swept values without those that were changed."""
+    changed = {change.key for change in config_changes(before, now)}
+    return {key: value for key, value in swept.items() if key not in changed}
+
+
+def _settings(before: dict[str, Any], now: dict[str, Any]) -> Iterator[Difference]:
+    for change in config_changes(before, now):
+        yield Difference("setting", change.key, change.old, change.new, True, "asked for")
+
+
+def _new_parameters(recorded: dict[str, Any], now: dict[str, Any]) -> Iterator[Difference]:
+    """Yields the parameters that components have come to have since the config was recorded."""
+    for change in config_changes(recorded, now):
+        hint = "this parameter is newer than the run, which recorded no value"
+        yield Difference("parameter", change.key, change.old, change.new, True, hint)
+
+
+def _other_defaults(original: Original, number: int, recorded: dict[str, Any]) -> Iterator[Difference]:
+    """Yields the defaults that are others now; what was recorded is what runs, so that they change nothing."""
+    if original.record.config is None:
+        return
+    try:
+        document = replace(load(original.record.config), folder=original.code_folder)
+        space = check(document)
+        now = resolve(space[number].config)
+    except (ConfigError, IndexError):  # another experiment of the grid does not fit the code any more
+        return
+    for change in config_changes(recorded, now):
+        if change.kind == "changed":
+            hint = "the default changed in the code since; the recorded value is used"
+            yield Difference("default", change.key, change.old, change.new, False, hint)

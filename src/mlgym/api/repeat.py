@@ -1,0 +1,175 @@
+"""Running experiments of a run again, into a new run, and comparing as the events come."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from mlgym.api.recorded import Original, Repetition
+from mlgym.display.progress import open_display
+from mlgym.events import Difference
+from mlgym.execution.driver import RunSummary
+from mlgym.execution.environment import capture_environment
+from mlgym.execution.launch import launch
+from mlgym.execution.launcher import worker_environment
+from mlgym.execution.options import Determinism, ExecutorKind, RunOptions
+from mlgym.reproduce.comparison import RunningComparison
+from mlgym.reproduce.differences import environment_differences
+from mlgym.reproduce.results import experiment_of
+from mlgym.reproduce.verdict import place_text
+
+Tell: TypeAlias = Callable[[str], None]
+"""Takes a line for the person who waits."""
+
+INTERRUPTED = "the reproduction was interrupted"
+"""The error of an experiment that somebody stopped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launching:
+    """How a repetition is launched.
+
+    Args:
+        storage: the folder that the new run goes into.
+        executor: `processes` or `inline`.
+        processes: experiments at a time; None for one per core or slot.
+        devices: where they run.
+        slots_per_device: experiments at a time on one device.
+        threads: threads of one operation.
+        determinism: `bitwise` or `fast`.
+        command: how it was called, for the record.
+        progress: whether progress is shown.
+        tell: takes lines about what comes out, as soon as it is known.
+    """
+
+    storage: Path
+    executor: ExecutorKind
+    processes: int | None
+    devices: Sequence[str]
+    slots_per_device: int
+    threads: int
+    determinism: Determinism
+    command: Sequence[str]
+    progress: bool
+    tell: Tell
+
+    def options(self, original: Original, run_id: str | None = None) -> RunOptions:
+        """Gives the options of the new run."""
+        return RunOptions(
+            storage=self.storage,
+            run_id=run_id,
+            executor=self.executor,
+            processes=self.processes,
+            devices=tuple(self.devices),
+            slots_per_device=self.slots_per_device,
+            threads=self.threads,
+            determinism=self.determinism,
+            reproduces=original.run_id,
+        )
+
+    def environment(self, folder: Path) -> dict[str, Any]:
+        """Gives the surroundings that experiments would have now.
+
+        Args:
+            folder: where the config lay.
+        """
+        return capture_environment(
+            threads=self.threads,
+            deterministic=self.determinism == "bitwise",
+            folder=folder,
+            variables=os.environ if self.executor == "inline" else worker_environment(self.threads),
+        )
+
+    def differences(self, original: Original) -> list[Difference]:
+        """Gives in what the surroundings differ from those of the original run; the user's modules are imported."""
+        return environment_differences(original.environment(), self.environment(original.code_folder))
+
+
+class Watching:
+    """Compares each experiment of a repetition with its original while they run.
+
+    Attributes:
+        comparisons: by experiment.
+        has_stopped: whether it has asked for the end.
+    """
+
+    def __init__(
+        self,
+        comparisons: Mapping[int, RunningComparison],
+        is_settled: Callable[[RunningComparison], bool],
+        tell: Tell,
+    ) -> None:
+        """Makes the watch of a run.
+
+        Args:
+            comparisons: one for each experiment that runs, by id.
+            is_settled: whether an experiment need not go on; once this is true of all that have not ended, the run
+                ends.
+            tell: takes a line when bits part.
+        """
+        self.comparisons = comparisons
+        self.has_stopped = False
+        self._is_settled = is_settled
+        self._tell = tell
+
+    def __call__(self, event: dict[str, Any]) -> bool:
+        """Takes an event of the run; says whether the run has to end."""
+        experiment_id = experiment_of(event)
+        running = None if experiment_id is None else self.comparisons.get(experiment_id)
+        if running is None:
+            return False
+        had_parted = running.parting is not None
+        running.take(event)
+        if running.parting is not None and not had_parted:
+            self._tell(f"experiment {experiment_id}: bits part {place_text(running.parting)}")
+        going = [each for each in self.comparisons.values() if each.new.end is None]
+        if going and all(map(self._is_settled, going)):
+            self.has_stopped = True
+        return self.has_stopped
+
+
+def repeat(
+    original: Original, repetition: Repetition, launching: Launching, watching: Watching, run_id: str | None = None
+) -> RunSummary:
+    """Runs experiments again, into a new run.
+
+    Args:
+        original: the run that they are from.
+        repetition: the experiments.
+        launching: how.
+        watching: is shown every event, and may end the run.
+        run_id: of the new run; None for the time of day.
+
+    Raises:
+        RunError: the run cannot start, or cannot go on at all.
+    """
+    display = open_display() if launching.progress else None
+    try:
+        return launch(
+            repetition.document,
+            repetition,
+            launching.options(original, run_id),
+            command=launching.command,
+            observer=display,
+            on_event=watching,
+            skip=repetition.skip,
+        )
+    finally:
+        if display is not None:
+            display.close()
+
+
+def failure_of(running: RunningComparison, *, was_stopped: bool) -> str | None:
+    """Gives why an experiment did not come to its end, None where it did, or was stopped because it had diverged."""
+    match running.new.end:
+        case "done":
+            return None
+        case "failed":
+            return (running.new.error or "failed without saying why").strip().splitlines()[0]
+        case _ if was_stopped:
+            return None
+        case _:
+            return INTERRUPTED

@@ -1,0 +1,248 @@
+"""Running a run again and proving, digest by digest, that the same comes out; or saying where it does not and why."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from mlgym.api.bisection import Bisector, Change
+from mlgym.api.launch_check import check_launch
+from mlgym.api.recorded import Choice, Original, Repetition
+from mlgym.api.repeat import Launching, Tell, Watching, failure_of, repeat
+from mlgym.config.difference import config_changes
+from mlgym.display.reproduction import tell as tell_on_stderr
+from mlgym.errors import EventLogError, RunError
+from mlgym.events import Difference, EventLog, Producer, ReproductionVerdict
+from mlgym.execution.options import ExecutorKind
+from mlgym.names import DEFAULT_STORAGE
+from mlgym.reproduce.comparison import DEFAULT_RTOL, RunningComparison, compare
+from mlgym.reproduce.differences import environment_differences
+from mlgym.reproduce.verdict import Verdict, difference_text
+from mlgym.tracking import RunFolder
+
+_MAX_TOLD: Final = 20
+
+
+def reproduce(
+    run_id: str = "latest",
+    *,
+    experiments: Choice = "best",
+    changes: Sequence[str] = (),
+    threads: int | None = None,
+    bisect: bool = False,
+    rtol: float = DEFAULT_RTOL,
+    keep_going: bool = False,
+    storage: str | Path = DEFAULT_STORAGE,
+    executor: ExecutorKind | None = None,
+    processes: int | None = None,
+    devices: Sequence[str] | None = None,
+    command: Sequence[str] = (),
+    progress: bool = True,
+) -> list[Verdict]:
+    """Runs experiments of a run again, into a new run, and gives the verdict on each.
+
+    The recorded configs, threads and determinism are used. What differs between then and now is told first. Digests
+    and metrics are compared while the experiments run. Each verdict is written into the logs of both runs.
+
+    Args:
+        run_id: the run: its id, the beginning of one, or `latest`.
+        experiments: `best`, `all` that finished, or their numbers.
+        changes: what-if changes as `KEY=VALUE`; they are named in the verdict.
+        threads: another number of threads, as a what-if change; None for the recorded one.
+        bisect: make further runs to find the step and the tensor where an experiment parts.
+        rtol: largest relative difference of a metric that counts as equal within tolerance, >= 0.
+        keep_going: train to the end also when a metric has differed by more than that.
+        storage: the folder of all runs; the new ones go there too.
+        executor: `processes`, or `inline` for this process; None for what the run was launched with.
+        processes: experiments at a time; None for one per core or slot.
+        devices: where to run; None for what the run was launched with.
+        command: how this was called, for the record; empty for this process's own command line.
+        progress: show on stderr what goes on.
+
+    Returns:
+        A verdict for each experiment, in the order of their numbers; `str` of one is its text.
+
+    Raises:
+        RunError: there is no such run or experiment, or it cannot be run again.
+        ConfigError: its config, or a change, does not fit the code as it is now.
+    """
+    check_tolerance(rtol)
+    tell: Tell = tell_on_stderr if progress else _ignore
+    original = Original.find(Path(storage), run_id)
+    chosen = original.chosen(experiments)
+    recorded = Launching(
+        storage=original.folder.storage,
+        executor=executor or original.record.executor,
+        processes=processes,
+        devices=tuple(devices or original.record.devices),
+        slots_per_device=original.record.slots_per_device,
+        threads=original.record.threads,
+        determinism=original.record.determinism,
+        command=list(command) or sys.argv,
+        progress=progress,
+        tell=tell,
+    )
+    launching = recorded if threads is None else replace(recorded, threads=threads)
+    repetition = Repetition(original, chosen, changes)
+    check_launch(devices=launching.devices, threads=launching.threads, text_logging_path=None)
+    differences = launching.differences(original)
+    _tell_differences(original, chosen, [*_shared(repetition.differences), *differences], tell)
+    verdicts = _run_again(original, repetition, launching, differences, rtol=rtol, keep_going=keep_going)
+    if bisect:
+        bisector = Bisector(original, Change(changes, launching, recorded))
+        verdicts = [bisector.bisect(verdict) for verdict in verdicts]
+    _write_down(verdicts, [original.folder, RunFolder(original.folder.storage, verdicts[0].new_run_id)], tell)
+    return verdicts
+
+
+def compare_runs(
+    run_id: str,
+    against: str,
+    *,
+    experiments: Choice = "all",
+    rtol: float = DEFAULT_RTOL,
+    storage: str | Path = DEFAULT_STORAGE,
+    progress: bool = True,
+) -> list[Verdict]:
+    """Compares experiments of two runs that exist, without training; gives the verdict on each.
+
+    Configs and surroundings are compared too. Each verdict is written into the logs of both runs.
+
+    Args:
+        run_id: the run whose results are to be reproduced: its id, the beginning of one, or `latest`.
+        against: the run that may have done it.
+        experiments: `best`, `all` that finished in both, or their numbers.
+        rtol: largest relative difference of a metric that counts as equal within tolerance, >= 0.
+        storage: the folder of all runs.
+        progress: tell on stderr what could not be written down.
+
+    Raises:
+        RunError: there is no such run or experiment, or the two are one.
+    """
+    check_tolerance(rtol)
+    original, new = Original.find(Path(storage), run_id), Original.find(Path(storage), against)
+    if original.run_id == new.run_id:
+        raise RunError(f"run {original.run_id} cannot be compared with itself; name another run")
+    surroundings = environment_differences(original.environment(), new.environment())
+    verdicts = [
+        Verdict(
+            experiment_id=number,
+            original_run_id=original.run_id,
+            new_run_id=new.run_id,
+            comparison=(found := compare(original.results[number], new.results[number], rtol=rtol)),
+            differences=_sorted([*_between_configs(original, new, number), *surroundings, *found.differences]),
+            determinism=new.record.determinism,
+        )
+        for number in _in_both(original, new, experiments)
+    ]
+    _write_down(verdicts, [original.folder, new.folder], tell_on_stderr if progress else _ignore)
+    return verdicts
+
+
+def check_tolerance(rtol: float) -> None:
+    """Checks that a tolerance is one.
+
+    Raises:
+        RunError: it is negative or no number.
+    """
+    if not 0 <= rtol < float("inf"):
+        raise RunError(f"`rtol` must be a number from 0 on, such as {DEFAULT_RTOL:g}, but is {rtol:g}")
+
+
+def _run_again(
+    original: Original,
+    repetition: Repetition,
+    launching: Launching,
+    surroundings: Sequence[Difference],
+    *,
+    rtol: float,
+    keep_going: bool,
+) -> list[Verdict]:
+    comparisons = {number: RunningComparison(original.results[number], rtol) for number in repetition.differences}
+    watching = Watching(comparisons, lambda running: running.is_beyond_tolerance and not keep_going, launching.tell)
+    summary = repeat(original, repetition, launching, watching)
+    verdicts = []
+    for number, running in comparisons.items():
+        found = running.result()
+        verdicts.append(
+            Verdict(
+                experiment_id=number,
+                original_run_id=original.run_id,
+                new_run_id=summary.run_id,
+                comparison=found,
+                differences=_sorted([*repetition.differences[number], *surroundings, *found.differences]),
+                determinism=launching.determinism,
+                error=failure_of(running, was_stopped=watching.has_stopped),
+                was_stopped=watching.has_stopped and running.new.end != "done",
+            )
+        )
+    return verdicts
+
+
+def _sorted(differences: Iterable[Difference]) -> tuple[Difference, ...]:
+    return tuple(sorted(differences, key=lambda each: not each.changes_bits))
+
+
+def _shared(by_experiment: Mapping[int, Sequence[Difference]]) -> list[Difference]:
+    """Gives the differences of several experiments, those that several of them have once."""
+    found: list[Difference] = []
+    for differences in by_experiment.values():
+        found += [each for each in differences if each not in found]
+    return found
+
+
+def _tell_differences(original: Original, chosen: Sequence[int], found: Sequence[Difference], tell: Tell) -> None:
+    numbers = ", ".join(map(str, chosen[:8])) + (f" and {len(chosen) - 8} more" if len(chosen) > 8 else "")
+    tell(f"reproducing experiment{'s' if len(chosen) > 1 else ''} {numbers} of run {original.run_id}")
+    if not original.environment():
+        tell("the run did not record its environment: what differs from it is not known")
+    decisive = [each for each in found if each.changes_bits]
+    for each in decisive[:_MAX_TOLD]:
+        tell(f"differs: {difference_text(each)}{f' ({each.hint})' if each.hint else ''}")
+    if len(decisive) > _MAX_TOLD:
+        tell(f"... and {len(decisive) - _MAX_TOLD} more differences that may change results")
+    others = [difference_text(each) for each in found if not each.changes_bits]
+    if others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        tell(f"differs, but changes no result: {', '.join(others[:3])}{more}")
+    if not found:
+        tell("settings, code, versions and machine are as recorded")
+
+
+def _in_both(original: Original, new: Original, choice: Choice) -> list[int]:
+    if choice != "all":
+        return [number for number in original.chosen(choice) if new.chosen([number])]
+    both = [number for number in original.chosen("all") if number in new.chosen("all")]
+    if not both:
+        raise RunError(f"runs {original.run_id} and {new.run_id} have no finished experiment of the same number")
+    return both
+
+
+def _between_configs(original: Original, new: Original, number: int) -> list[Difference]:
+    changes = config_changes(original.config(number), new.config(number))
+    return [Difference("setting", each.key, each.old, each.new, True) for each in changes]
+
+
+def _write_down(verdicts: Sequence[Verdict], folders: Sequence[RunFolder], tell: Tell) -> None:
+    """Writes the verdicts into the logs of both runs; a log that somebody else writes, or nobody may, is left alone."""
+    for folder in folders:
+        events = [event for verdict in verdicts if (event := verdict.to_event(folder.run_id)) is not None]
+        try:
+            _append(folder, events)
+        except EventLogError as error:
+            tell(f"the verdict is not in the log of run {folder.run_id}: {error}")
+
+
+def _append(folder: RunFolder, events: Sequence[ReproductionVerdict]) -> None:
+    if not events:
+        return
+    producer = Producer()
+    with EventLog.open(folder.log_path) as log:
+        log.append([producer.encode(event) for event in events])
+
+
+def _ignore(line: str) -> None:
+    pass

@@ -1,0 +1,126 @@
+"""The command `reproduce`: runs experiments of a run again and says whether the same comes out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlgym.display.output import print_json
+from mlgym.names import DEFAULT_STORAGE
+
+if TYPE_CHECKING:
+    from mlgym.api.recorded import Choice
+
+_DEFAULT_RTOL = 1e-3
+_INTERRUPTED = 130
+
+
+def reproduce(
+    run_id: Annotated[str, typer.Argument(help="Run id, the beginning of one, or `latest`.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE", help="What-if changes, such as `optimizer.lr=0.01`; the verdict names them."
+        ),
+    ] = None,
+    experiment: Annotated[
+        list[int] | None,
+        typer.Option("--experiment", "-e", min=0, help="This one, may be repeated; default: the best experiment."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All experiments that finished.")] = False,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="RUN_ID", help="Compare with this run, which exists, without training."),
+    ] = None,
+    bisect: Annotated[
+        bool, typer.Option("--bisect", help="Where bits part, find the step and the tensor by further runs.")
+    ] = False,
+    rtol: Annotated[
+        float, typer.Option("--rtol", help="Largest relative difference of a metric within tolerance.")
+    ] = _DEFAULT_RTOL,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Train to the end also when a metric has left the tolerance.")
+    ] = False,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Another number of threads, as a what-if change.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", "-p", min=1, help="Experiments at a time; default: one per core.")
+    ] = None,
+    devices: Annotated[
+        str | None, typer.Option("--devices", help="Such as `cpu` or `cuda:0,cuda:1`; default: as recorded.")
+    ] = None,
+    executor: Annotated[
+        str | None, typer.Option("--executor", help="`processes`, or `inline` (this process); default: as recorded.")
+    ] = None,
+    storage: Annotated[Path, typer.Option("--storage", help="Folder with one folder per run.")] = Path(DEFAULT_STORAGE),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
+) -> None:
+    """Run experiments of a run again and compare digest by digest: identical, within tolerance, or diverged.
+
+    Without `--experiment` or `--all`, the best experiment is run again: the one whose number gets published. With
+    `--against`, all experiments that both runs finished are compared. What differs in machine, versions, code and data
+    is named first. Exit codes: 0 identical, 3 equal within tolerance, 4 diverged, 1 an experiment failed, 2 the input
+    was wrong.
+    """
+    from mlgym.api.repeat import INTERRUPTED
+    from mlgym.display.reproduction import verdicts_facts, verdicts_text
+    from mlgym.reproduce.verdict import exit_code
+
+    if every and experiment:
+        raise typer.BadParameter("give either `--all` or `--experiment`", param_hint="--all")
+    choice: Choice | None = "all" if every else experiment or None
+    if against is not None:
+        from mlgym.api.reproduction import compare_runs
+
+        _refuse_training({"--bisect": bisect, "--keep-going": keep_going, "--threads": threads, "KEY=VALUE": changes})
+        verdicts = compare_runs(run_id, against, experiments=choice or "all", rtol=rtol, storage=storage)
+    else:
+        from mlgym.api.reproduction import reproduce as run_again
+
+        verdicts = run_again(
+            run_id,
+            experiments=choice or "best",
+            changes=changes or (),
+            threads=threads,
+            bisect=bisect,
+            rtol=rtol,
+            keep_going=keep_going,
+            storage=storage,
+            executor=_executor(executor),  # type: ignore[arg-type]
+            processes=processes,
+            devices=None if devices is None else [device for device in devices.split(",") if device],
+            command=["mlgym", *sys.argv[1:]],
+            progress=not as_json or sys.stderr.isatty(),
+        )
+    if as_json:
+        print_json(verdicts_facts(verdicts))
+    else:
+        print(verdicts_text(verdicts))
+        print(f"\nthe new run: mlgym show {verdicts[0].new_run_id}", file=sys.stderr)
+    interrupted = any(verdict.error == INTERRUPTED for verdict in verdicts)
+    raise typer.Exit(_INTERRUPTED if interrupted else exit_code(verdicts))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command of this module."""
+    app.command()(reproduce)
+
+
+def _refuse_training(options: Mapping[str, object]) -> None:
+    for name, value in options.items():
+        if value:
+            raise typer.BadParameter(f"compares runs that exist, and `{name}` needs training", param_hint="--against")
+
+
+def _executor(value: str | None) -> str | None:
+    from mlgym.names import did_you_mean
+
+    choices = ("processes", "inline")
+    if value is not None and value not in choices:
+        raise typer.BadParameter(f"there is no `{value}`{did_you_mean(value, choices)}", param_hint="--executor")
+    return value

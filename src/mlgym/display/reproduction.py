@@ -1,0 +1,82 @@
+"""What people see of reproductions: lines while they go on, verdicts afterwards, those that a log remembers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from mlgym.display.output import one_line, plain
+from mlgym.events import ExperimentState, ReproductionRecord
+from mlgym.reproduce.verdict import Verdict, exit_code
+
+_WORDS = {"identical": "identical", "within_tolerance": "equal within tolerance", "diverged": "diverged"}
+_MAX_LISTED = 20
+
+
+def tell(line: str) -> None:
+    """Says something to the person who waits: a line on stderr, above a live display where there is one."""
+    print(one_line(line, 400), file=sys.stderr, flush=True)
+
+
+def verdicts_text(verdicts: Sequence[Verdict]) -> str:
+    """Gives the verdicts for people, one after the other, and how many there are of each kind."""
+    parts = [plain(verdict.to_text()) for verdict in verdicts]
+    if len(verdicts) > 1:
+        names = [verdict.verdict or "failed" for verdict in verdicts]
+        kinds = dict.fromkeys(names)
+        parts.append(", ".join(f"{names.count(kind)} {_WORDS.get(kind, kind)}" for kind in kinds))
+    return "\n".join(parts)
+
+
+def verdicts_facts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Gives the verdicts for scripts."""
+    return {"exit_code": exit_code(verdicts), "verdicts": [_facts(verdict) for verdict in verdicts]}
+
+
+def _facts(verdict: Verdict) -> dict[str, Any]:
+    parting, found, bisection = verdict.parting, verdict.comparison, verdict.bisection
+    return {
+        "experiment_id": verdict.experiment_id,
+        "original_run_id": verdict.original_run_id,
+        "new_run_id": verdict.new_run_id,
+        "verdict": verdict.verdict,
+        "num_digests": found.num_digests,
+        "num_equal_digests": found.num_equal,
+        "epoch": None if parting is None else parting.epoch,
+        "step": None if parting is None else parting.step,
+        "steps": None if parting is None else list(parting.steps),
+        "evidence": None if parting is None else parting.evidence,
+        "parts": [] if parting is None else list(parting.parts),
+        "tensor": None if parting is None else parting.tensor,
+        "rtol": found.rtol,
+        "largest_relative_difference": found.largest,
+        "missing": [str(each) for each in found.missing],
+        "differences": [msgspec.to_builtins(each) for each in verdict.differences],
+        "determinism": verdict.determinism,
+        "error": verdict.error,
+        "bisection": None
+        if bisection is None
+        else {"conclusion": bisection.conclusion, "run_ids": list(bisection.run_ids)},
+    }
+
+
+def reproduction_text(record: ReproductionRecord) -> str:
+    """Gives a remembered verdict in a line: `identical (10 digests) in run 2026-11-23--16-14-30`."""
+    where = [f"in epoch {record.epoch}"] if record.epoch is not None else []
+    where += [f"at step {record.step}"] if record.step is not None else []
+    where += [f"first in `{record.tensor}`"] if record.tensor else []
+    parted = f", bits part {', '.join(where)}" if where else ""
+    name = _WORDS.get(record.verdict, record.verdict)
+    text = f"{name} ({record.num_digests} digests{parted}) in run {record.new_run_id}, of run {record.original_run_id}"
+    return one_line(text, 300)
+
+
+def reproduction_lines(experiments: Iterable[ExperimentState]) -> list[str]:
+    """Gives a line for each experiment that was run again, or is a repetition, with its last verdict."""
+    found = [(one.experiment_id, one.reproduction) for one in experiments if one.reproduction is not None]
+    lines = [f"experiment {number} reproduced: {reproduction_text(record)}" for number, record in sorted(found)]
+    more = [f"... and {len(lines) - _MAX_LISTED} more"] if len(lines) > _MAX_LISTED else []
+    return [*lines[:_MAX_LISTED], *more]
