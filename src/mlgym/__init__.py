@@ -9,13 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlgym.api import Experiment, Run, load_model, load_run, run
+    from mlgym.api import Experiment, Run, load_model, load_run, resume, run
     from mlgym.components.tensors import StepOutput
     from mlgym.config import register, use
 
 __version__ = "1.0.0.dev0"
 
-__all__ = ["Experiment", "Run", "StepOutput", "load_model", "load_run", "register", "run", "use"]
+__all__ = ["Experiment", "Run", "StepOutput", "load_model", "load_run", "register", "resume", "run", "use"]
 
 _LAZY = {
     "Experiment": "mlgym.api",
@@ -24,6 +24,7 @@ _LAZY = {
     "load_model": "mlgym.api",
     "load_run": "mlgym.api",
     "register": "mlgym.config.registry",
+    "resume": "mlgym.api",
     "run": "mlgym.api",
     "use": "mlgym.config",
 }

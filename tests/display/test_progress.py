@@ -14,6 +14,7 @@ import pytest
 
 from mlgym.display import progress as module
 from mlgym.display.progress import PlainDisplay, open_display
+from mlgym.events import RunState
 from tests.display.states import HOSTILE, UNSAFE, config, done, job, scores, started, state_of
 
 SHOW = """
@@ -91,9 +92,22 @@ def test_a_pipe_gets_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed.out == ""
 
 
+def test_a_resumed_run_is_not_told_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """What had ended before is not news, nor that an interrupted experiment waits; that it runs and ends is."""
+    before = [started(2), config(0), config(1), job("RUNNING", 0), job("RUNNING", 1), done(0, 5)]
+    state = state_of(*before)
+    display = open_display(state)
+    news = [started(2), job("INIT", 1, attempt=1), job("RUNNING", 1, device="cpu", attempt=1), done(1, 5)]
+    for number, event in enumerate(news):
+        state.apply(10 + number, event)
+        display.update(state)
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(" in ")[0] for line in told] == ["experiment 1 running on cpu", "experiment 1 done"]
+
+
 def test_a_long_silence_is_broken(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A log of a batch system shows every half minute that the run is alive, and how far it is."""
-    display = PlainDisplay()
+    display = PlainDisplay(RunState())
     state = state_of(
         started(3), config(0), config(1), job("RUNNING", 0), job("RUNNING", 1), scores(1, 0.5), done(1, 30)
     )
@@ -111,7 +125,7 @@ def test_foreign_text_stays_on_its_line(text: str, monkeypatch: pytest.MonkeyPat
     """Whatever a config or an error says, each piece of news is one line that a strict UTF-8 stream takes."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict", write_through=True)
     monkeypatch.setattr(sys, "stderr", stream)
-    display = PlainDisplay()
+    display = PlainDisplay(RunState())
     state = state_of(started(1), config(0, {text: text}), job("RUNNING", 0, device=text or "cpu"))
     display.update(state)
     state.apply(10, done(0, error=text or "x"))

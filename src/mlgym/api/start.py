@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-
+from mlgym.api.arguments import command_text, override_texts
 from mlgym.api.launch_check import check_launch
 from mlgym.api.results import Run
+from mlgym.api.resumption import go_on, unfinished_run
 from mlgym.config import check, load
 from mlgym.display.progress import open_display
 from mlgym.execution import RunOptions, launch
@@ -32,6 +31,7 @@ def run(
     time_limit_s: float | None = None,
     determinism: Literal["bitwise", "fast"] = "bitwise",
     text_logging_path: str | Path | None = None,
+    auto_resume: bool | None = None,
     command: Sequence[str] = (),
     progress: bool = True,
     **changes: Any,
@@ -51,6 +51,8 @@ def run(
         time_limit_s: an experiment that takes longer fails.
         determinism: `fast` allows operations whose results differ between repetitions.
         text_logging_path: folder for the output of each experiment as text.
+        auto_resume: go on with the newest unfinished run of the same config (the one of `run_id`, where that exists)
+            instead of starting another one; None for what the config says.
         command: how the run was launched, for the record; empty for this process's own command line.
         progress: show progress on stderr.
         changes: changes by key, `**{"optimizer.lr": 0.01}`; the same as `overrides`.
@@ -62,8 +64,8 @@ def run(
         ConfigError: the config is wrong; nothing was started.
         RunError: the run could not be started, for a device that is not there, for example.
     """
-    changed = [f"{key}={msgspec.json.encode(value).decode()}" for key, value in changes.items()]
-    document = load(config, [*overrides, *changed])
+    overrides = [*overrides, *override_texts(changes)]
+    document = load(config, overrides)
     space = check(document)
     logs = None if text_logging_path is None else Path(text_logging_path)
     check_launch(devices=devices, threads=threads, text_logging_path=logs)
@@ -79,17 +81,25 @@ def run(
         text_logging_path=logs,
         determinism=determinism,
     )
+    unfinished = unfinished_run(document, options) if _wants(auto_resume, document.auto_resume) else None
+    if unfinished is not None:
+        given = {
+            "executor": executor,
+            "processes": processes,
+            "devices": tuple(devices),
+            "slots_per_device": slots_per_device,
+            "time_limit_s": time_limit_s,
+            "text_logging_path": logs,
+        }
+        return go_on(unfinished, lambda held: document, given, command=command, progress=progress)
     display = open_display() if progress else None
     try:
-        summary = launch(
-            document, space, options, command=[_text(one) for one in command or sys.argv], observer=display
-        )
+        summary = launch(document, space, options, command=command_text(command), observer=display)
     finally:
         if display is not None:
             display.close()
     return Run(find_run(Path(storage), summary.run_id))
 
 
-def _text(argument: str) -> str:
-    # A file name that is no UTF-8 is a valid argument, but no log takes it.
-    return argument.encode(errors="surrogateescape").decode(errors="backslashreplace")
+def _wants(given: bool | None, configured: bool) -> bool:
+    return configured if given is None else given

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from mlgym.api.checkpoints import choose_checkpoint
 from mlgym.api.results import load_run
 from mlgym.api.user_code import code_folder
 from mlgym.errors import RunError
@@ -50,22 +51,9 @@ def load_model(
 def load_checkpoint(folder: RunFolder, state: ExperimentState, checkpoint: Literal["best", "last"] | Path) -> nn.Module:
     """Gives the model of an experiment with the weights of a checkpoint; see `load_model`."""
     from mlgym.config import RunFacts, build, import_user_modules
-    from mlgym.training import Training, list_checkpoints, load_weights
+    from mlgym.training import Training, load_weights
 
-    stored = list_checkpoints(folder.checkpoints_dir(state.experiment_id))
-    if isinstance(checkpoint, Path):
-        chosen = [one for one in stored if one.path.resolve() == checkpoint.resolve()]
-    elif checkpoint == "last":
-        chosen = stored[-1:]
-    else:
-        marked = {record.path for record in state.checkpoints.values() if "best" in record.reasons}
-        best = [one for one in stored if one.path.relative_to(folder.path).as_posix() in marked]
-        chosen = best[-1:] or stored[-1:]
-    if not chosen:
-        raise RunError(
-            f"experiment {state.experiment_id} of run {folder.run_id} has no checkpoint `{checkpoint}` "
-            f"(there are {', '.join(one.path.name for one in stored) or 'none'})"
-        )
+    chosen = choose_checkpoint(folder, state, checkpoint)
     config = folder.read_json(f"{state.experiment_id}/experiment_config.json")
     import_user_modules(config.get("imports", []), code_folder(folder))
     facts = RunFacts(
@@ -75,5 +63,5 @@ def load_checkpoint(folder: RunFolder, state: ExperimentState, checkpoint: Liter
     if not isinstance(experiment, Training):
         raise RunError(f"the experiment is a {type(experiment).__name__}, which does not say what its model is")
     model: nn.Module = experiment.model
-    load_weights(chosen[0], model)
+    load_weights(chosen, model)
     return model.eval()

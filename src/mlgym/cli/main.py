@@ -15,7 +15,15 @@ from typing import Annotated
 import typer
 
 from mlgym import __version__
-from mlgym.cli import config_commands, init_command, pack_commands, run_command, view_commands
+from mlgym.cli import (
+    checkpoint_commands,
+    config_commands,
+    init_command,
+    pack_commands,
+    resume_command,
+    run_command,
+    view_commands,
+)
 from mlgym.errors import MlgymError
 
 app = typer.Typer(
@@ -27,8 +35,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 run_command.add_to(app)
+resume_command.add_to(app)
 config_commands.add_to(app)
 view_commands.add_to(app)
+checkpoint_commands.add_to(app)
 pack_commands.add_to(app)
 init_command.add_to(app)
 

@@ -1,4 +1,4 @@
-"""The command line of MLgym 0.0.75 word for word, for scripts that use it: it calls `mlgym run`."""
+"""The command line of MLgym 0.0.75 word for word, for scripts that use it: it calls `mlgym run` and `mlgym resume`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ def parser() -> argparse.ArgumentParser:
     commands = older.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="run a grid search")
     train.add_argument("--gs_config_path", required=True, help="the config")
+    warm_start = commands.add_parser("warm_start", help="go on with a grid search")
+    warm_start.add_argument("--grid_search_id", required=True, help="the run")
+    warm_start.add_argument("--gs_config_path", required=True, help="its config, which must not have changed")
     return older
 
 
@@ -30,7 +33,9 @@ def translate(arguments: Sequence[str] | None = None) -> list[str]:
         "--text-logging-path": given.text_logging_path,
         "--rest-endpoint": given.gs_rest_api_endpoint,
     }
-    translated = ["run", given.gs_config_path]
+    is_new = given.command == "train"
+    translated = ["run" if is_new else "resume", given.gs_config_path if is_new else given.grid_search_id]
+    options["--config"] = None if is_new else given.gs_config_path
     for option, value in options.items():
         translated += [] if value is None else [option, value]
     for url in given.websocket_logging_servers:

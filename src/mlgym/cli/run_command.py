@@ -14,10 +14,18 @@ from mlgym.names import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from mlgym.api import Run
+    from mlgym.events import RunState
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes, such as `optimizer.lr=0.01`.")
+]
+
+HubUrls = Annotated[
+    list[str] | None, typer.Option("--websocket-logging-servers", metavar="URL", help="Hubs that receive events.")
+]
+HubUrl = Annotated[
+    str | None, typer.Option("--rest-endpoint", metavar="URL", help="Hub that keeps configs and checkpoints.")
 ]
 
 
@@ -47,11 +55,14 @@ def run(
     text_logging_path: Annotated[
         Path | None, typer.Option("--text-logging-path", help="Folder for the output of each experiment as text.")
     ] = None,
-    websocket_logging_servers: Annotated[
-        list[str] | None, typer.Option("--websocket-logging-servers", metavar="URL", help="Hubs that receive events.")
-    ] = None,
-    rest_endpoint: Annotated[
-        str | None, typer.Option("--rest-endpoint", metavar="URL", help="Hub that keeps configs and checkpoints.")
+    websocket_logging_servers: HubUrls = None,
+    rest_endpoint: HubUrl = None,
+    auto_resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--auto-resume/--no-auto-resume",
+            help="Go on with the newest unfinished run of the same config, where there is one.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
@@ -66,14 +77,15 @@ def run(
         overrides=changes,
         storage=storage,
         run_id=run_id,
-        executor=_choice(executor, ("processes", "inline"), "--executor"),  # type: ignore[arg-type]
+        executor=choice(executor, ("processes", "inline"), "--executor"),  # type: ignore[arg-type]
         processes=processes,
-        devices=[device for device in devices.split(",") if device],
+        devices=names(devices),
         slots_per_device=slots_per_device,
         threads=_threads(threads),
         time_limit_s=time_limit_s,
-        determinism=_choice(determinism, ("bitwise", "fast"), "--determinism"),  # type: ignore[arg-type]
+        determinism=choice(determinism, ("bitwise", "fast"), "--determinism"),  # type: ignore[arg-type]
         text_logging_path=text_logging_path,
+        auto_resume=auto_resume,
         command=["mlgym", *sys.argv[1:]],
         progress=not as_json or sys.stderr.isatty(),
     )
@@ -95,13 +107,23 @@ def show_results(finished: Run, *, as_json: bool) -> None:
         print_json(facts | {"experiments": experiments})
         return
     console().print(experiments_table(state, selection))
-    storage = finished.path.parent
-    elsewhere = (
-        "" if storage.absolute() == Path(DEFAULT_STORAGE).absolute() else f" --storage {shlex.quote(str(storage))}"
-    )
+    elsewhere = storage_option(finished.path.parent)
     if state.status != "finished":
         print(f"\n{state.status}: {counts_text(state)}", file=sys.stderr)
-    print(f"\nrun folder: {finished.path}\nshow again: mlgym show {finished.run_id}{elsewhere}", file=sys.stderr)
+    next_steps = [f"run folder: {finished.path}", f"show again: mlgym show {finished.run_id}{elsewhere}"]
+    next_steps += [f"resume with: mlgym resume {finished.run_id}{elsewhere}"] if can_resume(state) else []
+    print("\n" + "\n".join(next_steps), file=sys.stderr)
+
+
+def can_resume(state: RunState) -> bool:
+    """Tells whether a run ended before all its experiments had."""
+    return state.status in ("interrupted", "crashed")
+
+
+def storage_option(storage: Path) -> str:
+    """Gives what a command needs to find a run of a storage folder; nothing for the usual one."""
+    is_usual = storage.absolute() == Path(DEFAULT_STORAGE).absolute()
+    return "" if is_usual else f" --storage {shlex.quote(str(storage))}"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -109,12 +131,22 @@ def add_to(app: typer.Typer) -> None:
     app.command()(run)
 
 
-def _choice(value: str, choices: tuple[str, ...], option: str) -> str:
+def choice(value: str, choices: tuple[str, ...], option: str) -> str:
+    """Gives the value of an option back when it is one of the choices.
+
+    Raises:
+        typer.BadParameter: it is not; the text has the nearest one.
+    """
     from mlgym.names import did_you_mean
 
     if value not in choices:
         raise typer.BadParameter(f"there is no `{value}`{did_you_mean(value, choices)}", param_hint=option)
     return value
+
+
+def names(text: str) -> list[str]:
+    """Gives the names in a text with commas between them."""
+    return [name for name in text.split(",") if name]
 
 
 def _threads(text: str) -> int | Literal["auto"]:

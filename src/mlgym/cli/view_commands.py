@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlgym.cli.run_command import can_resume, storage_option
 from mlgym.display.output import console, key_text, print_json
 from mlgym.names import DEFAULT_STORAGE, Best
 
@@ -69,6 +70,8 @@ def show(
     page = console()
     page.print(_headline(folder.run_id, state))
     page.print(experiments_table(state, selection, state.metric_keys if every_metric else None))
+    if can_resume(state):
+        print(f"\nresume with: mlgym resume {folder.run_id}{storage_option(storage)}", file=sys.stderr)
 
 
 def log(

@@ -24,18 +24,26 @@ class Display(Protocol):
         """Shows the last state and gives the terminal back."""
 
 
-def open_display() -> Display:
-    """Gives the display that fits stderr: a terminal that cannot move its cursor gets lines too."""
+def open_display(before: RunState | None = None) -> Display:
+    """Gives the display that fits stderr: a terminal that cannot move its cursor gets lines too.
+
+    Args:
+        before: a run as it stood before this process took it up, which is not told again; None for a new one.
+    """
     can_move = os.environ.get("TERM", "").lower() not in ("", "dumb", "unknown")
-    return LiveDisplay() if sys.stderr.isatty() and can_move else PlainDisplay()
+    kind = LiveDisplay if sys.stderr.isatty() and can_move else PlainDisplay
+    return kind(before or RunState())
 
 
 class PlainDisplay:
     """Prints a line when an experiment starts or ends, and one every half minute in between."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: RunState) -> None:
         self._standing = Standing()
-        self._seen: dict[int, str] = {}
+        # What a driver that died left running is told as interrupted when it comes to an end, not now.
+        self._seen: dict[int, str] = {
+            key: "interrupted" if one.status == "running" else one.status for key, one in before.experiments.items()
+        }
         self._last_line_s = time.monotonic()
 
     def update(self, state: RunState) -> None:
@@ -44,6 +52,8 @@ class PlainDisplay:
         for experiment in state.experiments.values():
             if self._seen.get(experiment.experiment_id, "waiting") != experiment.status:
                 self._seen[experiment.experiment_id] = experiment.status
+                if experiment.status == "waiting":  # for another attempt
+                    continue
                 self._print(status_line(state, experiment, self._standing))
         if time.monotonic() - self._last_line_s > _HEARTBEAT_S:
             best = best_line(self._standing)
@@ -60,11 +70,11 @@ class PlainDisplay:
 class LiveDisplay:
     """Keeps a bar for the run and a line for each running experiment at the bottom of the terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: RunState) -> None:
         from rich.live import Live
 
         self._standing = Standing()
-        self._failed: set[int] = set()
+        self._failed = {key for key, one in before.experiments.items() if one.status == "failed"}
         self._live = Live(console=console(stderr=True), refresh_per_second=5, transient=True)
         self._live.start()
 

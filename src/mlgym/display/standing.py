@@ -69,6 +69,8 @@ class Standing:
         for experiment in state.experiments.values():
             if experiment.status == "running":
                 running.append(experiment)
+                # It may have ended before: interrupted, or with fewer epochs.
+                self._settled.discard(experiment.experiment_id)
                 self._follow(experiment)
                 self._compare(experiment)
             elif experiment.status != "waiting" and experiment.experiment_id not in self._settled:

@@ -1,0 +1,191 @@
+"""Going on with a run from Python; the command line calls the same function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from mlgym.api.arguments import command_text, override_texts
+from mlgym.api.launch_check import check_launch
+from mlgym.api.results import Run
+from mlgym.config import Document, check, load
+from mlgym.display.progress import open_display
+from mlgym.errors import MlgymError, RunError
+from mlgym.events import has_writer
+from mlgym.execution import HeldRun, RunOptions, hold_run, read_record, resume_run
+from mlgym.names import DEFAULT_STORAGE, safe_name
+from mlgym.tracking import RunFolder, find_run, list_runs
+
+EPOCHS: Final = "experiment.epochs"
+
+
+def resume(
+    run_id: str,
+    *,
+    overrides: Sequence[str] = (),
+    config: str | Path | Mapping[str, Any] | None = None,
+    epochs: int | None = None,
+    retry_failed: bool = False,
+    allow_config_change: Sequence[str] = (),
+    storage: str | Path = DEFAULT_STORAGE,
+    executor: Literal["processes", "inline"] | None = None,
+    processes: int | None = None,
+    devices: Sequence[str] | None = None,
+    slots_per_device: int | None = None,
+    time_limit_s: float | None = None,
+    text_logging_path: str | Path | None = None,
+    command: Sequence[str] = (),
+    progress: bool = True,
+    **changes: Any,
+) -> Run:
+    """Goes on with a run where each of its experiments stands, and gives it when all have ended.
+
+    Experiments that are done stay so unless they have more epochs now. Where nothing is left to do, nothing happens.
+    Threads and determinism are parts of the run's identity and stay as they were.
+
+    Args:
+        run_id: its id, the beginning of one, or `latest`.
+        overrides: changes of the config as the command line takes them, `"optimizer.lr=0.01"`.
+        config: the config as it is now, compared with the recorded one; None for the recorded one itself.
+        epochs: instead of the config's; finished experiments go on where it is more than they had.
+        retry_failed: try failed experiments again, from their last checkpoint.
+        allow_config_change: keys of the config that may differ from what the run was started with, with all below.
+        storage: the folder with one folder per run.
+        executor: `processes` or `inline`; None for what the run was launched with, as in all that follows.
+        processes: experiments at a time.
+        devices: such as `cpu` or `cuda:0`, `cuda:1`.
+        slots_per_device: experiments at a time on one GPU.
+        time_limit_s: an experiment that takes longer fails.
+        text_logging_path: folder for the output of each experiment as text; None for none.
+        command: how it was called, for the record; empty for this process's own command line.
+        progress: show progress on stderr.
+        changes: changes by key, `**{"optimizer.lr": 0.01}`; the same as `overrides`.
+
+    Returns:
+        The run; `exit_code` and `num_failed` say how it went.
+
+    Raises:
+        ConfigError: the config is wrong.
+        ConfigChangedError: it differs from what the run was started with, in what nobody allowed.
+        RunError: there is no such run, somebody else is at it, or it cannot go on.
+    """
+    raised = [] if epochs is None else [f"{EPOCHS}={epochs}"]
+    texts = [*overrides, *override_texts(changes), *raised]
+    return go_on(
+        find_run(Path(storage), run_id),
+        lambda held: _document(held, config, texts),
+        {
+            "executor": executor,
+            "processes": processes,
+            "devices": None if devices is None else tuple(devices),
+            "slots_per_device": slots_per_device,
+            "time_limit_s": time_limit_s,
+            "text_logging_path": None if text_logging_path is None else Path(text_logging_path),
+        },
+        allowed_changes=[*allow_config_change, *([EPOCHS] if raised else [])],
+        retry_failed=retry_failed,
+        command=command,
+        progress=progress,
+    )
+
+
+def go_on(
+    folder: RunFolder,
+    document_of: Callable[[HeldRun], Document],
+    given: Mapping[str, Any],
+    *,
+    allowed_changes: Sequence[str] = (),
+    retry_failed: bool = False,
+    command: Sequence[str] = (),
+    progress: bool = True,
+) -> Run:
+    """Goes on with a run under a config that is found once the run is held; see `resume`.
+
+    Args:
+        folder: the run.
+        document_of: gives the config.
+        given: options other than those of the launch, by the names of `RunOptions`; None for those of the launch.
+        allowed_changes: keys of the config that may differ.
+        retry_failed: try failed experiments again.
+        command: how it was called, for the record.
+        progress: show progress on stderr.
+    """
+    with hold_run(RunFolder(folder.storage.absolute(), folder.run_id)) as held:
+        document = document_of(held)
+        space = check(document)
+        options = held.options(**given)
+        check_launch(devices=options.devices, threads=options.threads, text_logging_path=options.text_logging_path)
+        display = open_display(held.state) if progress else None
+        try:
+            resume_run(
+                held,
+                document,
+                space,
+                options,
+                command=command_text(command),
+                allowed_changes=allowed_changes,
+                retry_failed=retry_failed,
+                observer=display,
+            )
+        finally:
+            if display is not None:
+                display.close()
+    return Run(folder)
+
+
+def unfinished_run(document: Document, options: RunOptions) -> RunFolder | None:
+    """Gives the newest run of a config that has not ended, or the one of the wanted id; None where there is none.
+
+    Args:
+        document: the config.
+        options: how a new run would be launched; threads and determinism are parts of a run's identity.
+
+    Raises:
+        RunError: somebody is at that run.
+    """
+    if options.run_id is not None:
+        named = RunFolder(options.storage, safe_name(options.run_id, "run id"))
+        return find_run(options.storage, options.run_id) if named.log_path.is_file() else None
+    for folder in list_runs(options.storage):
+        if not _is_same(folder, document, options):
+            continue
+        if has_writer(folder.log_path):
+            raise RunError(
+                f"run `{folder.run_id}` of the same config goes on already: wait until it has ended, or start another "
+                "one without auto-resume"
+            )
+        if folder.state().status != "finished":
+            return folder
+    return None
+
+
+def _is_same(folder: RunFolder, document: Document, options: RunOptions) -> bool:
+    try:
+        record = read_record(folder)
+    except MlgymError:
+        return False
+    return (record.config, record.threads_as_given, record.determinism) == (
+        document.identity,
+        options.threads,
+        options.determinism,
+    )
+
+
+def _document(held: HeldRun, config: str | Path | Mapping[str, Any] | None, overrides: Sequence[str]) -> Document:
+    """Gives the config to go on with: the recorded one, or the given one with the changes that were recorded."""
+    record = held.record
+    if config is not None:
+        document = load(config, [*record.overrides, *overrides])
+        # The name of a file may be another one; that makes no other config.
+        name = record.config.get("name") if record.config else None
+        return replace(document, default_name=name) if isinstance(name, str) else document
+    if record.config is None:
+        raise RunError(
+            f"run `{held.folder.run_id}` was started by a version of MLgym that did not record its config: "
+            "give it with `--config FILE`"
+        )
+    document = load(record.config, overrides)
+    folder = record.code_folder(held.folder) or Path.cwd()
+    return replace(document, folder=folder, overrides=(*record.overrides, *overrides))

@@ -1,0 +1,86 @@
+"""The command `resume`: goes on with a run, shows progress and the table at the end."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlgym.cli.run_command import HubUrl, HubUrls, Overrides, choice, names, show_results
+from mlgym.names import DEFAULT_STORAGE
+
+
+def resume(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="Run id, the beginning of one, or `latest`.")],
+    overrides: Overrides = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="The config as it is now; default: as the run was started.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=0, help="Instead of the config's; finished experiments go on to them.")
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try failed experiments again, from their last checkpoint.")
+    ] = False,
+    allow_config_change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-config-change",
+            metavar="KEY",
+            help="Go on although this key of the config, or what is below it, has changed.",
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", "-p", min=1, help="Experiments at a time; default: as before.")
+    ] = None,
+    devices: Annotated[
+        str | None, typer.Option("--devices", help="Such as `cpu` or `cuda:0,cuda:1`; default: as before.")
+    ] = None,
+    slots_per_device: Annotated[
+        int | None, typer.Option("--slots-per-device", min=1, help="Experiments on one GPU; default: as before.")
+    ] = None,
+    executor: Annotated[
+        str | None, typer.Option("--executor", help="`processes` or `inline`; default: as before.")
+    ] = None,
+    time_limit_s: Annotated[
+        float | None, typer.Option("--time-limit-s", min=0, help="Limit for each experiment; default: as before.")
+    ] = None,
+    storage: Annotated[Path, typer.Option("--storage", help="Folder with one folder per run.")] = Path(DEFAULT_STORAGE),
+    text_logging_path: Annotated[
+        Path | None, typer.Option("--text-logging-path", help="Folder for the output of each experiment as text.")
+    ] = None,
+    websocket_logging_servers: HubUrls = None,
+    rest_endpoint: HubUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Go on with a run where each of its experiments stands."""
+    from mlgym.api import resume as resume_run
+    from mlgym.cli.hubs import warn_of_hubs
+
+    warn_of_hubs([*(websocket_logging_servers or []), *([rest_endpoint] if rest_endpoint else [])])
+    resumed = resume_run(
+        run_id,
+        overrides=overrides or [],
+        config=config,
+        epochs=epochs,
+        retry_failed=retry_failed,
+        allow_config_change=allow_config_change or [],
+        storage=storage,
+        executor=None if executor is None else choice(executor, ("processes", "inline"), "--executor"),  # type: ignore[arg-type]
+        processes=processes,
+        devices=None if devices is None else names(devices),
+        slots_per_device=slots_per_device,
+        time_limit_s=time_limit_s,
+        text_logging_path=text_logging_path,
+        command=["mlgym", *sys.argv[1:]],
+        progress=not as_json or sys.stderr.isatty(),
+    )
+    show_results(resumed, as_json=as_json)
+    raise typer.Exit(resumed.exit_code)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command of this module."""
+    app.command()(resume)

@@ -1,0 +1,184 @@
+"""`resume`, `checkpoints` and `export` as people and scripts use them, and the older warm start."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import mlgym
+from mlgym.api import Run
+from mlgym.cli.main import main
+from mlgym.cli.older import translate
+
+CONFIG = """\
+version: 1
+extends: preset/classification
+name: small
+components:
+  data: {use: iris}
+  model: {use: mlp, hidden: [8]}
+  optimizer: {use: adam, model: $model, lr: {sweep: [0.1, 0.01]}}
+experiment: {epochs: 2, checkpoints: {use: keep_all}}
+"""
+
+
+def _call(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The storage folder of a finished run of two experiments with two checkpoints each."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "small.yml").write_text(CONFIG)
+    mlgym.run(folder / "small.yml", storage=folder / "storage", run_id="done", executor="inline", progress=False)
+    return folder / "storage"
+
+
+@pytest.fixture
+def storage(finished_once: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, for one test."""
+    return Path(shutil.copytree(finished_once, tmp_path / "storage"))
+
+
+def _cut(storage: Path, last_event: str) -> None:
+    """Makes the run one that died right after some event."""
+    log = storage / "done" / "event_storage.log"
+    lines = log.read_bytes().splitlines(keepends=True)
+    last = max(i for i, line in enumerate(lines) if last_event.encode() in line)
+    log.write_bytes(b"".join(lines[: last + 1]))
+
+
+def test_a_finished_run_has_nothing_to_resume(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its table, exit code 0, and no word about resuming."""
+    assert _call("resume", "done", "--storage", str(storage)) == 0
+    printed = capsys.readouterr()
+    assert "optimizer.lr" in printed.out
+    assert "resume with" not in printed.err
+    assert _call("resume", "latest", "--storage", str(storage), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "finished"
+
+
+def test_a_crashed_run_says_how_to_go_on(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`show` tells the command, and the command ends the run."""
+    _cut(storage, '"experiment_config"')
+    assert _call("show", "done", "--storage", str(storage)) == 0
+    assert f"resume with: mlgym resume done --storage {storage}" in capsys.readouterr().err
+    assert _call("resume", "done", "--storage", str(storage), "--processes", "1") == 0
+    assert _call("show", "done", "--storage", str(storage)) == 0
+    printed = capsys.readouterr()
+    assert "finished: 2 done" in printed.out
+    assert "resume with" not in printed.err
+
+
+def test_epochs_on_the_command_line(storage: Path) -> None:
+    """Finished experiments go on to more epochs, and `--epochs` needs no further word."""
+    assert _call("resume", "done", "--storage", str(storage), "--epochs", "3") == 0
+    run = mlgym.load_run("done", storage)
+    assert [list(one.history("val/loss").epochs) for one in run.experiments] == [[1, 2, 3]] * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["resume", "done", "optimizer.eps=1e-7"], "optimizer.eps: added, 1e-07"),
+        (["resume", "done", "optimizer.lrr=1"], "did you mean `lr`"),
+        (["resume", "done", "seed=3"], "seed: 0 -> 3"),
+        (["resume", "done", "--executor", "inlin"], "did you mean `inline`"),
+        (["resume", "other"], "there is no run `other`"),
+        (["checkpoints", "done", "-e", "7"], "has no experiment 7 (known: 0, 1)"),
+        (["export", "done", "-e", "0", "--to", "x.pt"], "must end in `.safetensors`"),
+        (["export", "done", "-e", "0", "--to", "x.safetensors", "--checkpoint", "lst"], "did you mean `last`"),
+        (["export", "done", "-e", "0", "--to", "no/x.safetensors"], "cannot be written"),
+    ],
+)
+def test_bad_input_is_a_line_and_exit_code_2(
+    arguments: list[str],
+    message: str,
+    storage: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Neither a traceback nor anything on stdout; the text says what is there or what to do."""
+    monkeypatch.chdir(tmp_path)
+    assert _call(*arguments, "--storage", str(storage)) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+
+
+def test_checkpoints_are_listed_and_verified(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All that stand, by experiment; one that was changed and one that is gone are named, and the exit code is 1."""
+    assert _call("checkpoints", "done", "--storage", str(storage), "--verify", "--json") == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [(one["experiment_id"], one["epoch"], one["damage"]) for one in listed] == [
+        (0, 1, None), (0, 2, None), (1, 1, None), (1, 2, None),
+    ]  # fmt: skip
+    assert all(one["num_bytes"] > 0 and one["saved_at"] > 0 and one["reasons"] for one in listed)
+    changed = storage / "done" / "0" / "checkpoints" / listed[0]["name"] / "model.safetensors"
+    content = bytearray(changed.read_bytes())
+    content[-1] ^= 1
+    changed.write_bytes(content)
+    shutil.rmtree(storage / "done" / "1" / "checkpoints" / listed[3]["name"])
+    assert _call("checkpoints", "done", "--storage", str(storage), "--verify") == 1
+    printed = capsys.readouterr()
+    assert printed.out.count("damaged") == 2
+    assert f"checkpoint file {changed} does not match its manifest" in printed.err
+    assert f"{listed[3]['name']} is gone" in printed.err
+    assert _call("checkpoints", "done", "--storage", str(storage), "-e", "0") == 0
+
+
+def test_weights_are_exported(storage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are those of the model, a file that is there is kept unless told, and damaged ones are never written."""
+    target = tmp_path / "weights.safetensors"
+    export = ["export", "done", "--storage", str(storage), "-e", "1", "--to", str(target)]
+    assert _call(*export, "--checkpoint", "last") == 0
+    assert "experiment 1, epoch 2" in capsys.readouterr().err
+    run: Run = mlgym.load_run("done", storage)
+    model = run.experiments[1].load_model("last")
+    weights = load_file(target)
+    assert weights.keys() == model.state_dict().keys()
+    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+    assert _call(*export, "--checkpoint", "last") == 2
+    assert "exists already" in capsys.readouterr().err
+    first = next(one for one in sorted((storage / "done" / "1" / "checkpoints").iterdir()) if "epoch_1" in one.name)
+    assert _call(*export, "--checkpoint", first.name, "--force") == 0
+    before = target.read_bytes()
+    (first / "model.safetensors").write_bytes(b"x")
+    assert _call(*export, "--checkpoint", first.name, "--force") == 2
+    assert "does not match its manifest" in capsys.readouterr().err
+    assert target.read_bytes() == before
+
+
+def test_the_older_warm_start_is_translated_word_for_word() -> None:
+    """The command of MLgym 0.0.75 becomes a `mlgym resume` that does the same."""
+    older = (
+        "--process_count 3 --text_logging_path general_logging/ --num_epochs 20 "
+        "--websocket_logging_servers http://127.0.0.1:5002 --gs_rest_api_endpoint http://127.0.0.1:5001 "
+        "warm_start --grid_search_id 2022-05-06--12-00-00 --gs_config_path gs_config.yml"
+    )
+    assert translate(older.split()) == [
+        "resume", "2022-05-06--12-00-00", "--processes", "3", "--epochs", "20",
+        "--text-logging-path", "general_logging/", "--rest-endpoint", "http://127.0.0.1:5001",
+        "--config", "gs_config.yml", "--websocket-logging-servers", "http://127.0.0.1:5002",
+    ]  # fmt: skip
+
+
+def test_auto_resume_on_the_command_line(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same command again ends the run that died, rather than starting another one."""
+    _cut(storage, '"experiment_config"')
+    config = storage.parent / "small.yml"
+    config.write_text(CONFIG)
+    command = ["run", str(config), "--storage", str(storage), "--executor", "inline", "--auto-resume", "--json"]
+    assert _call(*command) == 0
+    assert json.loads(capsys.readouterr().out)["run_id"] == "done"
+    assert [path.name for path in storage.iterdir()] == ["done"]
