@@ -209,3 +209,12 @@ def test_a_log_that_holds_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert call("log", name, "--follow", "--storage", str(tmp_path)) == 0
     assert call("runs", "--storage", str(tmp_path)) == 0
     assert capsys.readouterr().out.count("crashed") == 2
+
+
+def test_errors_do_not_drive_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A config from somewhere else can name its keys in escapes; the message about them shows these."""
+    (tmp_path / "c.yml").write_text('version: 1\n"\\e[2J\\u202e": 1\n')
+    assert call("check", str(tmp_path / "c.yml")) == 2
+    printed = capsys.readouterr().err
+    assert "\\x1b[2J\\u202e" in printed
+    assert not {"\x1b", "\u202e"} & {*printed}

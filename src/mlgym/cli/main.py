@@ -24,6 +24,7 @@ from mlgym.cli import (
     run_command,
     view_commands,
 )
+from mlgym.display.output import plain
 from mlgym.errors import MlgymError
 
 app = typer.Typer(
@@ -70,7 +71,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(args=arguments)
     except MlgymError as error:
-        print(error, file=sys.stderr)
+        # It quotes configs and logs, which strangers may have written.
+        print(plain(str(error)), file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         # Whatever else goes wrong with a file has its name and is an `MlgymError` by now.
