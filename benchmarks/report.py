@@ -94,9 +94,8 @@ def write_results(sections: Sequence[Section]) -> None:
         f"- Machine: {machine()}.",
         f"- Versions: {versions()}.",
         "- The machine is shared; each section says how busy it was (load average of the minute before it and at its",
-        "  end, of which the benchmark itself is 1 to 2). So times are CPU times where not said otherwise, and "
-        "contenders",
-        "  take turns: ratios hold, single times may be high.",
+        "  end, of which the benchmark itself is 1 to 2). So times are CPU times where not said otherwise, and",
+        "  contenders take turns: ratios hold, single times may be high.",
         "- `goal` is what the project set itself; MISSED where it was not reached in this run.",
     ]
     for section in sections:
