@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from torch import nn
 
 from mlgym.components.data import order_digest
 from mlgym.components.loss import CrossEntropy
+from mlgym.components.metric import F1
+from mlgym.components.step import SupervisedStep
 from mlgym.components.tensors import StepOutput
 from mlgym.errors import Interrupted, TrainingError
 from mlgym.events.sink import MemorySink
@@ -26,9 +29,11 @@ from mlgym.events.types import (
 from mlgym.training.checkpoint import list_checkpoints, load_weights
 from mlgym.training.context import ExperimentContext
 from mlgym.training.determinism import seed_global_generators
+from mlgym.training.device import Device
 from mlgym.training.digest import digest
 from mlgym.training.evaluator import Evaluator
 from mlgym.training.experiment import Training
+from mlgym.training.session import Session
 from mlgym.training.state import State
 from mlgym.training.stopping import Patience, StopOnNan, TargetReached
 from mlgym.training.strategies import KeepAll, KeepBest
@@ -226,3 +231,30 @@ def test_digests_within_an_epoch(context: ExperimentContext, sink: MemorySink) -
     assert digests[0].names[0] == "layers.0.weight"
     assert all(not one.names for one in digests[1:])
     assert len({one.parameters for one in digests}) == 3
+
+
+def test_a_watched_class_that_does_not_occur_is_an_error(context: ExperimentContext) -> None:
+    """`keep_best` would save nothing, and nobody would know."""
+    model, loaders = make_model(), make_loaders()
+    evaluator = Evaluator(model, CrossEntropy(), loaders=loaders, metrics=[F1(average="none")])
+    trainer = Trainer(model, torch.optim.Adam(model.parameters()), loader=loaders["train"], loss=CrossEntropy())
+    training = Training(trainer, evaluator, epochs=1, checkpoints=KeepBest("val/f1/9", "max"))
+    with pytest.raises(TrainingError, match=r"`KeepBest` watches `val/f1/9`, which is not evaluated; did you mean"):
+        training.run(context)
+
+
+def test_a_step_that_is_no_module_has_its_loss_placed(context: ExperimentContext) -> None:
+    """Class weights follow the model to its device, here the one without memory."""
+    model, loaders = make_model(), make_loaders()
+    step = SupervisedStep(CrossEntropy(class_weights=[1.0, 2.0, 1.0, 1.0]))
+    trainer = Trainer(model, torch.optim.Adam(model.parameters()), loader=loaders["train"], step=step)
+    session = Session(Training(trainer, epochs=1), context)
+    session.device = Device("meta")
+    with suppress(NotImplementedError):
+        session._place()
+    assert {buffer.device.type for buffer in step.loss.buffers()} == {"meta"}
+
+
+def test_no_early_stopping_is_none(context: ExperimentContext) -> None:
+    """So a preset's rule can be switched off."""
+    assert _run(context, early_stopping=None).early_stopping == ()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
+from torch.utils.data import DataLoader
 
 from mlgym.components.loss import CrossEntropy
 from mlgym.components.step import AlternatingStep, SupervisedStep, Turn
@@ -18,10 +19,11 @@ from mlgym.training.context import ExperimentContext
 from mlgym.training.determinism import seed_global_generators
 from mlgym.training.device import Device
 from mlgym.training.digest import digest
+from mlgym.training.loop import Epoch, Gear, train_epoch
 from mlgym.training.state import State
-from mlgym.training.trainer import Epoch, Gear, Trainer, train_epoch
+from mlgym.training.trainer import Trainer
 
-from .conftest import make_loaders, make_model
+from .conftest import make_data, make_loaders, make_model
 
 
 class StopsWhenAsked:
@@ -338,3 +340,44 @@ def test_compiling_trains_the_same_model(context: ExperimentContext) -> None:
     _train(_trainer(model, compile=True), context)
     assert not torch.equal(model.weight, before)
     assert list(model.state_dict()) == ["weight", "bias"]
+
+
+def test_accumulation_weighs_each_sample_the_same(context: ExperimentContext) -> None:
+    """Batches of 8 and 2 make the update of a batch of 10."""
+    together, apart = (nn.Linear(6, 4) for _ in range(2))
+    apart.load_state_dict(together.state_dict())
+    for model, size, steps in ((together, 10, 1), (apart, 8, 2)):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        loader = make_loaders(10, size)["train"]
+        _train(_trainer(model, optimizer=optimizer, loader=loader, gradient_accumulation_steps=steps), context)
+    assert torch.allclose(together.weight, apart.weight, atol=1e-6)
+
+
+def test_lbfgs_fits_least_squares_in_one_step(context: ExperimentContext) -> None:
+    """Its closure measures the batch again at each point that it tries."""
+    model = nn.Linear(6, 4)
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=50, line_search_fn="strong_wolfe")
+    (batch,) = make_loaders(40, 40)["train"].epoch(0)
+    before = nn.functional.cross_entropy(model(batch[0]), batch[1])
+    state = _train(_trainer(model, optimizer=optimizer, loader=make_loaders(40, 40)["train"]), context)
+    after = nn.functional.cross_entropy(model(batch[0]), batch[1])
+    assert state.step == 1
+    assert float(after.detach()) < 0.05 * float(before.detach())
+
+
+def test_lbfgs_with_accumulation_is_refused() -> None:
+    """The closure sees one batch, so several cannot make an update."""
+    model = nn.Linear(6, 4)
+    with pytest.raises(TrainingError, match="larger `batch_size`"):
+        _trainer(model, optimizer=torch.optim.LBFGS(model.parameters()), gradient_accumulation_steps=2)
+
+
+def test_a_function_is_a_loss_and_a_torch_loader_follows_the_seed(context: ExperimentContext) -> None:
+    """Neither needs a class of MLgym's; another seed gives another order."""
+    loader: DataLoader[Any] = DataLoader(make_data(40), 8, shuffle=True)
+    orders = []
+    for seed in (0, 0, 1):
+        trainer = _trainer(make_model(), loss=nn.functional.cross_entropy, loader=loader, seed=seed)
+        _train(trainer, context)
+        orders.append(trainer.order_digest(0, 5))
+    assert orders[0] == orders[1] != orders[2]

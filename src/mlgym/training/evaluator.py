@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from mlgym.components.data.adapted_loader import as_loader
 from mlgym.components.data.loader import Loader
@@ -45,11 +46,12 @@ class Evaluator:
         model: nn.Module,
         loss: AnyLoss | Sequence[AnyLoss] | None = None,
         *,
-        loaders: Mapping[str, Loader],
+        loaders: Mapping[str, Loader | DataLoader[Any]],
         metrics: Sequence[Any] = (),
         post_processors: Sequence[PostProcessor] = (),
         step: Step | None = None,
         splits: Sequence[str] | None = None,
+        seed: int = 0,
     ) -> None:
         """Puts together what evaluation needs.
 
@@ -62,6 +64,7 @@ class Evaluator:
             step: from (model, batch) to a loss and named outputs, where models are not called as `model(inputs)`;
                 its own loss is shown as `SPLIT/loss` where `loss` is left out.
             splits: which splits to evaluate; None for all of `loaders`.
+            seed: of augmentation, >= 0, where a loader is a plain torch `DataLoader`; others have their own.
 
         Raises:
             TrainingError: an unknown split, or two measures of one name.
@@ -71,7 +74,7 @@ class Evaluator:
         self.metrics: list[NamedMetric] = [as_metric(metric) for metric in metrics]
         self.post_processors = tuple(post_processors)
         self.step = step
-        self.loaders = _chosen(loaders, splits)
+        self.loaders = _chosen(loaders, splits, seed)
         if not self.losses and step is None and not self.metrics:
             raise TrainingError("the evaluator needs a `loss`, a `step` or `metrics`")
         _refuse_twins([*self.losses, *(metric.name for metric in self.metrics)])
@@ -180,12 +183,14 @@ def _named_losses(loss: AnyLoss | Sequence[AnyLoss] | None) -> dict[str, Loss]:
     return {one.name: one for one in losses}
 
 
-def _chosen(loaders: Mapping[str, Loader], splits: Sequence[str] | None) -> dict[str, Loader]:
+def _chosen(
+    loaders: Mapping[str, Loader | DataLoader[Any]], splits: Sequence[str] | None, seed: int
+) -> dict[str, Loader]:
     chosen = list(loaders) if splits is None else list(splits)
     for split in chosen:
         if split not in loaders:
             raise TrainingError(f"there is no loader for the split `{split}`{did_you_mean(split, loaders)}")
-    return {split: as_loader(loaders[split]) for split in chosen}
+    return {split: as_loader(loaders[split], seed) for split in chosen}
 
 
 def _refuse_twins(names: Sequence[str]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -19,6 +19,8 @@ from mlgym.training.session import Session
 from mlgym.training.stopping import EarlyStopping
 from mlgym.training.strategies import CheckpointStrategy, KeepLast
 from mlgym.training.trainer import Trainer
+
+_RUNNING: Final = f"{TRAIN}/{RUNNING_LOSS}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Training:
         *,
         epochs: Annotated[int, Field(ge=0)],
         steps_per_epoch: Annotated[int, Field(ge=1)] | None = None,
-        early_stopping: EarlyStopping | Sequence[EarlyStopping] = (),
+        early_stopping: EarlyStopping | Sequence[EarlyStopping] | None = None,
         checkpoints: CheckpointStrategy | None = None,
         callbacks: Sequence[Any] = (),
         evaluate_before_training: bool = False,
@@ -63,7 +65,7 @@ class Training:
             evaluator: measures between epochs; None for training alone.
             epochs: number of epochs, >= 0.
             steps_per_epoch: optimizer updates of an epoch; None: one pass over the training data.
-            early_stopping: one rule or several; the first that fires ends training.
+            early_stopping: one rule or several; the first that fires ends training. None: train to the last epoch.
             checkpoints: which epochs are kept on disk; None: the last one.
             callbacks: objects with any of the hooks `on_experiment_start`, `on_epoch_end` ...; called in this order.
             evaluate_before_training: measure the untrained model too, as epoch 0.
@@ -82,7 +84,7 @@ class Training:
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
         rules = early_stopping if isinstance(early_stopping, Sequence) else [early_stopping]
-        self.early_stopping: tuple[EarlyStopping, ...] = tuple(rules)
+        self.early_stopping = tuple(rule for rule in rules if rule is not None)
         self.checkpoints: CheckpointStrategy = KeepLast() if checkpoints is None else checkpoints
         self.hooks = Hooks(callbacks)
         self.evaluate_before_training = evaluate_before_training
@@ -99,15 +101,32 @@ class Training:
         """Runs the experiment to its end; see `mlgym.training.context.Experiment`."""
         Session(self, context).run()
 
+    def refuse_unmeasured(self, scores: Mapping[str, float]) -> None:
+        """Checks what is watched against what an evaluation measured.
+
+        Args:
+            scores: numbers by `split/metric`.
+
+        Raises:
+            TrainingError: a metric is watched that has no number, such as that of a class that does not occur.
+        """
+        for watcher, metric in self._watched():
+            if metric not in scores and metric != _RUNNING:
+                raise TrainingError(_not_measured(watcher, metric, scores))
+
     def _refuse_unknown_metrics(self) -> None:
-        known = [f"{TRAIN}/{RUNNING_LOSS}", *(self.evaluator.names if self.evaluator else [])]
-        watchers = [*self.early_stopping, self.checkpoints]
+        known = [_RUNNING, *(self.evaluator.names if self.evaluator else [])]
+        for watcher, metric in self._watched():
+            # A metric per class is known by its class only once it was computed: `val/f1/3` belongs to `val/f1`.
+            if metric not in known and metric.rpartition("/")[0] not in known:
+                raise TrainingError(_not_measured(watcher, metric, known))
+
+    def _watched(self) -> list[tuple[object, str]]:
+        watchers: list[Any] = [*self.early_stopping, self.checkpoints]
         watched = [(watcher, getattr(watcher, "metric", None)) for watcher in watchers]
         watched.append((self.trainer.lr_scheduler, self.trainer.lr_scheduler_metric))
-        for watcher, metric in watched:
-            # A metric per class is known by its class only once it was computed: `val/f1/3` belongs to `val/f1`.
-            if metric is not None and metric not in known and metric.rpartition("/")[0] not in known:
-                raise TrainingError(
-                    f"`{type(watcher).__name__}` watches `{metric}`, which is not evaluated"
-                    f"{did_you_mean(metric, known)}"
-                )
+        return [(watcher, metric) for watcher, metric in watched if metric is not None]
+
+
+def _not_measured(watcher: object, metric: str, known: Iterable[str]) -> str:
+    return f"`{type(watcher).__name__}` watches `{metric}`, which is not evaluated{did_you_mean(metric, known)}"

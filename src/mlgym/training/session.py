@@ -18,6 +18,7 @@ from mlgym.training.determinism import own_randomness
 from mlgym.training.device import Device
 from mlgym.training.evaluator import SplitScores
 from mlgym.training.full_state import FullState, restore_generators_of
+from mlgym.training.loop import Epoch, Gear, train_epoch
 from mlgym.training.losses import EpochLosses
 from mlgym.training.reporting import RUNNING_LOSS, TRAIN, Reporter, flat_scores
 from mlgym.training.resumption import Resumption
@@ -25,7 +26,6 @@ from mlgym.training.retention import Retention
 from mlgym.training.state import State
 from mlgym.training.state_codec import flatten
 from mlgym.training.strategies import Snapshot
-from mlgym.training.trainer import Epoch, Gear, train_epoch
 
 if TYPE_CHECKING:
     from mlgym.training.experiment import Training
@@ -72,14 +72,14 @@ class Session:
         go_on = self._resume(num_batches)
         if not self.reporter.results.num_sent:
             self._tell_data()
-        if go_on is None:
-            if training.evaluate_before_training:
-                self._evaluate({})
-        elif not self._epoch.done:
-            # Whatever draws at the start of an epoch is still to come; within one, it has drawn already.
-            go_on()
-            go_on = None
         try:
+            if go_on is None:
+                if training.evaluate_before_training:
+                    self._evaluate({})
+            elif not self._epoch.done:
+                # Whatever draws at the start of an epoch is still to come; within one, it has drawn already.
+                go_on()
+                go_on = None
             while state.epoch < training.epochs and state.stop_reason is None:
                 if not self._epoch.done:
                     self._stop_if_asked()
@@ -158,11 +158,12 @@ class Session:
         """Brings everything to the device; gives the number of batches of an epoch."""
         self.device.place(self.trainer.model)
         evaluator = self.training.evaluator
-        steps = [turn.step for turn in self.trainer.turns]
-        parts = [self.trainer.loss, *steps, *(evaluator.losses.values() if evaluator else ())]
-        for part in parts:
-            if isinstance(part, nn.Module):
-                self.device.place(part)
+        steps = [*(turn.step for turn in self.trainer.turns), evaluator.step if evaluator else None]
+        for part in (self.trainer.loss, *steps, *(evaluator.losses.values() if evaluator else ())):
+            # A step need not be a module to have some, such as a loss with class weights.
+            for module in [part] if isinstance(part, nn.Module) else getattr(part, "__dict__", {}).values():
+                if isinstance(module, nn.Module):
+                    self.device.place(module)
         for loader in (self.trainer.loader, *(evaluator.loaders.values() if evaluator else ())):
             loader.to(self.device.torch_device)
         num_batches = self.trainer.num_batches(self.training.steps_per_epoch)
@@ -257,6 +258,7 @@ class Session:
             for split, running in measured.items():
                 evaluated.setdefault(split, SplitScores()).losses.update(running.losses)
             measured = evaluated
+            self.training.refuse_unmeasured(flat_scores(evaluated))
         state.scores = flat_scores(measured)
         if measured:
             self.reporter.scores(state, measured)

@@ -1,48 +1,30 @@
-"""Training over one epoch: forward, backward, update. What happens between epochs is in `experiment`."""
+"""What is trained, on what, and by which rules. The loop over an epoch is in `loop`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Protocol, TypeAlias, cast
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 import torch
 from pydantic import Field
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.utils.data import DataLoader
 
 from mlgym.components.data import order_digest
 from mlgym.components.data.adapted_loader import as_loader
 from mlgym.components.data.loader import Loader
+from mlgym.components.loss.base import AnyLoss
 from mlgym.components.step import AlternatingStep, SupervisedStep, Turn
-from mlgym.components.tensors import Step, StepOutput
+from mlgym.components.tensors import Step
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
-from mlgym.training.callbacks import Hooks
 from mlgym.training.device import Device, Precision
-from mlgym.training.losses import EpochLosses
-from mlgym.training.state import State
+from mlgym.training.update import GradientRules, Update
 
 PositiveInt: TypeAlias = Annotated[int, Field(ge=1)]
 PositiveFloat: TypeAlias = Annotated[float, Field(gt=0)]
-Progress: TypeAlias = Callable[[int], None]
-"""Told how many batches of the epoch are done."""
-
-
-@dataclass(frozen=True, slots=True)
-class GradientRules:
-    """What happens to gradients before an update.
-
-    Args:
-        accumulation_steps: batches that make one update, >= 1.
-        clip_norm: largest norm of all gradients together, None for no limit.
-        clip_value: largest absolute value of each element, None for no limit.
-    """
-
-    accumulation_steps: int = 1
-    clip_norm: float | None = None
-    clip_value: float | None = None
 
 
 @register("trainer")
@@ -54,8 +36,8 @@ class Trainer:
         model: nn.Module,
         optimizer: Optimizer | None = None,
         *,
-        loader: Loader,
-        loss: nn.Module | None = None,
+        loader: Loader | DataLoader[Any],
+        loss: AnyLoss | None = None,
         step: Step | None = None,
         lr_scheduler: LRScheduler | ReduceLROnPlateau | None = None,
         lr_scheduler_interval: Literal["step", "epoch"] = "epoch",
@@ -65,29 +47,32 @@ class Trainer:
         clip_gradient_value: PositiveFloat | None = None,
         precision: Precision = "fp32",
         compile: bool = False,  # noqa: A002 - the field's word
+        seed: int = 0,
     ) -> None:
         """Puts together what training needs.
 
         Args:
             model: the model to train.
             optimizer: updates its parameters; left out with an `alternating_step`, whose turns have their own.
-            loader: gives the batches of an epoch.
+            loader: gives the batches of an epoch; a plain torch `DataLoader` works too.
             loss: for the usual supervised step; left out where `step` has its own.
             step: from (model, batch) to a loss and named outputs; None: `supervised_step` with `loss`.
             lr_scheduler: changes the learning rate.
             lr_scheduler_interval: whether it moves on after each update or after each epoch.
             lr_scheduler_metric: the score that `reduce_lr_on_plateau` watches, such as `val/loss`.
-            gradient_accumulation_steps: batches that make one update, >= 1; their gradients are averaged.
+            gradient_accumulation_steps: batches that make one update, >= 1; each sample in them weighs
+                the same.
             clip_gradient_norm: largest norm of all gradients together, > 0.
             clip_gradient_value: largest absolute value of a gradient's element, > 0.
             precision: number format of forward and backward passes; parameters stay fp32.
             compile: compile the model with `torch.compile`.
+            seed: of order and augmentation, >= 0, where `loader` is a plain torch `DataLoader`; others have their own.
 
         Raises:
             TrainingError: parts that contradict each other, or none that gives a loss.
         """
         self.model = model
-        self.loader = as_loader(loader)
+        self.loader = as_loader(loader, seed)
         self.loss = loss
         self.turns = _turns(optimizer, step, loss)
         self.lr_scheduler = lr_scheduler
@@ -98,6 +83,8 @@ class Trainer:
         self.compile = compile
         if len(self.turns) > 1 and gradient_accumulation_steps > 1:
             raise TrainingError("`gradient_accumulation_steps` does not go with several turns of an `alternating_step`")
+        if any(isinstance(one, LBFGS) for one in self.optimizers):
+            _refuse_with_lbfgs(gradient_accumulation_steps, precision)
         on_plateau = isinstance(lr_scheduler, ReduceLROnPlateau)
         if on_plateau and (lr_scheduler_metric is None or lr_scheduler_interval == "step"):
             raise TrainingError("`reduce_lr_on_plateau` needs a `lr_scheduler_metric` and moves once an epoch")
@@ -134,6 +121,26 @@ class Trainer:
             return iter(self.loader.epoch(epoch, start_batch))
         return _running_batches(self.loader, epoch * num_batches + start_batch, num_batches - start_batch)
 
+    def parts(self, epoch: int, num_batches: int, batch: int) -> float:
+        """Gives how many batches of its size make the update that a batch belongs to, by their numbers of samples.
+
+        Args:
+            epoch: its epoch, from 0.
+            num_batches: batches of the epoch.
+            batch: its number in the epoch, from 0.
+        """
+        group = self.gradients.accumulation_steps
+        start = batch - batch % group
+        first = epoch * num_batches
+        sizes = [self._num_samples(first + one) for one in range(start, min(start + group, num_batches))]
+        return sum(sizes) / sizes[batch - start]
+
+    def _num_samples(self, batch: int) -> int:
+        """Gives the samples in a batch, counted from the start of training."""
+        last = len(self.loader) - 1
+        place = batch % (last + 1)
+        return self.loader.batch_size if place < last else self.loader.num_samples - last * self.loader.batch_size
+
     def order_digest(self, epoch: int, num_batches: int) -> str | None:
         """Gives a hash of the samples of an epoch in the order of `batches`; None where the loader does not know it."""
         if num_batches == len(self.loader):
@@ -157,168 +164,6 @@ class Trainer:
             self.lr_scheduler.step()
 
 
-class Update:
-    """One turn, ready to run: forward, backward and update on a device.
-
-    Attributes:
-        every: it runs at every so many steps.
-        scaler: scales its losses; None where that is not needed.
-    """
-
-    def __init__(self, turn: Turn, model: nn.Module, device: Device, gradients: GradientRules) -> None:
-        """Binds a turn to a model on a device."""
-        self.every = turn.every
-        self._step = turn.step
-        self._optimizer = turn.optimizer
-        self._model = model
-        self._autocast = device.autocast()
-        self.scaler = device.scaler()
-        self._gradients = gradients
-        self._parameters = [parameter for group in turn.optimizer.param_groups for parameter in group["params"]]
-
-    def backward(self, batch: Any, group_size: int, *, first: bool) -> StepOutput:
-        """Runs the step on a batch and adds its gradients.
-
-        Args:
-            batch: one batch, on the device.
-            group_size: number of batches that make the update; the gradient is their mean.
-            first: whether it is the first batch of the update, so that old gradients are dropped.
-        """
-        if first:
-            self._optimizer.zero_grad(set_to_none=True)
-        with self._autocast:
-            output = self._step(self._model, batch)
-        loss = output.loss if group_size == 1 else output.loss / group_size
-        if self.scaler is not None:
-            loss = self.scaler.scale(loss)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return output
-
-    def apply(self) -> None:
-        """Clips the gradients and updates the parameters."""
-        scaler, rules = self.scaler, self._gradients
-        clips = rules.clip_norm is not None or rules.clip_value is not None
-        if scaler is not None and clips:
-            scaler.unscale_(self._optimizer)
-        if rules.clip_value is not None:
-            nn.utils.clip_grad_value_(self._parameters, rules.clip_value)
-        if rules.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self._parameters, rules.clip_norm)
-        if scaler is None:
-            self._optimizer.step()
-        else:
-            scaler.step(self._optimizer)
-            scaler.update()
-
-
-@dataclass(slots=True)
-class Epoch:
-    """One epoch on its way.
-
-    Args:
-        num_batches: batches of the epoch.
-        done: batches that are done.
-        losses: their losses, while the parameters moved.
-    """
-
-    num_batches: int
-    done: int = 0
-    losses: EpochLosses = field(default_factory=EpochLosses)
-
-
-@dataclass(frozen=True, slots=True)
-class Gear:
-    """What an epoch is run with.
-
-    Args:
-        updates: one for each optimizer's turn.
-        move: brings a batch to the device; None where it is there.
-        hooks: those of `on_step_end` are called after each update.
-        attention: asks to be looked after at a step boundary.
-        progress: told now and then how many batches are done.
-    """
-
-    updates: tuple[Update, ...]
-    move: Callable[[Any], Any] | None
-    hooks: Hooks
-    attention: Attention
-    progress: Progress
-
-
-class Attention(Protocol):
-    """What training must look after between two steps: stop requests, checkpoints."""
-
-    @property
-    def wanted(self) -> bool:
-        """Whether something happened that cannot wait; read after each step."""
-
-    def next_step(self) -> int:
-        """Gives the step at whose end attention is wanted in any case."""
-
-    def give(self, epoch: Epoch) -> None:
-        """Looks after it.
-
-        Raises:
-            Interrupted: a stop was requested; what must be kept is on disk.
-        """
-
-
-def train_epoch(
-    trainer: Trainer, state: State, epoch: Epoch, gear: Gear, *, on_begin: Callable[[], None] | None = None
-) -> None:
-    """Trains for one epoch, or for the rest of one.
-
-    Args:
-        trainer: what is trained, on what.
-        state: counts the steps.
-        epoch: where it stands; moved on with each batch.
-        gear: what it is run with.
-        on_begin: called once the batches are there and nothing was drawn from them.
-
-    Raises:
-        Interrupted: a stop was requested; the last update is complete.
-    """
-    group, num_batches = trainer.gradients.accumulation_steps, epoch.num_batches
-    step_hooks = gear.hooks.of("on_step_end")
-    scheduler = trainer.lr_scheduler if trainer.lr_scheduler_interval == "step" else None
-    updates, move, attention, losses = gear.updates, gear.move, gear.attention, epoch.losses
-    report_every = max(1, num_batches // 10)
-    next_report = epoch.done + report_every
-    trainer.model.train()
-    batches = trainer.batches(state.epoch, num_batches, epoch.done)
-    if on_begin is not None:
-        on_begin()
-    attend_at = attention.next_step()
-    for done, batch in enumerate(batches, start=epoch.done + 1):
-        if move is not None:
-            batch = move(batch)
-        first = group == 1 or done % group == 1
-        last = done % group == 0 or done == num_batches
-        group_size = group if done <= num_batches - num_batches % group else num_batches % group
-        for update in updates:
-            if update.every > 1 and state.step % update.every:
-                continue
-            output = update.backward(batch, group_size, first=first)
-            if last:
-                update.apply()
-        losses.add(output.loss)
-        if not last:
-            continue
-        state.step += 1
-        for hook in step_hooks:
-            hook(state, output)
-        if scheduler is not None:
-            scheduler.step()
-        if attention.wanted or state.step >= attend_at:
-            epoch.done = done
-            attention.give(epoch)
-            attend_at = attention.next_step()
-        if done >= next_report:
-            next_report += report_every
-            gear.progress(done)
-    epoch.done = num_batches
-
-
 def _running_batches(loader: Loader, first: int, count: int) -> Iterator[Any]:
     batches_per_pass = len(loader)
     while count > 0:
@@ -330,7 +175,7 @@ def _running_batches(loader: Loader, first: int, count: int) -> Iterator[Any]:
                 return
 
 
-def _turns(optimizer: Optimizer | None, step: Step | None, loss: nn.Module | None) -> tuple[Turn, ...]:
+def _turns(optimizer: Optimizer | None, step: Step | None, loss: AnyLoss | None) -> tuple[Turn, ...]:
     if isinstance(step, AlternatingStep):
         if optimizer is not None:
             raise TrainingError(
@@ -344,3 +189,13 @@ def _turns(optimizer: Optimizer | None, step: Step | None, loss: nn.Module | Non
             raise TrainingError("the trainer needs a `loss`, or a `step` that gives one")
         step = SupervisedStep(loss)
     return (Turn(step, optimizer),)
+
+
+def _refuse_with_lbfgs(accumulation_steps: int, precision: Precision) -> None:
+    if accumulation_steps > 1:
+        raise TrainingError(
+            "`lbfgs` measures a batch several times a step, which does not go with `gradient_accumulation_steps`: take "
+            "a larger `batch_size`"
+        )
+    if precision == "fp16":
+        raise TrainingError("`lbfgs` does not go with the loss scaling of `precision: fp16`; take `bf16` or `fp32`")

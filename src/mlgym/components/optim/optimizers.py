@@ -17,14 +17,10 @@ from mlgym.components.optim.signature import ParameterRules, component_of
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
 
-LEFT_OUT: Final = {
-    "LBFGS": "computes the loss several times a step through a closure; the training loop computes it once",
-}
-"""Optimizers of `torch.optim` that are no components, each with the reason."""
-
 _FUSED_DEVICES: Final = ("cpu", "cuda", "mps", "xpu")
 
 _NotNegative = Annotated[float, Field(ge=0)]
+_AtLeastOne = Annotated[int, Field(ge=1)]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
 _RULES: Final = ParameterRules(
@@ -44,6 +40,12 @@ _RULES: Final = ParameterRules(
         "etas": tuple[Annotated[float, Field(gt=0, lt=1)], Annotated[float, Field(gt=1)]],
         "step_sizes": tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]],
         "ns_steps": Annotated[int, Field(ge=1)],
+        "max_iter": _AtLeastOne,
+        "max_eval": _AtLeastOne | None,
+        "history_size": _AtLeastOne,
+        "tolerance_grad": _NotNegative,
+        "tolerance_change": _NotNegative,
+        "line_search_fn": Literal["strong_wolfe"] | None,
         "adjust_lr_fn": Literal["original", "match_rms_adamw"] | None,
     },
     # Differentiating through the optimizer's step needs a loop of its own.
@@ -69,13 +71,9 @@ def optimizer_name(cls: type[Optimizer]) -> str:
 
 
 def torch_optimizers() -> dict[str, type[Optimizer]]:
-    """Gives every optimizer class of the installed PyTorch that is a component, by the name that configs use."""
+    """Gives every optimizer class of the installed PyTorch, by the name that configs use."""
     classes = [c for c in vars(torch.optim).values() if inspect.isclass(c) and issubclass(c, Optimizer)]
-    return {
-        optimizer_name(cls): cls
-        for cls in sorted(classes, key=lambda c: c.__name__)
-        if cls is not Optimizer and cls.__name__ not in LEFT_OUT
-    }
+    return {optimizer_name(cls): cls for cls in sorted(classes, key=lambda c: c.__name__) if cls is not Optimizer}
 
 
 def setting_types(name: str) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+"""One update of parameters: forward, backward, clipping and the optimizer's step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import LBFGS
+
+from mlgym.components.step import Turn
+from mlgym.components.tensors import StepOutput
+from mlgym.training.device import Device
+
+
+@dataclass(frozen=True, slots=True)
+class GradientRules:
+    """What happens to gradients before an update.
+
+    Args:
+        accumulation_steps: batches that make one update, >= 1.
+        clip_norm: largest norm of all gradients together, None for no limit.
+        clip_value: largest absolute value of each element, None for no limit.
+    """
+
+    accumulation_steps: int = 1
+    clip_norm: float | None = None
+    clip_value: float | None = None
+
+    @property
+    def clips(self) -> bool:
+        """Whether there is any limit."""
+        return self.clip_norm is not None or self.clip_value is not None
+
+
+class Update:
+    """One turn, ready to run on a device.
+
+    Attributes:
+        every: it runs at every so many steps.
+        scaler: scales its losses; None where that is not needed.
+    """
+
+    def __init__(self, turn: Turn, model: nn.Module, device: Device, gradients: GradientRules) -> None:
+        """Binds a turn to a model on a device."""
+        self.every = turn.every
+        self.scaler = device.scaler()
+        self._step = turn.step
+        self._optimizer = turn.optimizer
+        self._model = model
+        self._autocast = device.autocast()
+        self._gradients = gradients
+        self._parameters = [parameter for group in turn.optimizer.param_groups for parameter in group["params"]]
+        self._batch: Any = None
+        self._loss: Tensor | None = None
+
+    def backward(self, batch: Any, parts: float, *, first: bool) -> StepOutput:
+        """Runs the step on a batch and adds its gradients.
+
+        Args:
+            batch: one batch, on the device.
+            parts: how many of its size make the update, >= 1; its gradients are divided by that.
+            first: whether it is the first batch of the update, so that old gradients are dropped.
+        """
+        if first:
+            self._optimizer.zero_grad(set_to_none=True)
+        with self._autocast:
+            output = self._step(self._model, batch)
+        loss = output.loss if parts == 1 else output.loss / parts
+        if self.scaler is not None:
+            loss = self.scaler.scale(loss)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if isinstance(self._optimizer, LBFGS):
+            self._batch, self._loss = batch, output.loss
+        return output
+
+    def apply(self) -> None:
+        """Clips the gradients and updates the parameters."""
+        scaler, optimizer = self.scaler, self._optimizer
+        if isinstance(optimizer, LBFGS):
+            optimizer.step(self._measure_again)  # type: ignore[no-untyped-call]
+            self._batch = None
+            return
+        if scaler is not None and self._gradients.clips:
+            scaler.unscale_(optimizer)
+        self._clip()
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
+
+    def _measure_again(self) -> Tensor:
+        """Gives the loss () of the batch at the parameters that the optimizer tries, with its gradients."""
+        loss, self._loss = self._loss, None
+        if loss is None:
+            loss = self.backward(self._batch, 1, first=True).loss
+            self._loss = None
+        self._clip()
+        return loss
+
+    def _clip(self) -> None:
+        rules = self._gradients
+        if rules.clip_value is not None:
+            nn.utils.clip_grad_value_(self._parameters, rules.clip_value)
+        if rules.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, rules.clip_norm)
