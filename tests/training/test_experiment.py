@@ -24,6 +24,7 @@ from mlgym.events.types import (
     DataFingerprint,
     Digest,
     EvaluationResult,
+    SystemMetrics,
     TrainingStopped,
 )
 from mlgym.training.checkpoint import list_checkpoints, load_weights
@@ -258,3 +259,19 @@ def test_a_step_that_is_no_module_has_its_loss_placed(context: ExperimentContext
 def test_no_early_stopping_is_none(context: ExperimentContext) -> None:
     """So a preset's rule can be switched off."""
     assert _run(context, early_stopping=None).early_stopping == ()
+
+
+def test_the_load_is_told_now_and_then(
+    context: ExperimentContext, sink: MemorySink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps per second since the last time, and the memory of the process."""
+    monkeypatch.setattr("mlgym.training.reporting._LOAD_EVERY_S", 1e-9)
+    monkeypatch.setattr("mlgym.training.reporting._MIN_INTERVAL_S", 0.0)
+    _run(context, epochs=2)
+    loads = _of(sink, SystemMetrics)
+    assert all(one.rss_bytes > 2**20 for one in loads)
+    assert any(one.steps_per_s > 0 for one in loads)
+    monkeypatch.setattr("mlgym.training.reporting._LOAD_EVERY_S", 1e9)
+    sink.payloads.clear()
+    _run(context, epochs=2)
+    assert not _of(sink, SystemMetrics)

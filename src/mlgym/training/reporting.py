@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from mlgym.events.types import (
     LossScore,
     MetricScore,
     MetricTable,
+    SystemMetrics,
     TrainingStopped,
     finite,
 )
@@ -34,6 +36,7 @@ from mlgym.training.losses import loss_hashes
 from mlgym.training.state import State
 
 _MIN_INTERVAL_S: Final = 0.2
+_LOAD_EVERY_S: Final = 5.0
 TRAIN: Final = "train"
 RUNNING_LOSS: Final = "running_loss"
 
@@ -51,6 +54,8 @@ class Reporter:
         )
         self._context = context
         self._last_progress_s = 0.0
+        self._last_load_s = time.monotonic()
+        self._last_load_step = 0
         self._has_named_tensors = False
 
     def _who(self) -> dict[str, Any]:
@@ -74,6 +79,8 @@ class Reporter:
         if now - self._last_progress_s < _MIN_INTERVAL_S:
             return
         self._last_progress_s = now
+        if now - self._last_load_s >= _LOAD_EVERY_S:
+            self._load(state, now)
         self._context.sink.emit(
             ExperimentStatus(
                 **self._who(),
@@ -86,6 +93,11 @@ class Reporter:
                 current_batch=batch,
             )
         )
+
+    def _load(self, state: State, now: float) -> None:
+        steps_per_s = max(0, state.step - self._last_load_step) / (now - self._last_load_s)
+        self._last_load_s, self._last_load_step = now, state.step
+        self._context.sink.emit(SystemMetrics(**self._who(), steps_per_s=steps_per_s, rss_bytes=resident_bytes()))
 
     def scores(self, state: State, scores: Mapping[str, SplitScores]) -> None:
         """Tells what an evaluation measured."""
@@ -206,3 +218,11 @@ def flat_scores(scores: Mapping[str, SplitScores]) -> dict[str, float]:
         for split, measured in scores.items()
         for name, value in {**measured.losses, **measured.metrics}.items()
     }
+
+
+def resident_bytes() -> int:
+    """Gives the memory of this process that lies in RAM, in bytes; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
