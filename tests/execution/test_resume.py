@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -163,6 +164,19 @@ def test_an_interrupted_run_goes_on(signum: int, tmp_path: Path, start: Starter)
     summary = resume_straw(tmp_path, "run", ["save_and_wait"] * 3, processes=2, config=None, time_limit_s=0.2)
     assert summary.counts == Counts(succeeded=1, failed=2)
     assert said(summary.path, 0)[-1].startswith("attempt 1, lineage 0")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_every_process_of_a_run(signum: int, tmp_path: Path, start: Starter) -> None:
+    """As batch systems send it: experiments end as interrupted, none as failed, and the run can go on."""
+    program = start(["save_and_wait"] * 3, processes=2, time_limit_s=600)
+    until(lambda: sum(bool(each.checkpoints) for each in state(tmp_path).experiments.values()) == 2)
+    for process in psutil.Process(program.pid).children(recursive=True):
+        process.send_signal(signum)
+    program.send_signal(signum)
+    assert program.wait(30) == 130
+    ended = state(tmp_path)
+    assert (ended.status, ended.counts["interrupted"], ended.counts["failed"]) == ("interrupted", 2, 0)
 
 
 def test_failed_experiments_run_again_only_when_asked(tmp_path: Path) -> None:

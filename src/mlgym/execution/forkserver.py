@@ -43,6 +43,7 @@ from mlgym.execution.channel import (
     Started,
     clip,
 )
+from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL
 from mlgym.execution.launcher import python_command
 from mlgym.execution.linux import adopt_orphans, children, die_with_parent, kill_group, num_threads, outlive_parent
 from mlgym.execution.main_module import import_main_script
@@ -102,6 +103,9 @@ class ForkServer:
         # After the imports, which may have set handlers of their own.
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wake[1], warn_on_full_buffer=False)
+        # Batch systems signal every process of a job; whether workers end is for the driver and them to say.
+        for signum in (STOP_SIGNAL, BATCH_SIGNAL, TIME_LIMIT_SIGNAL):
+            signal.signal(signum, signal.SIG_IGN)
         outlive_parent()
         try:
             self._channel.send(Ready())
@@ -176,7 +180,7 @@ class ForkServer:
             die_with_parent(server_pid)
             adopt_orphans()
             signal.set_wakeup_fd(-1)
-            for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGPIPE):
+            for signum in (signal.SIGCHLD, STOP_SIGNAL, BATCH_SIGNAL, TIME_LIMIT_SIGNAL, signal.SIGPIPE):
                 signal.signal(signum, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self._channel.close()

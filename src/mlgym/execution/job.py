@@ -12,8 +12,10 @@ import msgspec
 
 STOP_SIGNAL: Final = signal.SIGTERM
 """Asks a worker to stop at the next step boundary, because the run was interrupted."""
-TIME_LIMIT_SIGNAL: Final = signal.SIGUSR1
+TIME_LIMIT_SIGNAL: Final = signal.SIGUSR2
 """Asks a worker to stop at the next step boundary, because the experiment took too long."""
+BATCH_SIGNAL: Final = signal.SIGUSR1
+"""What batch systems send to every process of a job before its time is up; to a worker it means `STOP_SIGNAL`."""
 DEFAULT_ENTRY: Final = "mlgym.execution.worker:run_job"
 
 

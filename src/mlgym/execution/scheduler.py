@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from mlgym.errors import RunError
 from mlgym.execution.executor import Executor, Handler, StopReason, Stream
-from mlgym.execution.job import STOP_SIGNAL, Exit, Job, time_limit_error
+from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, Exit, Job, time_limit_error
 from mlgym.execution.linux import oom_kills
 
 Outcome: TypeAlias = Literal["succeeded", "failed", "interrupted"]
@@ -334,7 +334,7 @@ def _lost_end(active: _Active, ended: Exit) -> LostEnd:
         error = time_limit_error(active.job.time_limit_s)
     else:
         error = f"worker {ended.describe()}"
-        ours = ended.signal is None or ended.signal in (STOP_SIGNAL, _SIGKILL)
+        ours = ended.signal is None or ended.signal in (STOP_SIGNAL, BATCH_SIGNAL, _SIGKILL)
         interrupted = active.asked_to_stop == "interrupt" and ours
         if ended.signal == _SIGKILL and not active.killed and oom_kills() > active.oom_kills_before:
             error += (

@@ -24,7 +24,7 @@ import msgspec
 
 from mlgym.errors import Interrupted
 from mlgym.events import EventSink, JobStatus
-from mlgym.execution.job import STOP_SIGNAL, TIME_LIMIT_SIGNAL, Job, decode_job, time_limit_error
+from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL, Job, decode_job, time_limit_error
 from mlgym.execution.linux import adopt_orphans, die_with_parent
 from mlgym.execution.pipe_sink import PipeSink
 from mlgym.execution.tap import tapped_output
@@ -232,8 +232,8 @@ def _install_signal_handlers(stop: StopRequest) -> None:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
 
-    signal.signal(STOP_SIGNAL, handle)
-    signal.signal(TIME_LIMIT_SIGNAL, handle)
+    for signum in (STOP_SIGNAL, BATCH_SIGNAL, TIME_LIMIT_SIGNAL):
+        signal.signal(signum, handle)
 
 
 def exit_now(code: int) -> NoReturn:
