@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -20,6 +20,7 @@ from mlgym.training.evaluator import SplitScores
 from mlgym.training.full_state import FullState, restore_generators_of
 from mlgym.training.loop import Epoch, Gear, train_epoch
 from mlgym.training.losses import EpochLosses
+from mlgym.training.plan import Plan
 from mlgym.training.reporting import RUNNING_LOSS, TRAIN, Reporter, flat_scores
 from mlgym.training.resumption import Resumption
 from mlgym.training.retention import Retention
@@ -27,21 +28,18 @@ from mlgym.training.state import State
 from mlgym.training.state_codec import flatten
 from mlgym.training.strategies import Snapshot
 
-if TYPE_CHECKING:
-    from mlgym.training.experiment import Training
-
 _NEVER = 2**62
 
 
 class Session:
-    """The parts of a `Training` bound to a device and to the run folder, with the progress so far.
+    """The parts of a plan bound to a device and to the run folder, with the progress so far.
 
     Args:
         training: what is trained, and how.
         context: who it is, where it writes, whom it tells.
     """
 
-    def __init__(self, training: Training, context: ExperimentContext) -> None:
+    def __init__(self, training: Plan, context: ExperimentContext) -> None:
         self.training = training
         self.trainer = training.trainer
         self.context = context

@@ -1,0 +1,105 @@
+"""What an experiment of the usual kind consists of, checked; `session` runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from torch import nn
+
+from mlgym.errors import TrainingError
+from mlgym.names import did_you_mean
+from mlgym.training.callbacks import Hooks
+from mlgym.training.evaluator import Evaluator
+from mlgym.training.reporting import RUNNING_LOSS, TRAIN
+from mlgym.training.stopping import EarlyStopping
+from mlgym.training.strategies import CheckpointStrategy
+from mlgym.training.trainer import Trainer
+
+_RUNNING: Final = f"{TRAIN}/{RUNNING_LOSS}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often something is done within an epoch; None for never.
+
+    Args:
+        checkpoint_every_s: seconds from one checkpoint to the next.
+        checkpoint_every_n_steps: optimizer updates from one checkpoint to the next.
+        digest_every_n_steps: optimizer updates from one digest to the next.
+    """
+
+    checkpoint_every_s: float | None = None
+    checkpoint_every_n_steps: int | None = None
+    digest_every_n_steps: int | None = None
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """What is trained, how long, and what happens between epochs.
+
+    Args:
+        trainer: trains one epoch.
+        evaluator: measures between epochs; None for training alone.
+        epochs: number of epochs, >= 0.
+        steps_per_epoch: optimizer updates of an epoch; None: one pass over the training data.
+        early_stopping: rules, of which the first that fires ends training.
+        checkpoints: which epochs are kept on disk.
+        hooks: those of the callbacks.
+        evaluate_before_training: measure the untrained model too, as epoch 0.
+        evaluate_every_n_epochs: epochs from one evaluation to the next, >= 1.
+        rhythm: what happens within an epoch.
+
+    Raises:
+        TrainingError: a metric is watched that nobody evaluates.
+    """
+
+    trainer: Trainer
+    evaluator: Evaluator | None
+    epochs: int
+    steps_per_epoch: int | None
+    early_stopping: tuple[EarlyStopping, ...]
+    checkpoints: CheckpointStrategy
+    hooks: Hooks
+    evaluate_before_training: bool
+    evaluate_every_n_epochs: int
+    rhythm: Rhythm
+
+    def __post_init__(self) -> None:
+        self._refuse_unknown_metrics()
+
+    @property
+    def model(self) -> nn.Module:
+        """The model that is trained."""
+        return self.trainer.model
+
+    def refuse_unmeasured(self, scores: Mapping[str, float]) -> None:
+        """Checks what is watched against what an evaluation measured.
+
+        Args:
+            scores: numbers by `split/metric`.
+
+        Raises:
+            TrainingError: a metric is watched that has no number, such as that of a class that does not occur.
+        """
+        for watcher, metric in self._watched():
+            if metric not in scores and metric != _RUNNING:
+                raise TrainingError(_not_measured(watcher, metric, scores))
+
+    def _refuse_unknown_metrics(self) -> None:
+        known = [_RUNNING, *(self.evaluator.names if self.evaluator else [])]
+        for watcher, metric in self._watched():
+            # A metric per class is known by its class only once it was computed: `val/f1/3` belongs to `val/f1`.
+            if metric not in known and metric.rpartition("/")[0] not in known:
+                raise TrainingError(_not_measured(watcher, metric, known))
+
+    def _watched(self) -> list[tuple[object, str]]:
+        watchers: list[Any] = [*self.early_stopping, self.checkpoints]
+        watched = [(watcher, getattr(watcher, "metric", None)) for watcher in watchers]
+        watched.append((self.trainer.lr_scheduler, self.trainer.lr_scheduler_metric))
+        return [(watcher, metric) for watcher, metric in watched if metric is not None]
+
+
+def _not_measured(watcher: object, metric: str, known: Iterable[str]) -> str:
+    return f"`{type(watcher).__name__}` watches `{metric}`, which is not evaluated{did_you_mean(metric, known)}"
