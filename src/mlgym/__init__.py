@@ -9,21 +9,35 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlgym.api import Experiment, Run, load_model, load_run, resume, run
+    from mlgym.api import Experiment, Run, compare_runs, load_model, load_run, reproduce, resume, run
     from mlgym.components.tensors import StepOutput
     from mlgym.config import register, use
 
 __version__ = "1.0.0.dev0"
 
-__all__ = ["Experiment", "Run", "StepOutput", "load_model", "load_run", "register", "resume", "run", "use"]
+__all__ = [
+    "Experiment",
+    "Run",
+    "StepOutput",
+    "compare_runs",
+    "load_model",
+    "load_run",
+    "register",
+    "reproduce",
+    "resume",
+    "run",
+    "use",
+]
 
 _LAZY = {
     "Experiment": "mlgym.api",
     "Run": "mlgym.api",
     "StepOutput": "mlgym.components.tensors",
+    "compare_runs": "mlgym.api",
     "load_model": "mlgym.api",
     "load_run": "mlgym.api",
     "register": "mlgym.config.registry",
+    "reproduce": "mlgym.api",
     "resume": "mlgym.api",
     "run": "mlgym.api",
     "use": "mlgym.config",

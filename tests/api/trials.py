@@ -8,7 +8,7 @@ from typing import Any
 
 from mlgym.api import Run, run
 from mlgym.api.reproduction import reproduce
-from mlgym.reproduce.verdict import Verdict
+from mlgym.reproduction.verdict import Verdict
 
 DIGITS: dict[str, Any] = {
     "version": 1,

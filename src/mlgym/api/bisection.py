@@ -9,9 +9,9 @@ from typing import Any, Final
 from mlgym.api.recorded import Original, Repetition
 from mlgym.api.repeat import INTERRUPTED, Launching, Watching, failure_of, repeat
 from mlgym.errors import RunError
-from mlgym.reproduce.comparison import Comparison, Parting, RunningComparison, compare
-from mlgym.reproduce.results import ExperimentResults, Moment
-from mlgym.reproduce.verdict import Bisection, Verdict
+from mlgym.reproduction.comparison import Comparison, Parting, RunningComparison, compare
+from mlgym.reproduction.results import ExperimentResults, Moment
+from mlgym.reproduction.verdict import Bisection, Verdict
 
 _EVERY_STEP: Final = "digest_every_n_steps"
 

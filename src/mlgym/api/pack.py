@@ -34,7 +34,7 @@ from mlgym.errors import RunError
 from mlgym.events import ExperimentState, RunState, has_writer
 from mlgym.execution.run_record import CONFIG_FILE, ENVIRONMENT_FILE, EXPERIMENT_CONFIG_FILE, RUN_CONFIG_FILE
 from mlgym.names import DEFAULT_STORAGE, LOG_FILE
-from mlgym.reproduce.secrets import own_secrets, places_of_secrets
+from mlgym.reproduction.secrets import own_secrets, places_of_secrets
 from mlgym.tracking import RunFolder, find_run
 
 Checkpoints = Literal["none", "best", "last", "all"]

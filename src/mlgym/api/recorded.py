@@ -14,7 +14,7 @@ from mlgym.errors import ConfigError, RunError
 from mlgym.events import Difference, ExperimentState, RunState
 from mlgym.execution.run_record import CONFIG_FILE, ENVIRONMENT_FILE, EXPERIMENT_CONFIG_FILE, RunRecord, read_record
 from mlgym.names import did_you_mean
-from mlgym.reproduce.results import ExperimentResults, results_of
+from mlgym.reproduction.results import ExperimentResults, results_of
 from mlgym.tracking import RunFolder, find_run
 from mlgym.validation import rank, selection_of
 

@@ -16,10 +16,10 @@ from mlgym.execution.environment import capture_environment
 from mlgym.execution.launch import launch
 from mlgym.execution.launcher import worker_environment
 from mlgym.execution.options import Determinism, ExecutorKind, RunOptions
-from mlgym.reproduce.comparison import RunningComparison
-from mlgym.reproduce.differences import environment_differences
-from mlgym.reproduce.results import experiment_of
-from mlgym.reproduce.verdict import place_text
+from mlgym.reproduction.comparison import RunningComparison
+from mlgym.reproduction.differences import environment_differences
+from mlgym.reproduction.results import experiment_of
+from mlgym.reproduction.verdict import place_text
 
 Tell: TypeAlias = Callable[[str], None]
 """Takes a line for the person who waits."""

@@ -6,6 +6,7 @@ import html
 from typing import Any
 
 from mlgym.api.columns import swept_columns
+from mlgym.display.reproduction import reproduction_lines
 from mlgym.events import RunState
 from mlgym.validation import Selection, rank
 
@@ -17,6 +18,9 @@ class Report:
         run_id: the run's id.
         state: the run.
         selection: what ranks them; None where nothing was measured.
+
+    Attributes:
+        reproductions: a line for each experiment that was run again, or repeats another, with its last verdict.
     """
 
     def __init__(self, run_id: str, state: RunState, selection: Selection | None) -> None:
@@ -24,6 +28,8 @@ class Report:
         self.name = state.name
         self.status = state.status
         self.selection = selection
+        self.reproductions = reproduction_lines(state.experiments.values())
+        self._is_fast = state.environment.get("deterministic") is False
         self._ranked = rank(state, selection)
 
     @property
@@ -60,7 +66,7 @@ class Report:
         lines = [
             "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]
         ]
-        return "\n".join([self._title(), *lines])
+        return "\n".join([self._title(), *lines, *(["", *self.reproductions] if self.reproductions else [])])
 
     def to_html(self) -> str:
         """Gives the table as HTML; every text in it is escaped."""
@@ -68,11 +74,15 @@ class Report:
         head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
         body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
         title = f"<p>{html.escape(self._title())}</p>"
-        return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        verdicts = "".join(f"<li>{html.escape(line)}</li>" for line in self.reproductions)
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return title + table + (f"<ul>{verdicts}</ul>" if verdicts else "")
 
     def _title(self) -> str:
         ranked_by = f", ranked by {self.selection.metric} ({self.selection.best})" if self.selection else ""
-        return f"{self.name or 'run'} {self.run_id}: {self.status}{ranked_by}"
+        # Where operations may give other bits each time, nobody should read a number without knowing.
+        fast = ", determinism: fast" if self._is_fast else ""
+        return f"{self.name or 'run'} {self.run_id}: {self.status}{ranked_by}{fast}"
 
     def __str__(self) -> str:
         return self.to_text()

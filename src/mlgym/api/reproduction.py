@@ -18,9 +18,9 @@ from mlgym.errors import EventLogError, RunError
 from mlgym.events import Difference, EventLog, Producer, ReproductionVerdict
 from mlgym.execution.options import ExecutorKind
 from mlgym.names import DEFAULT_STORAGE
-from mlgym.reproduce.comparison import DEFAULT_RTOL, RunningComparison, compare
-from mlgym.reproduce.differences import environment_differences
-from mlgym.reproduce.verdict import Verdict, difference_text
+from mlgym.reproduction.comparison import DEFAULT_RTOL, RunningComparison, compare
+from mlgym.reproduction.differences import environment_differences
+from mlgym.reproduction.verdict import Verdict, difference_text
 from mlgym.tracking import RunFolder
 
 _MAX_TOLD: Final = 20

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlgym.api.columns import swept_columns
 from mlgym.api.report import Report
 from mlgym.errors import RunError
-from mlgym.events import ExperimentState, MetricHistory, RunState
+from mlgym.events import ExperimentState, MetricHistory, ReproductionVerdict, RunState
 from mlgym.names import DEFAULT_STORAGE, Best
+from mlgym.reproduction.verdict import recorded_verdicts
 from mlgym.tracking import RunFolder, find_run
 from mlgym.validation import rank, selection_of
 
@@ -119,6 +120,11 @@ class Run:
     def experiments(self) -> list[Experiment]:
         """The experiments that were started, by id."""
         return [Experiment(self._folder, self.state.experiments[key]) for key in sorted(self.state.experiments)]
+
+    @property
+    def reproductions(self) -> list[ReproductionVerdict]:
+        """Every verdict in the log, in its order: of this run being reproduced, and of it reproducing another."""
+        return list(recorded_verdicts(self._folder.events()))
 
     def refresh(self) -> Run:
         """Reads the log again; gives itself."""

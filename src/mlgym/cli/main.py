@@ -20,6 +20,7 @@ from mlgym.cli import (
     config_commands,
     init_command,
     pack_commands,
+    reproduce_command,
     resume_command,
     run_command,
     view_commands,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 run_command.add_to(app)
 resume_command.add_to(app)
+reproduce_command.add_to(app)
 config_commands.add_to(app)
 view_commands.add_to(app)
 checkpoint_commands.add_to(app)

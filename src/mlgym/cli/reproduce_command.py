@@ -69,7 +69,7 @@ def reproduce(
     """
     from mlgym.api.repeat import INTERRUPTED
     from mlgym.display.reproduction import verdicts_facts, verdicts_text
-    from mlgym.reproduce.verdict import exit_code
+    from mlgym.reproduction.verdict import exit_code
 
     if every and experiment:
         raise typer.BadParameter("give either `--all` or `--experiment`", param_hint="--all")

@@ -52,6 +52,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show the experiments of a run, the best first."""
+    from mlgym.display.reproduction import reproduction_lines
     from mlgym.display.tables import experiment_facts, experiments_table, run_facts
     from mlgym.tracking import find_run
     from mlgym.validation import rank, selection_of
@@ -70,6 +71,8 @@ def show(
     page = console()
     page.print(_headline(folder.run_id, state))
     page.print(experiments_table(state, selection, state.metric_keys if every_metric else None))
+    if lines := reproduction_lines(state.experiments.values()):
+        print("\n" + "\n".join(lines))
     if can_resume(state):
         print(f"\nresume with: mlgym resume {folder.run_id}{storage_option(storage)}", file=sys.stderr)
 

@@ -77,7 +77,8 @@ def _data(payload: dict[str, Any]) -> str:
 
 
 def _verdict(payload: dict[str, Any]) -> str:
-    where = "" if payload.get("epoch") is None else f", parts in epoch {payload['epoch']} at step {payload['step']}"
+    where = "" if payload.get("epoch") is None else f", parts in epoch {payload['epoch']}"
+    where += f" at step {payload['step']}" if payload.get("step") is not None else ""
     return f"{payload['new_run_id']} repeats {payload['original_run_id']}: {payload['verdict']}{where}"
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, Final
 
 from mlgym.config import dump_yaml
 from mlgym.display.output import duration, key_text, number, one_line, plain, value_text
+from mlgym.display.reproduction import reproduction_text
 from mlgym.display.tables import epochs_text
 from mlgym.events import ExperimentState
 
@@ -42,7 +44,10 @@ def experiment_details(experiment: ExperimentState) -> dict[str, Any]:
         "stop_reason", "error", "exit_signal", "stacktrace", "log_tail", "config",
     )  # fmt: skip
     facts = {name: getattr(experiment, name) for name in names}
-    return facts | {"checkpoints": list(experiment.checkpoints), "metrics": histories}
+    reproduction = asdict(experiment.reproduction) if experiment.reproduction else None
+    return facts | {
+        "checkpoints": list(experiment.checkpoints), "metrics": histories, "reproduction": reproduction,
+    }  # fmt: skip
 
 
 def _head(experiment: ExperimentState) -> str:
@@ -58,6 +63,8 @@ def _head(experiment: ExperimentState) -> str:
     lines = [f"experiment {experiment.experiment_id}: {', '.join(facts)}"]
     if experiment.stop_reason:
         lines.append(f"stopped early: {one_line(experiment.stop_reason)}")
+    if experiment.reproduction is not None:
+        lines.append(f"reproduced: {reproduction_text(experiment.reproduction)}")
     swept = ", ".join(f"{key_text(key)}={value_text(value)}" for key, value in experiment.swept.items())
     return "\n".join([*lines, *([f"swept: {swept}"] if swept else [])])
 

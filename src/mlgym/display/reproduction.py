@@ -10,7 +10,7 @@ import msgspec
 
 from mlgym.display.output import one_line, plain
 from mlgym.events import ExperimentState, ReproductionRecord
-from mlgym.reproduce.verdict import Verdict, exit_code
+from mlgym.reproduction.verdict import Verdict, exit_code
 
 _WORDS = {"identical": "identical", "within_tolerance": "equal within tolerance", "diverged": "diverged"}
 _MAX_LISTED = 20

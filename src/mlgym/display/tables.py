@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -252,4 +252,5 @@ def experiment_facts(one: Ranked) -> dict[str, Any]:
         "exit_signal": experiment.exit_signal,
         "checkpoints": list(experiment.checkpoints),
         "digest": experiment.digest.parameters if experiment.digest else None,
+        "reproduction": asdict(experiment.reproduction) if experiment.reproduction else None,
     }

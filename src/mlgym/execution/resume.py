@@ -23,7 +23,7 @@ from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.plan import remaining_of
 from mlgym.execution.run_record import RUN_CONFIG_FILE, RunRecord, read_record, write_record
 from mlgym.execution.text_logs import TextLogs
-from mlgym.reproduce.differences import environment_differences
+from mlgym.reproduction.differences import environment_differences
 from mlgym.tracking import RunFolder
 
 _MAX_LISTED: Final = 12

@@ -17,7 +17,7 @@ from mlgym.execution.environment.hardware import gpus, nvidia_driver
 from mlgym.execution.environment.packages import archive_hash, content_hash, installed_packages, package_hashes
 from mlgym.execution.environment.torch_settings import torch_settings
 from mlgym.execution.launcher import worker_environment
-from mlgym.reproduce.differences import FOLLOW_DETERMINISM, environment_differences
+from mlgym.reproduction.differences import FOLLOW_DETERMINISM, environment_differences
 
 
 def test_it_is_plain_data_with_what_changes_numbers(tmp_path: Path) -> None:

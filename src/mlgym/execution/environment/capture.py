@@ -14,7 +14,7 @@ from mlgym.execution.environment.packages import installed_packages, package_has
 from mlgym.execution.environment.repository import git_state
 from mlgym.execution.environment.torch_settings import instruction_set, torch_settings
 from mlgym.execution.environment.user_modules import user_modules
-from mlgym.reproduce.secrets import mask_command, mask_variables, secret_values
+from mlgym.reproduction.secrets import mask_command, mask_variables, secret_values
 
 _VARIABLE_PREFIXES: Final = (
     "ATEN_", "CUBLAS_", "CUDA_", "CUDNN_", "DNNL_", "GOMP_", "HIP_", "KMP_", "LD_PRELOAD", "MIOPEN_", "MKL_", "MLGYM_",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from mlgym.reproduce.secrets import mask_text
+from mlgym.reproduction.secrets import mask_text
 
 MAX_DIFF_BYTES: Final = 64 * 1024
 MAX_UNTRACKED: Final = 200

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from mlgym.events import Difference
-from mlgym.reproduce.comparison import Parting, compare
-from mlgym.reproduce.results import Moment, Steps
-from mlgym.reproduce.verdict import Bisection, Verdict, difference_text, exit_code, place_text
-from tests.reproduce.logs import digest, epochs, losses, results, scores
+from mlgym.reproduction.comparison import Parting, compare
+from mlgym.reproduction.results import Moment, Steps
+from mlgym.reproduction.verdict import Bisection, Verdict, difference_text, exit_code, place_text
+from tests.reproduction.logs import digest, epochs, losses, results, scores
 
 THREADS = Difference("threads", "threads", 1, 2, True, "run with `--threads 1`")
 BRANCH = Difference("git", "branch", "main", "trial", False)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlgym.events import Difference
-from mlgym.reproduce.differences import environment_differences
+from mlgym.reproduction.differences import environment_differences
 
 RECORDED: dict[str, Any] = {
     "python": {"version": "3.11.9", "implementation": "CPython", "executable": "/usr/bin/python"},

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlgym.reproduce.secrets import (
+from mlgym.reproduction.secrets import (
     is_secret_name,
     mask_command,
     mask_text,

@@ -18,7 +18,7 @@ from mlgym.events import (
     Payload,
     TrainingStopped,
 )
-from mlgym.reproduce.results import ExperimentResults
+from mlgym.reproduction.results import ExperimentResults
 
 WHO: dict[str, Any] = {"grid_search_id": "run", "experiment_id": 0}
 NAMES = ("layer.weight", "layer.bias", "optimizer.0.exp_avg")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from mlgym.events import Difference
-from mlgym.reproduce.results import DigestEntry, ExperimentResults, Fingerprint, Moment, Steps
+from mlgym.reproduction.results import DigestEntry, ExperimentResults, Fingerprint, Moment, Steps
 
 VerdictName: TypeAlias = Literal["identical", "within_tolerance", "diverged"]
 Side: TypeAlias = Literal["original", "new"]

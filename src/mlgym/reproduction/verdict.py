@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from mlgym.events import Difference, ReproductionVerdict
-from mlgym.reproduce.comparison import Comparison, Parting, VerdictName
+from mlgym.reproduction.comparison import Comparison, Parting, VerdictName
 
 IDENTICAL: Final = 0
 FAILED: Final = 1
@@ -161,6 +164,18 @@ def exit_code(verdicts: Iterable[Verdict]) -> int:
     """Gives the exit code of several verdicts: 1 where one failed, else 4, 3 or 0 by the worst."""
     codes = {verdict.exit_code for verdict in verdicts}
     return FAILED if FAILED in codes else max(codes, default=IDENTICAL)
+
+
+def recorded_verdicts(events: Iterable[tuple[int, Any]]) -> Iterator[ReproductionVerdict]:
+    """Yields the verdicts that a log holds, in its order; what is no whole verdict is passed over.
+
+    Args:
+        events: as `read_log` yields them.
+    """
+    for _, event in events:
+        if isinstance(event, dict) and event.get("event_type") == ReproductionVerdict.event_type:
+            with suppress(msgspec.ValidationError):
+                yield msgspec.convert(event.get("payload"), ReproductionVerdict)
 
 
 def place_text(parting: Parting) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mlgym.reproduce.results import ExperimentResults, Moment, Steps, experiment_of, results_of
-from tests.reproduce.logs import (
+from mlgym.reproduction.results import ExperimentResults, Moment, Steps, experiment_of, results_of
+from tests.reproduction.logs import (
     NAMES,
     digest,
     epochs,

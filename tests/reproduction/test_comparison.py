@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from mlgym.reproduce.comparison import FARTHEST, Comparison, RunningComparison, compare, relative
-from mlgym.reproduce.results import Moment, Steps
-from tests.reproduce.logs import digest, epochs, fingerprint, losses, results, resumed, scores
+from mlgym.reproduction.comparison import FARTHEST, Comparison, RunningComparison, compare, relative
+from mlgym.reproduction.results import Moment, Steps
+from tests.reproduction.logs import digest, epochs, fingerprint, losses, results, resumed, scores
 
 
 def compared(original: list[Any], new: list[Any], **options: Any) -> Comparison:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from mlgym.events import Difference
-from mlgym.reproduce.influence import normalized, package_changes_bits, variable_changes_bits
+from mlgym.reproduction.influence import normalized, package_changes_bits, variable_changes_bits
 
 Recorded: TypeAlias = Mapping[str, Any]
 Scalar: TypeAlias = str | int | float | bool
