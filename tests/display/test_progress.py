@@ -9,13 +9,14 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlgym.display import progress as module
 from mlgym.display.progress import PlainDisplay, open_display
 from mlgym.events import RunState
-from tests.display.states import HOSTILE, UNSAFE, config, done, job, scores, started, state_of
+from tests.display.states import HOSTILE, START_S, UNSAFE, config, done, event, job, scores, started, state_of
 
 SHOW = """
 import time
@@ -135,3 +136,18 @@ def test_foreign_text_stays_on_its_line(text: str, monkeypatch: pytest.MonkeyPat
     lines = raw.getvalue().decode().split("\n")
     assert len(lines) == 3
     assert not set("".join(lines)) & {*UNSAFE}
+
+
+def test_what_the_driver_has_to_say_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its warnings, not what it printed, nor what it said before this process took the run up."""
+
+    def log(at: float, level: str, logger: str, message: str) -> dict[str, Any]:
+        return event("log", None, at, level=level, logger=logger, message=message)
+
+    old = log(START_S, "warning", "mlgym.execution", "of an earlier driver")
+    told = [log(START_S + 1, "warning", "mlgym.execution", "stopping: soon"), log(START_S + 2, "info", "x", "nothing")]
+    display = PlainDisplay(state_of(started(1), old))
+    state = state_of(started(1), old, *told)
+    display.update(state)
+    display.update(state)
+    assert capsys.readouterr().err == "warning: stopping: soon\n"

@@ -287,6 +287,7 @@ def test_the_first_interrupt_stops_the_second_kills() -> None:
     assert [job_id for _, job_id in straw.kills] == ["run-0", "run-1"]
     assert counts == Counts(interrupted=2)
     assert straw.scheduler.interrupted
+    assert [note.partition(":")[0] for note in straw.notes] == ["stopping"]
 
 
 def test_after_the_grace_an_interrupted_worker_is_killed() -> None:

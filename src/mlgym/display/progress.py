@@ -12,6 +12,7 @@ from mlgym.display.standing import Standing
 from mlgym.events import ExperimentState, RunState
 
 _HEARTBEAT_S: Final = 30.0
+_DRIVER: Final = "mlgym.execution"
 
 
 class Display(Protocol):
@@ -44,11 +45,14 @@ class PlainDisplay:
         self._seen: dict[int, str] = {
             key: "interrupted" if one.status == "running" else one.status for key, one in before.experiments.items()
         }
+        self._warnings = _Warnings(before)
         self._last_line_s = time.monotonic()
 
     def update(self, state: RunState) -> None:
         """See `Display.update`."""
         self._standing.update(state)
+        for line in self._warnings.new(state):
+            self._print(line)
         for experiment in state.experiments.values():
             if self._seen.get(experiment.experiment_id, "waiting") != experiment.status:
                 self._seen[experiment.experiment_id] = experiment.status
@@ -75,6 +79,7 @@ class LiveDisplay:
 
         self._standing = Standing()
         self._failed = {key for key, one in before.experiments.items() if one.status == "failed"}
+        self._warnings = _Warnings(before)
         self._live = Live(console=console(stderr=True), refresh_per_second=5, transient=True)
         self._live.start()
 
@@ -83,6 +88,8 @@ class LiveDisplay:
         from mlgym.display.live_page import live_page
 
         self._standing.update(state)
+        for line in self._warnings.new(state):
+            self._live.console.print(line, style="yellow")
         for experiment in state.experiments.values():
             if experiment.status == "failed" and experiment.experiment_id not in self._failed:
                 self._failed.add(experiment.experiment_id)
@@ -93,6 +100,24 @@ class LiveDisplay:
     def close(self) -> None:
         """See `Display.close`."""
         self._live.stop()
+
+
+class _Warnings:
+    """What the driver has to say, each line once."""
+
+    def __init__(self, before: RunState) -> None:
+        self._told_until = before.last_event_at or 0.0
+
+    def new(self, state: RunState) -> list[str]:
+        """Gives the lines that came since the last call."""
+        lines = [
+            line
+            for line in state.recent_logs
+            if line.logger == _DRIVER and line.level in ("warning", "error") and line.logged_at > self._told_until
+        ]
+        if lines:
+            self._told_until = lines[-1].logged_at
+        return [f"{line.level}: {first_line(line.message, 1000)}" for line in lines]
 
 
 def status_line(state: RunState, experiment: ExperimentState, standing: Standing) -> str:

@@ -188,6 +188,7 @@ class Scheduler(Handler):
         self._active: dict[str, _Active] = {}
         self._executor: Executor | None = None
         self._num_interrupts = 0
+        self._has_said_so = False
         self._postponed: int | None = None
         self._retry_at = 0.0
 
@@ -209,6 +210,7 @@ class Scheduler(Handler):
                 return
             executor.poll(min(self._record.tick(), self._seconds_to_next_rung(), _LONGEST_WAIT_S))
             self._climb(executor)
+            self._say_that_it_stops()
 
     def interrupt(self) -> None:
         """Ends the run: the first call asks running experiments to stop, the second kills them.
@@ -297,6 +299,14 @@ class Scheduler(Handler):
         if self._postponed is None:
             return self._source()
         return self._postponed if self._clock() >= self._retry_at else None
+
+    def _say_that_it_stops(self) -> None:
+        if self.interrupted and self._active and not self._has_said_so:
+            self._has_said_so = True
+            self._record.note(
+                "warning",
+                "stopping: running experiments save a checkpoint and end at their next step; asked again, at once",
+            )
 
     def _seconds_to_next_rung(self) -> float:
         due = [active.act_at for active in list(self._active.values()) if active.act_at is not None]
