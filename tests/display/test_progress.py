@@ -99,8 +99,8 @@ def test_a_resumed_run_is_not_told_again(capsys: pytest.CaptureFixture[str]) -> 
     state = state_of(*before)
     display = open_display(state)
     news = [started(2), job("INIT", 1, attempt=1), job("RUNNING", 1, device="cpu", attempt=1), done(1, 5)]
-    for number, event in enumerate(news):
-        state.apply(10 + number, event)
+    for number, happened in enumerate(news):
+        state.apply(10 + number, happened)
         display.update(state)
     told = capsys.readouterr().err.splitlines()
     assert [line.split(" in ")[0] for line in told] == ["experiment 1 running on cpu", "experiment 1 done"]
