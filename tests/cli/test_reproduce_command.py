@@ -169,7 +169,7 @@ def test_verdicts_are_shown_afterwards(storage: Path, capsys: pytest.CaptureFixt
     """`show`, its JSON, the page of an experiment, `log`, the report and the Python API all know of a verdict."""
     assert call("reproduce", "done", "-e", "1", "optimizer.lr=0.5", "--storage", str(storage)) == 4
     capsys.readouterr()
-    line = "diverged (1 digests, bits part in epoch 1"
+    line = "diverged (1 digest, bits part in epoch 1"
     for arguments in (["show", "done"], ["show", "done", "-e", "1"]):
         assert call(*arguments, "--storage", str(storage)) == 0
         assert line in capsys.readouterr().out

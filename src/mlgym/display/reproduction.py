@@ -70,7 +70,8 @@ def reproduction_text(record: ReproductionRecord) -> str:
     where += [f"first in `{record.tensor}`"] if record.tensor else []
     parted = f", bits part {', '.join(where)}" if where else ""
     name = _WORDS.get(record.verdict, record.verdict)
-    text = f"{name} ({record.num_digests} digests{parted}) in run {record.new_run_id}, of run {record.original_run_id}"
+    digests = f"{record.num_digests} digest{'' if record.num_digests == 1 else 's'}"
+    text = f"{name} ({digests}{parted}) in run {record.new_run_id}, of run {record.original_run_id}"
     return one_line(text, 300)
 
 
