@@ -300,6 +300,6 @@ def _stopping_when_told(watch: Watch, scheduler: Scheduler) -> Callable[[dict[st
     def look(event: dict[str, Any]) -> None:
         # Asked once: a second interrupt would kill.
         if watch(event) and not scheduler.interrupted:
-            scheduler.interrupt()
+            scheduler.interrupt(quietly=True)
 
     return look

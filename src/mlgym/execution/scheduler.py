@@ -212,11 +212,15 @@ class Scheduler(Handler):
             self._climb(executor)
             self._say_that_it_stops()
 
-    def interrupt(self) -> None:
+    def interrupt(self, *, quietly: bool = False) -> None:
         """Ends the run: the first call asks running experiments to stop, the second kills them.
 
         May be called from a signal handler, and from other threads.
+
+        Args:
+            quietly: write down nothing of it, since the caller tells why.
         """
+        self._has_said_so |= quietly
         self._num_interrupts += 1
         executor = self._executor
         for active in list(self._active.values()):
