@@ -322,3 +322,18 @@ def test_two_runs_that_exist_are_compared_without_training(copy: Path) -> None:
     assert "the new run lacks 1 digest from epoch 4 on" in verdict.to_text()
     with pytest.raises(RunError, match="cannot be compared with itself"):
         compare_runs(copy.name, copy.name, storage=copy.parent)
+
+
+def test_a_reproduction_that_was_stopped_is_no_run_to_go_on_with(tmp_path: Path) -> None:
+    """Auto-resume looks for unfinished runs of the same config; a diverged repetition is none."""
+    config = {**DIGITS, "experiment": {"epochs": 3}}
+    first = first_run(config, tmp_path)
+    record = first.path / "0" / "experiment_config.json"
+    changed = {key: value for key, value in json.loads(record.read_text()).items() if key != "config_id"}
+    changed["components"]["optimizer"]["lr"] = 0.5
+    record.write_text(json.dumps({"config_id": config_id(changed), **changed}))
+    stopped = again(tmp_path, first.run_id, experiments=[0])
+    assert stopped.was_stopped
+    assert load_run(stopped.new_run_id, tmp_path).status == "interrupted"
+    last = first_run(config, tmp_path, auto_resume=True)
+    assert last.run_id not in (first.run_id, stopped.new_run_id)

@@ -166,6 +166,8 @@ def _is_same(folder: RunFolder, document: Document, options: RunOptions) -> bool
         record = read_record(folder)
     except MlgymError:
         return False
+    if record.reproduces is not None:  # one that was stopped where it diverged is no unfinished run
+        return False
     return (record.config, record.threads_as_given, record.determinism) == (
         document.identity,
         options.threads,
