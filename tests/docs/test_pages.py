@@ -28,7 +28,7 @@ def test_five_minutes(tmp_path: Path) -> None:
     """The README's five minutes work by copy and paste, and the check counts as many experiments as it says."""
     section = (ROOT / "README.md").read_text().partition("## Five minutes")[2].partition("\n## ")[0]
     page = blocks(section)
-    assert [block.file for block in page] == ["moons.py", "config.yml", None, None, None]
+    assert [block.file for block in page] == ["moons.py", "config.yml", None, None, None, None]
     promised = re.findall(r"# (config\.yml: all right, \d+ experiments)", section)
     assert len(promised) == 1
     assert promised[0] in follow(page, tmp_path)
