@@ -22,13 +22,22 @@ from torch import Tensor, nn
 
 from mlgym.errors import TrainingError
 from mlgym.events.durable import fsync_folder, write_all
+from mlgym.tracking.manifest import (
+    CHECKPOINT_NAME,
+    MANIFEST_FILE,
+    FileEntry,
+    make_checkpoints_folder,
+    manifest_bytes,
+    publish,
+    read_manifest,
+    remove_checkpoint,
+    sha256_of,
+)
 from mlgym.training.tensor_file import write_tensors
 
 MODEL_FILE: Final = "model.safetensors"
 TRAINING_FILE: Final = "training.safetensors"
 STATE_FILE: Final = "state.json"
-MANIFEST_FILE: Final = "manifest.json"
-_NAME: Final = re.compile(r"epoch_(\d+)-step_(\d+)")
 _HIDDEN: Final = re.compile(r"\.(epoch_\d+-step_\d+)\.\d+\.(tmp|old|deleted)")
 
 
@@ -77,7 +86,7 @@ def checkpoint_name(epoch: int, step: int) -> str:
 
 def position_of(path: Path) -> tuple[int, int]:
     """Gives (finished epochs, optimizer updates) of a checkpoint's folder by its name."""
-    match = _NAME.fullmatch(path.name)
+    match = CHECKPOINT_NAME.fullmatch(path.name)
     assert match
     return int(match[1]), int(match[2])
 
@@ -94,7 +103,7 @@ def write_checkpoint(folder: Path, content: CheckpointContent) -> StoredCheckpoi
         OSError: the disk refused; nothing of the checkpoint is visible then.
     """
     name = checkpoint_name(content.epoch, content.step)
-    _make_folder(folder)
+    make_checkpoints_folder(folder)
     temporary = folder / f".{name}.{os.getpid()}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -104,10 +113,10 @@ def write_checkpoint(folder: Path, content: CheckpointContent) -> StoredCheckpoi
             TRAINING_FILE: write_tensors(temporary / TRAINING_FILE, content.tensors),
             STATE_FILE: _write_synced(temporary / STATE_FILE, _encoded(content.state)),
         }
-        manifest = {file: {"bytes": size, "sha256": sha256} for file, (size, sha256) in files.items()}
-        files[MANIFEST_FILE] = _write_synced(temporary / MANIFEST_FILE, json.dumps(manifest, indent=1).encode())
+        manifest = manifest_bytes({file: FileEntry(size, sha256) for file, (size, sha256) in files.items()})
+        files[MANIFEST_FILE] = _write_synced(temporary / MANIFEST_FILE, manifest)
         fsync_folder(temporary)
-        _publish(temporary, folder / name)
+        publish(temporary, folder / name)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -122,12 +131,7 @@ def delete_checkpoint(path: Path) -> None:
     Raises:
         OSError: the disk refused.
     """
-    doomed = path.with_name(f".{path.name}.{os.getpid()}.deleted")
-    try:
-        path.rename(doomed)
-    except FileNotFoundError:
-        return
-    shutil.rmtree(doomed)
+    remove_checkpoint(path)
 
 
 def tidy(folder: Path) -> None:
@@ -150,10 +154,12 @@ def list_checkpoints(folder: Path) -> list[StoredCheckpoint]:
     """
     found = []
     for path in folder.iterdir() if folder.is_dir() else ():
-        match = _NAME.fullmatch(path.name)
+        match = CHECKPOINT_NAME.fullmatch(path.name)
         if match and (path / MANIFEST_FILE).is_file():
-            sizes, hashes = _read_manifest(path / MANIFEST_FILE)
-            found.append(StoredCheckpoint(path, int(match[1]), int(match[2]), sum(sizes.values()), hashes))
+            files = read_manifest(path / MANIFEST_FILE)
+            size = sum(entry.bytes for entry in files.values())
+            hashes = {file: entry.sha256 for file, entry in files.items()}
+            found.append(StoredCheckpoint(path, int(match[1]), int(match[2]), size, hashes))
     return sorted(found, key=lambda one: (one.step, one.epoch))
 
 
@@ -166,7 +172,7 @@ def verify_checkpoint(checkpoint: StoredCheckpoint) -> None:
     if MODEL_FILE not in checkpoint.sha256:
         raise TrainingError(f"the manifest of checkpoint {checkpoint.path} is damaged, so it is not loaded")
     for file, expected in checkpoint.sha256.items():
-        actual = _hash_of(checkpoint.path / file)
+        actual = sha256_of(checkpoint.path / file)
         if actual != expected:
             raise TrainingError(
                 f"checkpoint file {checkpoint.path / file} does not match its manifest (sha256 {actual}, expected "
@@ -257,40 +263,6 @@ def _aliases(state: Mapping[str, Tensor]) -> dict[str, str]:
         else:
             first[key] = name
     return aliases
-
-
-def _publish(temporary: Path, path: Path) -> None:
-    """Gives a complete checkpoint its name; one that has the name already is there until the new one is."""
-    replaced = path.with_name(f".{path.name}.{os.getpid()}.old")
-    if path.exists():
-        path.rename(replaced)
-    temporary.rename(path)
-    fsync_folder(path.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        fsync_folder(folder.parent)
-
-
-def _read_manifest(path: Path) -> tuple[dict[str, int], dict[str, str]]:
-    try:
-        manifest = json.loads(path.read_bytes())
-        sizes = {file: int(entry["bytes"]) for file, entry in manifest.items()}
-        hashes = {file: str(entry["sha256"]) for file, entry in manifest.items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return {}, {}
-    return sizes, hashes
-
-
-def _hash_of(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return "missing"
 
 
 def _encoded(state: Mapping[str, Any]) -> bytes:
