@@ -109,12 +109,11 @@ class Trial:
         """The checkpoints' folder."""
         return self.folder / "0" / "checkpoints"
 
-    def run(self, kill: Kill | None = None, *, stood: bool = False, lost_events: int = 0) -> list[Moment] | None:
+    def run(self, kill: Kill | None = None, *, lost_events: int = 0) -> list[Moment] | None:
         """Runs one attempt in a process of its own.
 
         Args:
             kill: when it kills itself; None to let it run to its end.
-            stood: whether a checkpoint stands at that moment.
             lost_events: how many of the last events are lost with a driver that is killed too.
 
         Returns:
@@ -130,7 +129,7 @@ class Trial:
             self.faults.append(f"attempt {self.attempt} left processes behind")
         self._note_start()
         self.attempt += 1
-        self._stood |= stood
+        self._stood |= self._mark.exists()
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and kill is not None:
             self._lose(lost_events)
             return None
@@ -164,6 +163,10 @@ class Trial:
     @property
     def _report(self) -> Path:
         return self.folder / "report.json"
+
+    @property
+    def _mark(self) -> Path:
+        return self.folder / "a-checkpoint-stood"
 
     def _fork(self, kill: Kill | None, known: list[str]) -> int:
         self._report.unlink(missing_ok=True)
@@ -199,7 +202,7 @@ class Trial:
         prepare_process(threads=1)
         if self.tamper is not None:
             self.tamper()
-        injector = Injector(self.checkpoints, kill, stands=self._stood)
+        injector = Injector(self.checkpoints, kill, self._mark)
         injector.install()
         run_experiment(self.config, context)
         self._report.write_text(json.dumps([msgspec.to_builtins(moment) for moment in injector.events]))

@@ -34,7 +34,7 @@ class Event:
         number: of the moment in that thread, from 0.
         phase: what is about to happen.
         file: the file that is written; empty else.
-        after_checkpoint: whether one stood before.
+        after_checkpoint: whether one stood before; beside training that may be another time otherwise.
     """
 
     role: Role
@@ -65,17 +65,17 @@ class Injector:
     Args:
         folder: the checkpoints' folder.
         kill: the moment; None to list them all.
-        stands: whether a checkpoint stood before.
+        mark: an empty file that is made once a checkpoint stands, for who looks at the end.
     """
 
-    def __init__(self, folder: Path, kill: Kill | None, *, stands: bool) -> None:
+    def __init__(self, folder: Path, kill: Kill | None, mark: Path) -> None:
         self.events: list[Event] = []
         self._folder = str(folder)
         self._kill = kill
         self._counts: dict[Role, int] = {"trainer": 0, "writer": 0}
         self._paths: dict[int, str] = {}
         self._context = ""
-        self._stands = stands
+        self._mark = mark
         self._close = os.close
         self._write = os.write
 
@@ -135,7 +135,8 @@ class Injector:
                 publishes = where.endswith(".tmp")
                 self._moment("before the rename" if publishes else "after the rename, before pruning")
                 real_rename(source, target, **folders)
-                self._stands |= publishes
+                if publishes:
+                    self._mark.touch()
             else:
                 real_rename(source, target, **folders)
 
@@ -202,7 +203,7 @@ class Injector:
         self._counts[role] = number + 1
         if self._kill is None:
             phase = f"{self._context}: {phase}" if self._context else phase
-            self.events.append(Event(role, number, phase, file, self._stands))
+            self.events.append(Event(role, number, phase, file, self._mark.exists()))
         elif (role, number) == (self._kill.role, self._kill.number):
             if half is not None:
                 half()

@@ -45,13 +45,13 @@ class Point:
     Args:
         phase: what was about to happen at the last kill.
         kills: one for each attempt but the last.
-        stood: for each kill whether a checkpoint stood.
+        after_checkpoint: whether one stood at the first kill, as far as the undisturbed experiment tells.
         lost_events: how many events are lost at each kill, as with a driver that is killed too.
     """
 
     phase: str
     kills: tuple[Kill, ...]
-    stood: tuple[bool, ...]
+    after_checkpoint: bool
     lost_events: int = 0
 
 
@@ -106,7 +106,7 @@ class Row:
 
     def _point(self, number: int, event: Event) -> Point:
         # Every other time the driver is lost too, with what it had not written yet.
-        return Point(event.phase, (self._kill(event),), (event.after_checkpoint,), LOST_EVENTS * (number % 2))
+        return Point(event.phase, (self._kill(event),), event.after_checkpoint, LOST_EVENTS * (number % 2))
 
     def _kill(self, event: Event) -> Kill:
         return Kill(event.role, event.number, held=event.role == "writer" and not self.setting.synchronous)
@@ -114,14 +114,14 @@ class Row:
     def points_in_resume(self) -> Iterator[Point]:
         """Gives points of two kills, the second one in the attempt that tidies up and goes on."""
         for phase in _FIRST_KILLS:
-            of_phase = [point for point in self.points() if point.phase == phase and point.stood[0]]
+            of_phase = [point for point in self.points() if point.phase == phase and point.after_checkpoint]
             if of_phase:
                 first = of_phase[len(of_phase) // 2]
                 yield from self._second_points(first)
 
     def _second_points(self, first: Point) -> Iterator[Point]:
         trial = self._trial("second", self._tamper)
-        trial.run(first.kills[0], stood=first.stood[0])
+        trial.run(first.kills[0])
         moments = trial.run()
         if moments is None:
             yield first  # its verdict says what is wrong
@@ -130,14 +130,13 @@ class Row:
         others = [event for event in _thinned(moments) if "of a resume" not in event.phase]
         for number, event in enumerate([*resume, *others[:24:3]]):
             name = event.phase if "of a resume" in event.phase else f"second kill: {event.phase}"
-            kills, stood = (first.kills[0], self._kill(event)), (first.stood[0], True)
-            yield Point(name, kills, stood, LOST_EVENTS * (number % 2))
+            yield Point(name, (first.kills[0], self._kill(event)), first.after_checkpoint, LOST_EVENTS * (number % 2))
 
     def verdict(self, point: Point) -> Verdict:
         """Kills the experiment at a point, lets it go on to its end, and compares."""
         trial = self._trial("point", self._tamper)
-        for kill, stood in zip(point.kills, point.stood, strict=True):
-            trial.run(kill, stood=stood, lost_events=point.lost_events)
+        for kill in point.kills:
+            trial.run(kill, lost_events=point.lost_events)
         finished = trial.run() is not None
         faults = list(trial.faults)
         if finished:
