@@ -98,9 +98,20 @@ def write_results(sections: Sequence[Section]) -> None:
         "  contenders take turns: ratios hold, single times may be high.",
         "- `goal` is what the project set itself; MISSED where it was not reached in this run.",
     ]
+    RESULTS.write_text("\n".join(text) + "\n" + "".join(_text_of(section) for section in sections))
+
+
+def replace_results(sections: Sequence[Section]) -> None:
+    """Writes sections into RESULTS.md in place of those of their titles, or behind all others."""
+    marker = "\n## "
+    head, *parts = RESULTS.read_text().split(marker)
+    kept = {part.partition("\n")[0]: marker + part for part in parts}
     for section in sections:
-        before, after = section.loads
-        text += ["", f"## {section.title}", ""]
-        text += [f"`{section.command}`, {section.wall_s:.0f} s, load {before} before and {after} after.", ""]
-        text += [markdown(section.rows)]
-    RESULTS.write_text("\n".join(text) + "\n")
+        kept[section.title] = _text_of(section, f" on {date.today().isoformat()}")
+    RESULTS.write_text(head + "".join(kept.values()))
+
+
+def _text_of(section: Section, when: str = "") -> str:
+    before, after = section.loads
+    circumstances = f"`{section.command}`{when}, {section.wall_s:.0f} s, load {before} before and {after} after."
+    return f"\n## {section.title}\n\n{circumstances}\n\n{markdown(section.rows)}\n"

@@ -1,4 +1,4 @@
-"""Runs every benchmark and writes RESULTS.md."""
+"""Runs every benchmark, or those that are named, and writes their sections of RESULTS.md."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import sys
 import time
 from pathlib import Path
 
-from report import Section, load, print_rows, write_results
+from report import Section, load, print_rows, replace_results, write_results
 
 TITLES = {
     "train_loop": "Training loop and start-up",
     "experiments": "Experiments in processes",
     "config": "Configs",
     "event_log": "Event log",
+    "checkpoint": "Checkpoints and digests",
+    "kill_matrix": "Kills at every moment",
 }
 
 
@@ -35,8 +37,8 @@ def main() -> None:
         print()
         command = f"python benchmarks/{name}.py"
         sections.append(Section(TITLES[name], command, measured, (load_before, load()), wall_s))
-    if not given.quick and set(given.names) == set(TITLES):
-        write_results(sections)
+    if not given.quick:
+        (write_results if set(given.names) == set(TITLES) else replace_results)(sections)
 
 
 if __name__ == "__main__":
