@@ -6,6 +6,7 @@ At most one checkpoint is on its way. A failure is raised in the training thread
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,7 +48,8 @@ class CheckpointWriter:
         self._folder = folder
         self._copies = _Copies()
         self._thread: threading.Thread | None = None
-        self._saved: list[Saved] = []
+        # Filled by the writing thread and emptied by the other, neither of which ever replaces it or the failure.
+        self._saved: deque[Saved] = deque()
         self._failure: Exception | None = None
 
     def save(self, content: CheckpointContent, reasons: Sequence[str], replaced: Sequence[Path]) -> None:
@@ -87,7 +89,9 @@ class CheckpointWriter:
         """
         self.has_news = False
         self._raise_failure()
-        saved, self._saved = self._saved, []
+        saved = []
+        while self._saved:
+            saved.append(self._saved.popleft())
         return saved
 
     def close(self) -> None:
@@ -97,7 +101,7 @@ class CheckpointWriter:
             self._thread = None
 
     def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
+        failure = self._failure
         if isinstance(failure, OSError):
             raise TrainingError(
                 f"no checkpoint can be written to {self._folder}: {failure.strerror or failure}; the ones before stand"
@@ -128,9 +132,9 @@ class _Copies:
         copied = replace(
             content, model=self._copied("model", content.model), tensors=self._copied("training", content.tensors)
         )
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            # The copies to pinned memory were only queued.
-            torch.cuda.synchronize()
+        # The copies to pinned memory were only queued, each on the device of its tensor.
+        for device in {one.device for one in (*content.model.values(), *content.tensors.values()) if one.is_cuda}:
+            torch.cuda.synchronize(device)
         return copied
 
     def _copied(self, kind: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -140,5 +144,5 @@ class _Copies:
             if buffer is None or buffer.shape != tensor.shape or buffer.dtype != tensor.dtype:
                 buffer = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
                 self._buffers[kind, name] = buffer
-            copies[name] = buffer.copy_(tensor, non_blocking=True)
+            copies[name] = buffer.copy_(tensor, non_blocking=tensor.is_cuda)
         return copies
