@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ def prepare_process(*, threads: int, deterministic: bool = True) -> None:
 
 
 def seed_global_generators(seed: int, *purpose: Purpose) -> None:
-    """Seeds the global generators of python, numpy, torch and each initialised device for one purpose.
+    """Seeds the global generators of python, numpy, torch and each device for one purpose.
 
     Args:
         seed: the experiment's seed, >= 0.
@@ -49,8 +49,10 @@ def seed_global_generators(seed: int, *purpose: Purpose) -> None:
     random.seed(derive_seed(seed, "python", *purpose))
     np.random.seed(derive_seed(seed, "numpy", *purpose) & 0xFFFFFFFF)
     torch.default_generator.manual_seed(derive_seed(seed, "torch", *purpose))
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.manual_seed_all(derive_seed(seed, "cuda", *purpose))
+    # Kept until the devices are initialised, where they are not yet; it does not initialise them.
+    torch.cuda.manual_seed_all(derive_seed(seed, "cuda", *purpose))
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(derive_seed(seed, "mps", *purpose))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +62,52 @@ class AllStates:
     Args:
         host: those of python, numpy and torch on the CPU.
         cuda: uint8 (state bytes,) of each CUDA device; empty where CUDA is not in use.
+        cuda_device: which of them computes.
+        mps: uint8 (state bytes,) of an Apple GPU; None where there is none.
     """
 
     host: GeneratorStates
-    cuda: tuple[Tensor, ...]
+    cuda: tuple[Tensor, ...] = ()
+    cuda_device: int = 0
+    mps: Tensor | None = None
 
 
 def generator_states() -> AllStates:
     """Gives a copy of the states of all global generators."""
-    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    return AllStates(GeneratorStates.capture(), tuple(torch.cuda.get_rng_state_all()) if in_use else ())
+    host = GeneratorStates.capture()
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return AllStates(host, mps=mps)
+    return AllStates(host, tuple(torch.cuda.get_rng_state_all()), torch.cuda.current_device(), mps)
 
 
 def restore_generator_states(states: AllStates) -> None:
-    """Puts the global generators back to `states`."""
+    """Puts the global generators back to `states`, also where another device computes than the one before."""
     states.host.restore()
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        # A machine that goes on with an experiment may have other devices than the one before.
-        for device, state in zip(range(torch.cuda.device_count()), states.cuda, strict=False):
+    if states.cuda and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        placed = states_by_device(
+            states.cuda, before=states.cuda_device, now=torch.cuda.current_device(), count=torch.cuda.device_count()
+        )
+        for device, state in enumerate(placed):
             torch.cuda.set_rng_state(state, device)
+    if states.mps is not None and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(states.mps)
+
+
+def states_by_device(states: Sequence[Tensor], *, before: int, now: int, count: int) -> list[Tensor]:
+    """Gives the state for each device of a machine: the one that computes goes on with that of the one that did.
+
+    Args:
+        states: uint8 (state bytes,) of each device that there was, at least one.
+        before: the one that computed then.
+        now: the one that computes now.
+        count: how many devices there are now.
+    """
+    placed = [states[device] if device < len(states) else states[before] for device in range(count)]
+    if before < count:
+        placed[before] = placed[now]
+    placed[now] = states[before]
+    return placed
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def restore_generators_of(state: Mapping[str, Any]) -> None:
     """Puts the global generators back; last, since making things draws from them."""
     generators = state["generators"]
     host = GeneratorStates(generators["python"], generators["numpy"], generators["torch"])
-    restore_generator_states(AllStates(host, tuple(generators["cuda"])))
+    restore_generator_states(AllStates(host, tuple(generators["cuda"]), generators["cuda_device"], generators["mps"]))
 
 
 _AnyGenerator: TypeAlias = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
@@ -185,4 +185,6 @@ def _plain_generators(states: AllStates) -> dict[str, Any]:
         "numpy": states.host.numpy,
         "torch": states.host.torch,
         "cuda": list(states.cuda),
+        "cuda_device": states.cuda_device,
+        "mps": states.mps,
     }
