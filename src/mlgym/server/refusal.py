@@ -1,0 +1,137 @@
+"""What a service refuses, and the one form in which it says so.
+
+Routes of `/api/` answer `{"error": {"code", "message", "path"}}`, the older ones `{"detail": message}`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from mlgym.errors import EventLogError, InvalidNameError, LogInUseError, MlgymError, RunError
+
+API: Final = "/api/"
+_CODES: Final = {
+    400: "bad_request",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "too_slow",
+    413: "too_large",
+    415: "unsupported_encoding",
+}
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_OCCUPIED: Final = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
+
+
+class RefusedError(MlgymError):
+    """A request that is answered with an error.
+
+    Args:
+        status: of HTTP.
+        code: one word for programs.
+        message: one sentence for people.
+        path: which part of the request it is about, such as `files.model.safetensors`; None for all of it.
+        headers: to send along.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        path: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.status = status
+        self.code = code
+        self.path = path
+        self.headers = dict(headers or {})
+        super().__init__(message)
+
+
+def not_found(message: str) -> RefusedError:
+    """Gives the refusal for what is not there."""
+    return RefusedError(404, "not_found", message)
+
+
+def error_response(url_path: str, refusal: RefusedError) -> JSONResponse:
+    """Gives the answer to a refused request in the form of its route.
+
+    Args:
+        url_path: of the request.
+        refusal: why.
+    """
+    content: dict[str, object] = {"detail": str(refusal)}
+    if url_path.startswith(API):
+        content = {"error": {"code": refusal.code, "message": str(refusal), "path": refusal.path}}
+    return JSONResponse(content, status_code=refusal.status, headers=refusal.headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Makes an app answer every error in one form."""
+
+    def on_known(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, MlgymError | OSError)
+        return error_response(request.url.path, _refusal_of(error))
+
+    def on_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        code = _CODES.get(error.status_code, "error")
+        refusal = RefusedError(error.status_code, code, str(error.detail), headers=error.headers)
+        return error_response(request.url.path, refusal)
+
+    def on_invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        # What was sent is not repeated: it may be no text at all.
+        first = error.errors()[0]
+        path = _printable(".".join(str(part) for part in first["loc"]))
+        message = _printable(f"{path}: {first['msg']}")
+        return error_response(request.url.path, RefusedError(422, "invalid", message, path=path))
+
+    def on_unforeseen(request: Request, error: Exception) -> JSONResponse:
+        message = "the service failed; its log says how"
+        return error_response(request.url.path, RefusedError(500, "internal", message))
+
+    app.add_exception_handler(MlgymError, on_known)
+    app.add_exception_handler(OSError, on_known)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(Exception, on_unforeseen)
+
+
+def _refusal_of(error: MlgymError | OSError) -> RefusedError:
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(error, RefusedError):
+        return error
+    if isinstance(error, InvalidNameError):
+        return RefusedError(400, "invalid_name", _printable(str(error)))
+    if isinstance(error, LogInUseError):
+        return RefusedError(409, "in_use", "another process writes the log of this run; try again when it has ended")
+    if isinstance(cause, OSError):
+        return _disk_refusal(cause)
+    if isinstance(error, RunError | EventLogError):
+        return RefusedError(400, "refused", _printable(str(error)))
+    return RefusedError(500, "internal", "the service failed; its log says how")
+
+
+def _disk_refusal(error: OSError) -> RefusedError:
+    # Paths of this machine are nobody's business elsewhere.
+    if error.errno in _FULL:
+        return RefusedError(507, "disk_full", "the disk of the hub is full; nothing of this was kept, try again later")
+    if error.errno == errno.ENOENT:
+        return not_found("there is no such file")
+    if error.errno in _OCCUPIED:
+        return RefusedError(409, "conflict", "something else is there under this name")
+    return RefusedError(500, "disk", f"the disk of the hub refused: {error.strerror}")
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
