@@ -70,6 +70,21 @@ class RunError(MlgymError):
     """A run that cannot be found, opened or started."""
 
 
+class HubError(MlgymError):
+    """A hub that cannot be reached, or that refuses what it is asked.
+
+    Args:
+        message: what is wrong.
+        status: of HTTP; None where it did not answer.
+        code: the hub's word for the reason; empty where it gave none.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, code: str = "") -> None:
+        self.status = status
+        self.code = code
+        super().__init__(message)
+
+
 class InvalidNameError(MlgymError):
     """A text that may not become part of a path, such as a run id with a slash in it."""
 

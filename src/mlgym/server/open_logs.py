@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from mlgym.errors import EventLogError
 from mlgym.events import EventLog
 from mlgym.events.log import CheckedBody
 from mlgym.events.scan import whole_lines
 from mlgym.tracking.portable import line_crc
+
+_TAIL_BYTES: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class LogHead:
 @dataclass(slots=True)
 class _Open:
     log: EventLog
+    inode: int
     used_at: float = 0.0
     num_users: int = 0
 
@@ -49,7 +52,7 @@ class OpenLogs:
     def __init__(self) -> None:
         self._open: dict[Path, _Open] = {}
         self._mutex = threading.Lock()
-        self._heads: dict[Path, tuple[int, LogHead]] = {}
+        self._heads: dict[Path, tuple[LogHead, bytes]] = {}
 
     @contextmanager
     def appending(self, path: Path) -> Iterator[EventLog]:
@@ -59,9 +62,9 @@ class OpenLogs:
             EventLogError: somebody else writes it, or it cannot be opened.
         """
         with self._mutex:
-            if path not in self._open:
-                self._open[path] = _Open(EventLog.open(path))
-            one = self._open[path]
+            one = self._open.get(path)
+            if one is None or not path.exists() or path.stat().st_ino != one.inode:  # the run was taken away
+                one = self._open[path] = _opened(path, one)
             one.num_users += 1
         try:
             yield one.log
@@ -96,16 +99,24 @@ class OpenLogs:
         """
         try:
             with path.open("rb") as file:
-                status = os.fstat(file.fileno())
-                inode, head = self._heads.get(path, (0, LogHead()))
-                if inode != status.st_ino or head.num_bytes > status.st_size:
-                    head = LogHead()
-                file.seek(head.num_bytes)
+                head, tail = self._heads.get(path, (LogHead(), b""))
+                file.seek(head.num_bytes - len(tail))
+                # Another log may have taken the place of the one that was read.
+                if file.read(len(tail)) != tail:
+                    head, tail = LogHead(), b""
+                    file.seek(0)
                 num_events, num_bytes, last = head.num_events, head.num_bytes, None
                 for line in whole_lines(file):
                     num_events, num_bytes, last = num_events + 1, num_bytes + len(line), line
         except OSError as error:
             raise EventLogError(f"the log cannot be read: {error.strerror}") from error
-        head = LogHead(num_events, num_bytes, line_crc(last) if last else head.last_crc)
-        self._heads[path] = (status.st_ino, head)
+        if last is not None:
+            head = LogHead(num_events, num_bytes, line_crc(last))
+            self._heads[path] = (head, last[-_TAIL_BYTES:])
         return head
+
+
+def _opened(path: Path, before: _Open | None) -> _Open:
+    if before is not None:
+        before.log.close()
+    return _Open(EventLog.open(path), path.stat().st_ino)

@@ -94,8 +94,10 @@ class HubStore:
             try:
                 return create_run_folder(self._storage, run_id)
             except RunError:
-                if not folder.log_path.exists():  # else another request was faster
+                # Another request was faster, or was cut off before the log was there.
+                if not folder.path.is_dir() or folder.path.is_symlink():
                     raise
+                folder.log_path.touch()
         return self.run(run_id)
 
     def head(self, run_id: str) -> LogHead:

@@ -99,8 +99,11 @@ class Uploads:
             shutil.rmtree(folder, ignore_errors=True)
             return
         with ExitStack() as held:
-            for file, path in paths.items():
-                _verify(held, file, path, files[file])
+            # All of them are looked at, so that what is wrong with several has to be sent again once.
+            refusals = [_mismatch_of(held, file, path, files[file]) for file, path in paths.items()]
+            for refusal in refusals:
+                if refusal is not None:
+                    raise refusal
             for other in folder.iterdir():
                 if other.name not in files:
                     other.unlink()
@@ -157,23 +160,24 @@ def _busy(file: str) -> RefusedError:
     )
 
 
-def _verify(held: ExitStack, file: str, path: Path, expected: FileEntry) -> None:
-    """Compares a file with what it should be, syncs it, and keeps its lock."""
+def _mismatch_of(held: ExitStack, file: str, path: Path, expected: FileEntry) -> RefusedError | None:
+    """Compares a file with what it should be, syncs it, and keeps its lock; removes it where it is something else."""
     try:
         descriptor = held.enter_context(_locked(path, os.O_RDWR))
     except FileNotFoundError:
-        raise _mismatch(file, "nothing of it was sent") from None
+        return _mismatch(file, "nothing of it was sent")
     size = os.fstat(descriptor).st_size
     if size != expected.bytes:
         path.unlink()
-        raise _mismatch(file, f"{size:,} bytes were sent, the manifest says {expected.bytes:,}")
+        return _mismatch(file, f"{size:,} bytes were sent, the manifest says {expected.bytes:,}")
     with os.fdopen(os.dup(descriptor), "rb") as content:
         content.seek(0)
         actual = hashlib.file_digest(content, "sha256").hexdigest()
     if actual != expected.sha256:
         path.unlink()
-        raise _mismatch(file, f"its sha256 is {actual}, the manifest says {expected.sha256}")
+        return _mismatch(file, f"its sha256 is {actual}, the manifest says {expected.sha256}")
     os.fsync(descriptor)
+    return None
 
 
 def _mismatch(file: str, how: str) -> RefusedError:

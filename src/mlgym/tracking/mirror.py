@@ -1,0 +1,384 @@
+"""A run on a hub kept like the one here, and a run brought from a hub.
+
+What the hub has of the log always covers its checkpoints: they are listed first, then the events are sent, then the
+checkpoints. Whoever goes on from the hub can so repeat nothing differently from what others have seen.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from mlgym.errors import EventLogError, HubError, InvalidNameError, RunError
+from mlgym.events import CheckpointDeleted, CheckpointSaved, decode
+from mlgym.events.codec import is_whole, read_origin
+from mlgym.events.durable import fsync_folder
+from mlgym.events.scan import whole_lines
+from mlgym.names import LOG_FILE, SAFE_NAME, safe_name
+from mlgym.tracking.hub_client import HubCheckpoint, HubClient
+from mlgym.tracking.manifest import CHECKPOINT_NAME, MANIFEST_FILE, FileEntry, manifest_bytes, read_manifest, sha256_of
+from mlgym.tracking.portable import line_crc, portable
+from mlgym.tracking.run_folder import RunFolder
+
+_FILE_SUFFIXES: Final = (".yml", ".yaml", ".json")
+_GROUP_BYTES: Final = 4 * 2**20
+_ATTEMPTS: Final = 3
+_ABOUT_CHECKPOINTS: Final = (b'{"event_type":"checkpoint_saved"', b'{"event_type":"checkpoint_deleted"')
+
+
+@dataclass(slots=True)
+class Pushed:
+    """What a push has changed on the hub.
+
+    Args:
+        num_files: configs and records that were sent.
+        num_events: events that the hub did not have.
+        num_checkpoints: checkpoints that were sent.
+        num_deleted: checkpoints that the run has deleted and the hub now, too.
+        num_bytes: that were sent.
+        damaged: checkpoints that do not match their manifests and were left out, relative to the run folder.
+    """
+
+    num_files: int = 0
+    num_events: int = 0
+    num_checkpoints: int = 0
+    num_deleted: int = 0
+    num_bytes: int = 0
+    damaged: tuple[str, ...] = ()
+
+
+class Mirror:
+    """A run on a hub; remembers between pushes what the hub has, so that each costs only what is new.
+
+    Args:
+        folder: the run here.
+        client: the hub; only the mirror uses it.
+    """
+
+    def __init__(self, folder: RunFolder, client: HubClient) -> None:
+        self._folder = folder
+        self._client = client
+        self._files: dict[str, FileEntry] | None = None
+        self._stamps: dict[str, tuple[int, int]] = {}
+        self._checkpoints: dict[tuple[int, str], dict[str, FileEntry]] | None = None
+        self._position = self._num_events = 0
+        self._is_prefix = False
+        self._deleted: set[tuple[int, str]] = set()
+        self._damaged: set[tuple[int, str]] = set()
+
+    def push(self) -> Pushed:
+        """Sends what the hub lacks, and removes there what the run has deleted.
+
+        Raises:
+            HubError: the hub does not answer or refuses; what it has got by then it keeps.
+            EventLogError: the log here cannot be read.
+        """
+        before = self._client.bytes_sent
+        pushed = Pushed()
+        try:
+            checkpoints = self._checkpoints_here()
+            pushed.num_files = self._push_files()
+            pushed.num_events = self._push_events()
+            pushed.num_checkpoints = self._push_checkpoints(checkpoints)
+            pushed.num_deleted = self._push_deletions()
+        except HubError:
+            # It may be another hub by the next time, or the same one after a restore.
+            self._files = self._checkpoints = None
+            self._stamps.clear()
+            self._position = self._num_events = 0
+            raise
+        pushed.num_bytes = self._client.bytes_sent - before
+        pushed.damaged = tuple(f"{number}/checkpoints/{name}" for number, name in sorted(self._damaged))
+        return pushed
+
+    def _push_files(self) -> int:
+        if self._files is None:
+            self._files = self._client.files(self._folder.run_id)
+        num_sent = 0
+        for name, path in _files_of(self._folder):
+            try:
+                status = path.stat()
+                stamp = (status.st_mtime_ns, status.st_size)
+                if self._stamps.get(name) == stamp:
+                    continue
+                known = self._files.get(name)
+                if known is None or known.bytes != stamp[1] or known.sha256 != sha256_of(path):
+                    self._client.put_file(self._folder.run_id, name, path.read_bytes())
+                    num_sent += 1
+            except FileNotFoundError:
+                continue
+            self._stamps[name] = stamp
+        return num_sent
+
+    def _push_events(self) -> int:
+        num_stored = 0
+        try:
+            with self._folder.log_path.open("rb") as file:
+                if self._position == 0 or os.fstat(file.fileno()).st_size < self._position:
+                    self._compare(file)
+                file.seek(self._position)
+                for group, num_bytes in _groups(file):
+                    for line in group:
+                        self._note(line)
+                    num_stored += self._send(group)
+                    self._num_events += len(group)
+                    self._position += num_bytes
+        except OSError as error:
+            raise EventLogError(f"`{self._folder.log_path}` cannot be read: {error.strerror}") from error
+        return num_stored
+
+    def _send(self, group: list[bytes]) -> int:
+        lines = b"".join(group)
+        if self._is_prefix:
+            try:
+                return self._client.send_events(self._folder.run_id, lines, start=self._num_events)
+            except HubError as error:
+                # Somebody else sends too, or an earlier attempt was stored although its answer was lost.
+                if error.code != "offset_mismatch":
+                    raise
+                self._is_prefix = False
+        if any(read_origin(line) is None for line in group):
+            raise HubError(
+                f"the log of run `{self._folder.run_id}` on {self._client.url} is another one than the one here, whose "
+                "events say not who made them, so that they would be stored twice: delete one of the two"
+            )
+        return self._client.send_events(self._folder.run_id, lines, start=None)
+
+    def _compare(self, file: BinaryIO) -> None:
+        """Finds out where the log of the hub ends, if it is the beginning of the one here."""
+        self._position = self._num_events = 0
+        self._deleted.clear()
+        head = self._client.head(self._folder.run_id)
+        num_there, last_crc = (head.num_events, head.last_crc) if head else (0, None)
+        file.seek(0)
+        position, crc, num_here = 0, None, 0
+        for line in whole_lines(file):
+            if num_here == num_there:
+                break
+            self._note(line)
+            num_here, position = num_here + 1, position + len(line)
+            crc = line_crc(line) if num_here == num_there else None
+        self._is_prefix = num_here == num_there and crc == last_crc
+        if self._is_prefix:
+            self._position, self._num_events = position, num_here
+
+    def _note(self, line: bytes) -> None:
+        """Remembers which checkpoints the run has deleted."""
+        if not line.startswith(_ABOUT_CHECKPOINTS):
+            return
+        event = decode(line)
+        experiment, _, rest = str(event["payload"].get("path")).partition("/checkpoints/")
+        if not experiment.isdecimal() or not CHECKPOINT_NAME.fullmatch(rest):
+            return
+        if event["event_type"] == CheckpointDeleted.event_type:
+            self._deleted.add((int(experiment), rest))
+        elif event["event_type"] == CheckpointSaved.event_type:
+            self._deleted.discard((int(experiment), rest))
+
+    def _checkpoints_here(self) -> dict[tuple[int, str], tuple[Path, dict[str, FileEntry]]]:
+        found = {}
+        for experiment_id in _experiments_of(self._folder):
+            parent = self._folder.checkpoints_dir(experiment_id)
+            for path in sorted(parent.iterdir()) if parent.is_dir() else ():
+                files = read_manifest(path / MANIFEST_FILE) if CHECKPOINT_NAME.fullmatch(path.name) else {}
+                if files:
+                    found[experiment_id, path.name] = (path, files)
+        return found
+
+    def _push_checkpoints(self, here: dict[tuple[int, str], tuple[Path, dict[str, FileEntry]]]) -> int:
+        run_id, num_sent = self._folder.run_id, 0
+        there = self._checkpoints_there()
+        for key, (path, files) in here.items():
+            if there.get(key) == files or key in self._damaged:
+                continue
+            try:
+                self._client.send_checkpoint(run_id, key[0], path, files)
+            except FileNotFoundError:
+                # The run has deleted it meanwhile.
+                self._client.delete_checkpoint(run_id, *key)
+                there.pop(key, None)
+                continue
+            except HubError as error:
+                if error.code != "mismatch":
+                    raise
+                self._damaged.add(key)
+                continue
+            there[key] = files
+            num_sent += 1
+        return num_sent
+
+    def _push_deletions(self) -> int:
+        there = self._checkpoints_there()
+        gone = [key for key in there if key in self._deleted and not self._stands(key)]
+        for key in gone:
+            self._client.delete_checkpoint(self._folder.run_id, *key)
+            del there[key]
+        return len(gone)
+
+    def _stands(self, key: tuple[int, str]) -> bool:
+        return (self._folder.checkpoints_dir(key[0]) / key[1]).exists()
+
+    def _checkpoints_there(self) -> dict[tuple[int, str], dict[str, FileEntry]]:
+        if self._checkpoints is None:
+            listed = self._client.checkpoints(self._folder.run_id)
+            self._checkpoints = {(one.experiment_id, one.name): one.files for one in listed}
+        return self._checkpoints
+
+
+def push(folder: RunFolder, client: HubClient) -> Pushed:
+    """Sends to a hub what it lacks of a run; may be interrupted and repeated. See `Mirror.push`."""
+    return Mirror(folder, client).push()
+
+
+def pull(run_id: str, storage: Path, client: HubClient) -> RunFolder:
+    """Brings a run from a hub: its configs, checkpoints and log, each verified.
+
+    It appears in the storage folder once all of it is there; a pull that was cut off goes on with what it had.
+
+    Args:
+        run_id: the whole id.
+        storage: the folder of all runs; made where missing.
+        client: the hub.
+
+    Raises:
+        InvalidNameError: the text can be no run id.
+        HubError: the hub does not answer, does not have the run, or sends what does not match its own hashes.
+        RunError: the run is here already, or somebody else brings it.
+    """
+    folder = RunFolder(storage, safe_name(run_id, "run id"))
+    if folder.path.exists():
+        raise RunError(f"run `{run_id}` is in `{storage}` already")
+    if client.head(run_id) is None:
+        raise HubError(f"the hub {client.url} has no run `{run_id}`", status=404, code="not_found")
+    temporary = storage / f".{run_id}.pull"
+    try:
+        temporary.mkdir(parents=True, exist_ok=True)
+        with _held(temporary, run_id):
+            for step in (_pull_checkpoints, _pull_files, _pull_log):
+                _again(step, run_id, temporary, client)
+            temporary.rename(folder.path)
+        fsync_folder(storage)
+    except OSError as error:
+        raise RunError(f"run `{run_id}` cannot be brought to `{storage}`: {error.strerror or error}") from error
+    return folder
+
+
+@contextmanager
+def _held(folder: Path, run_id: str) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"run `{run_id}` is being brought from a hub by another process already") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _again(step: Callable[[str, Path, HubClient], None], run_id: str, target: Path, client: HubClient) -> None:
+    """Takes a step again where the hub changed what it listed, or was cut off, in the middle of it."""
+    for is_last in (*[False] * (_ATTEMPTS - 1), True):
+        try:
+            step(run_id, target, client)
+        except HubError as error:
+            if error.code not in ("not_found", "mismatch", "cut_off") or is_last:
+                raise
+        else:
+            return
+
+
+def _pull_checkpoints(run_id: str, target: Path, client: HubClient) -> None:
+    listed = client.checkpoints(run_id)
+    for one in listed:
+        _pull_checkpoint(run_id, target, client, one)
+    _forget_others(target, {(str(one.experiment_id), one.name) for one in listed})
+
+
+def _pull_checkpoint(run_id: str, target: Path, client: HubClient, one: HubCheckpoint) -> None:
+    if one.experiment_id < 0 or not CHECKPOINT_NAME.fullmatch(one.name) or MANIFEST_FILE in one.files:
+        raise InvalidNameError(
+            f"the hub {client.url} lists a checkpoint {one.name!r} of experiment {one.experiment_id}"
+        )
+    folder = target / str(one.experiment_id) / "checkpoints" / one.name
+    folder.mkdir(parents=True, exist_ok=True)
+    base = f"runs/{run_id}/checkpoints/{one.experiment_id}/{one.name}"
+    for file, entry in one.files.items():
+        client.download(f"{base}/{safe_name(file, 'file name')}", folder / file, entry)
+    (folder / MANIFEST_FILE).write_bytes(manifest_bytes(one.files))
+    for path in folder.iterdir():
+        _sync(path)
+    fsync_folder(folder)
+
+
+def _forget_others(target: Path, wanted: set[tuple[str, str]]) -> None:
+    """Removes what an earlier attempt brought and the hub has deleted since."""
+    for path in target.glob("*/checkpoints/*"):
+        if (path.parent.parent.name, path.name) not in wanted:
+            shutil.rmtree(path)
+
+
+def _pull_files(run_id: str, target: Path, client: HubClient) -> None:
+    for name, entry in client.files(run_id).items():
+        parts = [safe_name(part, "file name") for part in name.split("/")]
+        path = target.joinpath(*parts)
+        if len(parts) > 2 or not name.endswith(_FILE_SUFFIXES):
+            raise InvalidNameError(f"the hub {client.url} lists a file {name!r}")
+        path.parent.mkdir(exist_ok=True)
+        # What an earlier attempt brought may be older than what the hub has now.
+        path.unlink(missing_ok=True)
+        client.download(f"runs/{run_id}/files/{name}", path, entry)
+        _sync(path)
+
+
+def _pull_log(run_id: str, target: Path, client: HubClient) -> None:
+    path = target / LOG_FILE
+    with path.open("wb") as file:
+        for piece in client.event_pieces(run_id):
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not is_whole(line):
+                raise HubError(f"line {number} of the log that the hub {client.url} sent is no event", code="cut_off")
+
+
+def _groups(file: BinaryIO) -> Iterator[tuple[list[bytes], int]]:
+    """Yields the lines that stand from here on in the form that travels, and how long they are here."""
+    group: list[bytes] = []
+    num_bytes = 0
+    for line in whole_lines(file):
+        group.append(portable(line))
+        num_bytes += len(line)
+        if num_bytes >= _GROUP_BYTES:
+            yield group, num_bytes
+            group, num_bytes = [], 0
+    if group:
+        yield group, num_bytes
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _experiments_of(folder: RunFolder) -> list[int]:
+    return sorted(
+        int(each.name)
+        for each in os.scandir(folder.path)
+        if each.name.isdecimal() and each.name.isascii() and each.is_dir(follow_symlinks=False)
+    )
+
+
+def _files_of(folder: RunFolder) -> Iterator[tuple[str, Path]]:
+    for parent, prefix in [(folder.path, ""), *((folder.path / str(n), f"{n}/") for n in _experiments_of(folder))]:
+        for each in sorted(os.scandir(parent), key=lambda entry: entry.name):
+            if SAFE_NAME.fullmatch(each.name) and each.name.endswith(_FILE_SUFFIXES) and each.is_file():
+                yield prefix + each.name, Path(each.path)
