@@ -27,22 +27,34 @@ CONFIG = {
 }
 
 
+TIMELY = ("experiment_status", "log", "system_metrics")
+
+
 def launch_config(config: Any, storage: Path, **options: Any) -> RunSummary:
     document = load(config, ["experiment.epochs=2"] if "extends" in config else [])
     return launch(document, check(document), RunOptions(storage=storage, **options), command=["mlgym", "run"])
 
 
 def told(summary: RunSummary) -> dict[int, list[Any]]:
-    """What each experiment told, but for times, ids and progress, which depends on the time."""
+    """What each experiment told, but for times, ids and progress, which depends on the time.
+
+    Checkpoints are written beside training: they are told at the end here, without their `state.json`, which holds times.
+    """
     by_experiment: dict[int, list[Any]] = {}
+    checkpoints: dict[int, list[Any]] = {}
     for _, event in read_log(summary.path / "event_storage.log"):
         payload = event["payload"]
-        if payload.get("experiment_id") is None or event["event_type"] in ("experiment_status", "log"):
+        if payload.get("experiment_id") is None or event["event_type"] in TIMELY:
             continue
         kept = {key: value for key, value in payload.items() if key not in ("grid_search_id", "job_id")}
         kept = {key: value for key, value in kept.items() if not key.endswith("_time")}
-        by_experiment.setdefault(payload["experiment_id"], []).append((event["event_type"], kept))
-    return by_experiment
+        of_checkpoint = event["event_type"].startswith("checkpoint_")
+        if of_checkpoint:
+            kept.pop("bytes", None)
+            kept["sha256"] = {file: sha256 for file, sha256 in kept.get("sha256", {}).items() if file != "state.json"}
+        group = checkpoints if of_checkpoint else by_experiment
+        group.setdefault(payload["experiment_id"], []).append((event["event_type"], kept))
+    return {key: events + checkpoints.get(key, []) for key, events in by_experiment.items()}
 
 
 @pytest.mark.timeout(300)

@@ -32,10 +32,10 @@ class Device:
         """
         try:
             self.torch_device = torch.device(name)
+            torch.empty(0, device=self.torch_device)
             if self.torch_device.type == "cuda" and self.torch_device.index is not None:
                 # What asks for `cuda` alone, in users' code and libraries, then means this one too.
                 torch.cuda.set_device(self.torch_device)
-            torch.empty(0, device=self.torch_device)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise TrainingError(f"device `{name}` cannot be used: {reason}; `cpu` works everywhere") from None
