@@ -38,7 +38,7 @@ def launch_config(config: Any, storage: Path, **options: Any) -> RunSummary:
 def told(summary: RunSummary) -> dict[int, list[Any]]:
     """What each experiment told, but for times, ids and progress, which depends on the time.
 
-    Checkpoints are written beside training: they are told at the end here, without their `state.json`, which holds times.
+    Checkpoints are written beside training: they are told at the end here, without `state.json`, which holds times.
     """
     by_experiment: dict[int, list[Any]] = {}
     checkpoints: dict[int, list[Any]] = {}
