@@ -209,6 +209,11 @@ def test_an_experiment_that_goes_on() -> None:
     assert state_of(*events, config).experiments[0].lineage == 1
     other = state_of(*events, config, resumed(1, replaces_later=True)).experiments[0]
     assert (list(other.metrics["val/f1"].epochs), other.stop_reason, other.lineage) == ([0, 1, 2], None, 1)
+    # Killed before its first checkpoint, the lineage begins there again; the log drops what it then repeats.
+    begun = [*events, config, resumed(1, replaces_later=True), evaluation(3, 0.9), resumed(1, replaces_later=True)]
+    assert list(state_of(*begun).experiments[0].metrics["val/f1"].epochs) == [0, 1, 2, 3]
+    later = state_of(*begun, resumed(2, replaces_later=True)).experiments[0]
+    assert list(later.metrics["val/f1"].epochs) == [0, 1, 2]
 
 
 def test_two_evaluations_within_an_epoch() -> None:

@@ -65,6 +65,13 @@ def test_results_that_a_continuation_replaces_are_void(replaces: bool, left: lis
     assert [moment.epoch for moment in found.scores] == left
 
 
+def test_a_lineage_that_begins_again_keeps_its_results() -> None:
+    """The log drops what it repeats, so that what it sent before it was killed stands; begun elsewhere, it does not."""
+    begun = [*epochs(3), resumed(2, replaces_later=True), *epochs(4, first=3)]
+    assert results([*begun, resumed(2, replaces_later=True)]).last_epoch == 4
+    assert results([*begun, resumed(1, replaces_later=True)]).last_epoch == 1
+
+
 def test_told_again_a_result_counts_once_and_the_last_one_stands() -> None:
     """An experiment that starts over replaces what it reaches again; its traces begin at step 1 again."""
     found = results([*epochs(2), digest(1, 4, "other", losses=losses(1, 4))])

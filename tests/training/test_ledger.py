@@ -63,7 +63,7 @@ def test_going_on_sends_the_recent_ones_again() -> None:
     for step in range(MAX_RECENT + 5):
         ledger.emit(_result(step))
     other = _ledger(resumed)
-    assert other.load_state_dict(_state_of(ledger))
+    assert other.load_state_dict(_state_of(ledger), step=9)
     assert [msgspec.to_builtins(one) for one in resumed.events] == [
         msgspec.to_builtins(one) for one in sink.events[-MAX_RECENT:]
     ]
@@ -78,10 +78,10 @@ def test_what_was_sent_again_is_recent_again() -> None:
     ledger = _ledger(sink)
     ledger.emit(_result(0))
     attempt = _ledger(second)
-    attempt.load_state_dict(_state_of(ledger))
+    attempt.load_state_dict(_state_of(ledger), step=9)
     attempt.emit(_result(1))
     last = _ledger(third)
-    last.load_state_dict(_state_of(attempt))
+    last.load_state_dict(_state_of(attempt), step=9)
     assert [one.seq for one in third.events] == [0, 1]
 
 
@@ -102,6 +102,25 @@ def test_another_lineage_starts_anew() -> None:
     ledger = _ledger(Sink())
     ledger.emit(_result(0))
     other = _ledger(sink, lineage=1)
-    assert not other.load_state_dict(_state_of(ledger))
+    assert not other.load_state_dict(_state_of(ledger), step=9)
     assert other.num_sent == 0
     assert not sink.events
+
+
+def test_a_lineage_that_begins_again_elsewhere_has_another_origin() -> None:
+    """Its numbers stand for other results; begun again at the same step, they are the same results."""
+    first = _ledger(Sink())
+    first.emit(_result(0))
+    producers = []
+    for step in (9, 9, 4):
+        sink = Sink()
+        ledger = _ledger(sink, lineage=1)
+        ledger.load_state_dict(_state_of(first), step=step)
+        ledger.emit(_result(step))
+        again = _ledger(sink, lineage=1)
+        assert again.load_state_dict(_state_of(ledger), step=step + 5)
+        again.emit(_result(step + 5))
+        assert [one.seq for one in sink.events] == [0, 0, 1]
+        producers.append({one.producer for one in sink.events})
+    assert producers[0] == producers[1] != producers[2]
+    assert all(len(each) == 1 for each in producers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,14 @@ from mlgym.components.data import data_loaders
 from mlgym.components.loss import CrossEntropy, WeightedSum
 from mlgym.components.tensors import StepOutput
 from mlgym.errors import Interrupted, TrainingError
-from mlgym.events import CheckpointDeleted, CheckpointSaved, Event, Log, Payload
+from mlgym.events import CheckpointDeleted, CheckpointSaved, Event, EventLog, Log, LogSink, Payload, fold, read_log
 from mlgym.events.types import ExperimentResumed
 from mlgym.training import ExperimentContext, State, StopFlag, Training, full_state, list_checkpoints
 from mlgym.training.determinism import seed_global_generators
 from mlgym.training.digest import digest
 from mlgym.training.evaluator import Evaluator
 from mlgym.training.stopping import Patience
-from mlgym.training.strategies import KeepAll, KeepBest, KeepBestAndLast, KeepLast
+from mlgym.training.strategies import EveryNEpochs, KeepAll, KeepBest, KeepBestAndLast, KeepLast
 from mlgym.training.trainer import Trainer
 
 from .conftest import make_data, make_model
@@ -295,6 +296,36 @@ def test_another_lineage_sends_its_results_anew(tmp_path: Path) -> None:
     later = [result for origin, result in log.results.items() if origin not in before]
     assert {producer for producer, _ in set(log.results) - before}.isdisjoint({producer for producer, _ in before})
     assert min(result["step"] for result in later if "step" in result) == 15
+
+
+def test_a_lineage_killed_before_its_first_checkpoint_loses_no_result(tmp_path: Path) -> None:
+    """It begins again at the same point, and the log says all that it measured, before the kill and after."""
+
+    class Ending:
+        def __init__(self, step: int, how: type[BaseException]) -> None:
+            self.step, self.how = step, how
+
+        def on_step_end(self, state: State, output: StepOutput) -> None:
+            if state.step == self.step:
+                state.context.stop.requested = self.how is Interrupted
+                if self.how is not Interrupted:
+                    raise self.how
+
+    def measured_at(attempt: int, step: int, how: type[BaseException] | None) -> list[int]:
+        training = _plain(callbacks=[Ending(step, how or Interrupted)], checkpoints=EveryNEpochs(100))
+        with EventLog.open(tmp_path / "event.log") as log:
+            sink = LogSink(log)
+            context = ExperimentContext(
+                "run", 3, tmp_path, seed=7, device="cpu", sink=sink, attempt=attempt, lineage=min(1, attempt)
+            )
+            with nullcontext() if how is None else pytest.raises(how):
+                training.run(context)
+            sink.flush()
+        return list(fold(read_log(tmp_path / "event.log")).experiments[3].metrics["val/loss"].steps)
+
+    assert measured_at(0, 12, Interrupted) == [5, 10]
+    assert measured_at(1, 18, KeyboardInterrupt) == [5, 10, 15]
+    assert measured_at(2, -1, None) == [5, 10, 15, 20]
 
 
 def test_checkpoints_within_an_epoch_replace_each_other(tmp_path: Path) -> None:

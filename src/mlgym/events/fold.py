@@ -82,6 +82,7 @@ class ExperimentState:
     steps_per_s: float | None = None
     rss_bytes: int | None = None
     recent_logs: deque[LogLine] = field(default_factory=_recent_logs)
+    _lineage_began: tuple[int, int, int] | None = None  # lineage, epoch, step
 
     def latest(self, key: str) -> MetricPoint | None:
         """Gives the last value of a metric such as `val/loss`, or None where there is none."""
@@ -370,8 +371,10 @@ def _on_training_stopped(experiment: ExperimentState, payload: Fields, at: float
 
 def _on_experiment_resumed(experiment: ExperimentState, payload: Fields, at: float) -> None:
     experiment.lineage = payload.integer("lineage") or 0
-    if payload.says("replaces_later"):
-        epoch, step = _when(payload)
+    epoch, step = _when(payload)
+    began = (experiment.lineage, epoch, step)
+    if payload.says("replaces_later") and began != experiment._lineage_began:
+        experiment._lineage_began = began
         experiment.stop_reason = None
         for history in experiment.metrics.values():
             history.cut_after(epoch, step)

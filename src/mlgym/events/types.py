@@ -264,7 +264,9 @@ class ExperimentResumed(Payload, kw_only=True, frozen=True):
         step: optimizer updates at that point.
         path: the checkpoint, relative to the run folder; null for the start.
         lineage: how often the experiment went on in a way that need not repeat what came before, from 0.
-        replaces_later: whether results after that point are void, because the continuation need not repeat them.
+        replaces_later: whether results after that point are void, because the continuation need not repeat them. Those
+            of the same lineage from the same point on stand: a lineage that was killed before its first checkpoint
+            begins there again, and the log already has what it repeats.
     """
 
     event_type: ClassVar[str] = "experiment_resumed"

@@ -94,6 +94,7 @@ class ExperimentResults:
     end: str | None = None
     error: str | None = None
     _last_digest: Moment = _BEGINNING
+    _lineage_began: tuple[int, Moment] | None = None
 
     def take(self, event: Any) -> Moment | None:
         """Takes one event of the experiment in, in the order of the log; never raises.
@@ -117,7 +118,7 @@ class ExperimentResults:
                 self.stopped = _moment(payload)
             case "experiment_resumed":
                 if payload.says("replaces_later"):
-                    self._cut_after(_moment(payload))
+                    self._begin_lineage(payload.integer("lineage") or 0, _moment(payload))
             case "job_status":
                 self._take_status(payload)
         return None
@@ -184,7 +185,11 @@ class ExperimentResults:
         else:
             self.stopped = None
 
-    def _cut_after(self, last: Moment) -> None:
+    def _begin_lineage(self, lineage: int, last: Moment) -> None:
+        """Cuts what came after the point where a lineage begins, unless it has begun there before."""
+        if self._lineage_began == (lineage, last):
+            return
+        self._lineage_began = (lineage, last)
         self.digests = {moment: entry for moment, entry in self.digests.items() if moment <= last}
         self.scores = {moment: entry for moment, entry in self.scores.items() if moment <= last}
         self.tables = {moment: entry for moment, entry in self.tables.items() if moment <= last}

@@ -34,7 +34,10 @@ class ResultLedger:
 
     def __init__(self, sink: EventSink, *, run_id: str, experiment_id: int, lineage: int) -> None:
         self._sink = sink
-        self._producer = f"{derive_seed(0, run_id, experiment_id, lineage):016x}{experiment_id:012x}{lineage:04x}"
+        self._run_id = run_id
+        self._experiment_id = experiment_id
+        self._lineage = lineage
+        self._producer = self._producer_after(0)
         self._next_seq = 0
         self._recent: deque[tuple[float, Event]] = deque(maxlen=MAX_RECENT)
 
@@ -59,16 +62,38 @@ class ResultLedger:
         """Gives what to go on from: the next number, and the results that may not have reached the log yet."""
         recent_from = time.monotonic() - _RECENT_S
         recent = [msgspec.json.encode(event).decode() for sent_at, event in self._recent if sent_at >= recent_from]
-        return {"producer": self._producer, "next_seq": self._next_seq, "recent": recent}
+        return {
+            "lineage": self._lineage,
+            "producer": self._producer,
+            "next_seq": self._next_seq,
+            "recent": recent,
+        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> bool:
-        """Goes on from a state and sends its recent results again; False, and nothing else, for another lineage."""
-        if state["producer"] != self._producer:
+    def load_state_dict(self, state: dict[str, Any], *, step: int) -> bool:
+        """Goes on from a state and sends its recent results again.
+
+        Args:
+            state: as `state_dict` gave it.
+            step: optimizer updates so far.
+
+        Returns:
+            False where it is of another lineage: nothing of it is taken over, and numbers begin anew.
+        """
+        if state["lineage"] != self._lineage:
+            # A lineage may begin again elsewhere, where a checkpoint was damaged, and has other results under a number.
+            self._producer = self._producer_after(step)
             return False
+        self._producer = state["producer"]
         self._next_seq = state["next_seq"]
         for event in state["recent"]:
             self._send(msgspec.json.decode(event, type=Event))
         return True
+
+    def _producer_after(self, step: int) -> str:
+        """Gives the name of who sends what the lineage measures, where it begins after so many updates."""
+        begin = (step,) if step else ()
+        name = derive_seed(0, self._run_id, self._experiment_id, self._lineage, *begin)
+        return f"{name:016x}{self._experiment_id:012x}{self._lineage:04x}"
 
     def _send(self, event: Event) -> None:
         # What is sent again is recent again: this driver may be lost as the one before was.

@@ -181,9 +181,14 @@ class Reporter:
         """Gives what was told so far, as far as later reports depend on it."""
         return {"results": self.results.state_dict(), "has_named_tensors": self._has_named_tensors}
 
-    def load_state_dict(self, state: dict[str, Any]) -> bool:
-        """Goes on from a state and sends again what may not have reached the log; False for one of another lineage."""
-        if not self.results.load_state_dict(state["results"]):
+    def load_state_dict(self, state: dict[str, Any], *, step: int) -> bool:
+        """Goes on from a state and sends again what may not have reached the log; False for one of another lineage.
+
+        Args:
+            state: as `state_dict` gave it.
+            step: optimizer updates so far.
+        """
+        if not self.results.load_state_dict(state["results"], step=step):
             return False
         self._has_named_tensors = state["has_named_tensors"]
         return True

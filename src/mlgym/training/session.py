@@ -197,7 +197,8 @@ class Session:
         self._epoch = Epoch(num_batches, position["batch"], EpochLosses(losses.to(self.device.torch_device)))
         self._num_told_losses = position["num_told_losses"]
         self._clock_step = self.state.step
-        self.reporter.resumed(self.state, path, replaces_later=not self.reporter.load_state_dict(state["reporter"]))
+        is_other = not self.reporter.load_state_dict(state["reporter"], step=self.state.step)
+        self.reporter.resumed(self.state, path, replaces_later=is_other)
         resumption.settle(self.retention.names)
 
         def go_on() -> None:
