@@ -6,6 +6,7 @@ complete.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ from typing import Final
 from mlgym.events.durable import fsync_folder
 
 MANIFEST_FILE: Final = "manifest.json"
+_PASSING: Final = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.EINTR)
 CHECKPOINT_NAME: Final = re.compile(r"epoch_(\d+)-step_(\d+)", re.ASCII)
 
 
@@ -36,11 +38,18 @@ class FileEntry:
 
 
 def read_manifest(path: Path) -> dict[str, FileEntry]:
-    """Gives the entries of a manifest by file name; none where it is missing or damaged."""
+    """Gives the entries of a manifest by file name; none where it is missing or damaged.
+
+    Raises:
+        OSError: it cannot be read now, though it may be whole.
+    """
     try:
         manifest = json.loads(path.read_bytes())
         return {file: FileEntry(int(entry["bytes"]), str(entry["sha256"])) for file, entry in manifest.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}
+    except OSError as error:
+        _refuse_passing(error)
         return {}
 
 
@@ -51,12 +60,23 @@ def manifest_bytes(files: Mapping[str, FileEntry]) -> bytes:
 
 
 def sha256_of(path: Path) -> str:
-    """Gives the hash of a file (hex), or `missing` where it cannot be read."""
+    """Gives the hash of a file (hex), or `missing` where it is not there or the disk has lost it.
+
+    Raises:
+        OSError: it cannot be read now, though it may be whole.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+    except OSError as error:
+        _refuse_passing(error)
         return "missing"
+
+
+def _refuse_passing(error: OSError) -> None:
+    """Raises an error that says nothing of the file: what cannot be read now must not be taken for damaged."""
+    if error.errno in _PASSING:
+        raise error
 
 
 def make_checkpoints_folder(folder: Path) -> None:
