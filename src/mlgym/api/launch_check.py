@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from mlgym.errors import RunError
+from mlgym.tracking.hub_client import checked_url
 
 if TYPE_CHECKING:
     import torch
@@ -16,15 +17,23 @@ MAX_THREADS: Final = 1024
 """More threads than any machine has cores; far beyond it, libraries crash."""
 
 
-def check_launch(*, devices: Sequence[str], threads: int | Literal["auto"], text_logging_path: Path | None) -> None:
+def check_launch(
+    *,
+    devices: Sequence[str],
+    threads: int | Literal["auto"],
+    text_logging_path: Path | None,
+    rest_endpoint: str | None = None,
+) -> None:
     """Checks what no experiment could do anything about.
 
     Args:
         devices: as given.
         threads: as given.
         text_logging_path: folder for text logs; None for none.
+        rest_endpoint: address of a hub; None for none.
 
     Raises:
+        HubError: that is no address.
         RunError: something is wrong; the text says what to change.
     """
     for device in devices:
@@ -33,6 +42,8 @@ def check_launch(*, devices: Sequence[str], threads: int | Literal["auto"], text
         raise RunError(f"`threads` must be from 1 to {MAX_THREADS} or `auto`, but is {threads}")
     if text_logging_path is not None:
         _check_folder(text_logging_path)
+    if rest_endpoint is not None:
+        checked_url(rest_endpoint)
 
 
 def _check_folder(wanted: Path) -> None:

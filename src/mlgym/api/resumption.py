@@ -16,7 +16,9 @@ from mlgym.errors import MlgymError, RunError
 from mlgym.events import has_writer
 from mlgym.execution import HeldRun, RunOptions, hold_run, read_record, resume_run
 from mlgym.names import DEFAULT_STORAGE, safe_name
-from mlgym.tracking import RunFolder, find_run, list_runs
+from mlgym.tracking import LATEST, RunFolder, find_run, list_runs
+from mlgym.tracking.hub_client import HubClient
+from mlgym.tracking.mirror import pull
 
 EPOCHS: Final = "experiment.epochs"
 
@@ -36,6 +38,7 @@ def resume(
     slots_per_device: int | None = None,
     time_limit_s: float | None = None,
     text_logging_path: str | Path | None = None,
+    rest_endpoint: str | None = None,
     command: Sequence[str] = (),
     progress: bool = True,
     **changes: Any,
@@ -59,6 +62,8 @@ def resume(
         slots_per_device: experiments at a time on one GPU.
         time_limit_s: an experiment that takes longer fails.
         text_logging_path: folder for the output of each experiment as text; None for none.
+        rest_endpoint: address of a hub: the run comes from there where the storage folder does not have it, and goes
+            there while it goes on; None for none, also where the run was launched with one.
         command: how it was called, for the record; empty for this process's own command line.
         progress: show progress on stderr.
         changes: changes by key, `**{"optimizer.lr": 0.01}`; the same as `overrides`.
@@ -74,7 +79,7 @@ def resume(
     raised = [] if epochs is None else [f"{EPOCHS}={epochs}"]
     texts = [*overrides, *override_texts(changes), *raised]
     return go_on(
-        find_run(Path(storage), run_id),
+        _found(Path(storage), run_id, rest_endpoint),
         lambda held: _document(held, config, texts),
         {
             "executor": executor,
@@ -83,6 +88,7 @@ def resume(
             "slots_per_device": slots_per_device,
             "time_limit_s": time_limit_s,
             "text_logging_path": None if text_logging_path is None else Path(text_logging_path),
+            "rest_endpoint": rest_endpoint,
         },
         allowed_changes=[*allow_config_change, *([EPOCHS] if raised else [])],
         retry_failed=retry_failed,
@@ -116,7 +122,12 @@ def go_on(
         document = document_of(held)
         space = check(document)
         options = held.options(**given)
-        check_launch(devices=options.devices, threads=options.threads, text_logging_path=options.text_logging_path)
+        check_launch(
+            devices=options.devices,
+            threads=options.threads,
+            text_logging_path=options.text_logging_path,
+            rest_endpoint=options.rest_endpoint,
+        )
         display = open_display(held.state) if progress else None
         try:
             resume_run(
@@ -133,6 +144,15 @@ def go_on(
             if display is not None:
                 display.close()
     return Run(folder)
+
+
+def _found(storage: Path, run_id: str, rest_endpoint: str | None) -> RunFolder:
+    """Gives the run, brought from the hub where it is not here under its whole id."""
+    if rest_endpoint is not None and not RunFolder(storage, safe_name(run_id, "run id")).log_path.is_file():
+        with HubClient(rest_endpoint) as client:
+            if run_id != LATEST and client.head(run_id) is not None:
+                return pull(run_id, storage, client)
+    return find_run(storage, run_id)
 
 
 def unfinished_run(document: Document, options: RunOptions) -> RunFolder | None:

@@ -31,6 +31,7 @@ def run(
     time_limit_s: float | None = None,
     determinism: Literal["bitwise", "fast"] = "bitwise",
     text_logging_path: str | Path | None = None,
+    rest_endpoint: str | None = None,
     auto_resume: bool | None = None,
     command: Sequence[str] = (),
     progress: bool = True,
@@ -51,6 +52,7 @@ def run(
         time_limit_s: an experiment that takes longer fails.
         determinism: `fast` allows operations whose results differ between repetitions.
         text_logging_path: folder for the output of each experiment as text.
+        rest_endpoint: address of a hub, which is kept like the run folder while the run goes on; None for none.
         auto_resume: go on with the newest unfinished run of the same config (the one of `run_id`, where that exists)
             instead of starting another one; None for what the config says.
         command: how the run was launched, for the record; empty for this process's own command line.
@@ -68,7 +70,7 @@ def run(
     document = load(config, overrides)
     space = check(document)
     logs = None if text_logging_path is None else Path(text_logging_path)
-    check_launch(devices=devices, threads=threads, text_logging_path=logs)
+    check_launch(devices=devices, threads=threads, text_logging_path=logs, rest_endpoint=rest_endpoint)
     options = RunOptions(
         storage=Path(storage),
         run_id=run_id,
@@ -79,6 +81,7 @@ def run(
         threads=threads,
         time_limit_s=time_limit_s,
         text_logging_path=logs,
+        rest_endpoint=rest_endpoint,
         determinism=determinism,
     )
     unfinished = unfinished_run(document, options) if _wants(auto_resume, document.auto_resume) else None
@@ -90,6 +93,7 @@ def run(
             "slots_per_device": slots_per_device,
             "time_limit_s": time_limit_s,
             "text_logging_path": logs,
+            "rest_endpoint": rest_endpoint,
         }
         return go_on(unfinished, lambda held: document, given, command=command, progress=progress)
     display = open_display() if progress else None

@@ -23,6 +23,7 @@ from mlgym.cli import (
     reproduce_command,
     resume_command,
     run_command,
+    sync_command,
     view_commands,
 )
 from mlgym.display.output import plain
@@ -43,6 +44,7 @@ config_commands.add_to(app)
 view_commands.add_to(app)
 checkpoint_commands.add_to(app)
 pack_commands.add_to(app)
+sync_command.add_to(app)
 init_command.add_to(app)
 
 

@@ -59,7 +59,7 @@ def resume(
     from mlgym.api import resume as resume_run
     from mlgym.cli.hubs import warn_of_hubs
 
-    warn_of_hubs([*(websocket_logging_servers or []), *([rest_endpoint] if rest_endpoint else [])])
+    warn_of_hubs(websocket_logging_servers or [])
     resumed = resume_run(
         run_id,
         overrides=overrides or [],
@@ -74,6 +74,7 @@ def resume(
         slots_per_device=slots_per_device,
         time_limit_s=time_limit_s,
         text_logging_path=text_logging_path,
+        rest_endpoint=rest_endpoint,
         command=["mlgym", *sys.argv[1:]],
         progress=not as_json or sys.stderr.isatty(),
     )

@@ -70,7 +70,7 @@ def run(
     from mlgym.api import run as run_config
     from mlgym.cli.hubs import warn_of_hubs
 
-    warn_of_hubs([*(websocket_logging_servers or []), *([rest_endpoint] if rest_endpoint else [])])
+    warn_of_hubs(websocket_logging_servers or [])
     changes = [*(overrides or []), *([f"experiment.epochs={epochs}"] if epochs is not None else [])]
     finished = run_config(
         config,
@@ -85,6 +85,7 @@ def run(
         time_limit_s=time_limit_s,
         determinism=choice(determinism, ("bitwise", "fast"), "--determinism"),  # type: ignore[arg-type]
         text_logging_path=text_logging_path,
+        rest_endpoint=rest_endpoint,
         auto_resume=auto_resume,
         command=["mlgym", *sys.argv[1:]],
         progress=not as_json or sys.stderr.isatty(),

@@ -84,6 +84,7 @@ class Journal(Record):
         self._flushed_at = clock()
         self._observed_at = -_OBSERVE_EVERY_S
         self._printed: dict[int | None, _Printed] = {}
+        self._warnings: deque[str] = deque()
 
     def emit(self, payload: Payload) -> None:
         """Takes an event of the driver's own."""
@@ -92,6 +93,10 @@ class Journal(Record):
     def note(self, level: str, message: str) -> None:
         """Takes a line of the driver's own log."""
         self.emit(self._log(None, level, LOGGER, message))
+
+    def warn_soon(self, message: str) -> None:
+        """Takes a warning from any thread; it is in the log after the next tick."""
+        self._warnings.append(message)
 
     def take_events(self, job: Job, lines: list[bytes]) -> list[dict[str, Any]]:
         """Takes events of a worker, as it encoded them; see `Record`."""
@@ -166,6 +171,7 @@ class Journal(Record):
     def tick(self) -> float:
         """Writes and shows what is due; see `Record`."""
         now = self._clock()
+        self._take_warnings()
         if self._eager or now - self._flushed_at >= _FLUSH_EVERY_S:
             self._flush()
         if self._observer is not None and now - self._observed_at >= _OBSERVE_EVERY_S:
@@ -185,6 +191,7 @@ class Journal(Record):
             Why events could not be written; None where all were.
         """
         give_up_at = self._clock() + patience_s
+        self._take_warnings()
         self._sink.flush(ignore_pause=True)
         while self._sink.pending and self._clock() < give_up_at:
             time.sleep(0.1)
@@ -194,6 +201,10 @@ class Journal(Record):
         if self._observer is not None:
             self._observer.update(self.state)
         return f"{self._sink.pending} events were not written: {self._sink.error}" if self._sink.pending else None
+
+    def _take_warnings(self) -> None:
+        while self._warnings:
+            self.note("warning", self._warnings.popleft())
 
     def _flush(self) -> None:
         self._flushed_at = self._clock()

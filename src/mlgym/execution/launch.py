@@ -13,6 +13,7 @@ from mlgym.execution.main_module import main_script_of, refuse_launch_while_impo
 from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.run_record import CONFIG_FILE, ENVIRONMENT_FILE, record_of, write_record
 from mlgym.execution.text_logs import TextLogs
+from mlgym.execution.uploader import uploading
 from mlgym.tracking import create_run_folder
 
 
@@ -69,4 +70,5 @@ def launch(
         write_record(folder, record)
         folder.write_json(ENVIRONMENT_FILE, environment)
         opening = driver.opening(RunStarted, command, versions)
-        return driver.run(opening, environment, Remaining(settled=skip), on_event=on_event)
+        with uploading(folder, options.rest_endpoint, journal.warn_soon):
+            return driver.run(opening, environment, Remaining(settled=skip), on_event=on_event)

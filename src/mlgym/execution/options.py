@@ -35,6 +35,7 @@ class RunOptions:
         grace_s: from asking an experiment to end to killing it, in s, >= 0.
         text_logging_path: folder for text files with the output of each experiment; None for none.
         determinism: `bitwise` refuses operations without a reproducible algorithm, `fast` allows them.
+        rest_endpoint: address of a hub that is kept like the run folder; None for none.
         reproduces: the run whose results this one is to reproduce, for the record; None for none.
     """
 
@@ -49,6 +50,7 @@ class RunOptions:
     grace_s: float = 30.0
     text_logging_path: Path | None = None
     determinism: Determinism = "bitwise"
+    rest_endpoint: str | None = None
     reproduces: str | None = None
 
     @property

@@ -23,6 +23,7 @@ from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.plan import remaining_of
 from mlgym.execution.run_record import RUN_CONFIG_FILE, RunRecord, read_record, write_record
 from mlgym.execution.text_logs import TextLogs
+from mlgym.execution.uploader import uploading
 from mlgym.reproduction.differences import environment_differences
 from mlgym.tracking import RunFolder
 
@@ -167,13 +168,14 @@ def resume_run(
     # The driver that comes after this one has to compare with what the experiments are given now.
     if changed != record:
         write_record(folder, changed)
-    return driver.run(
-        driver.opening(RunResumed, command, package_versions()),
-        environment,
-        replace(remaining, parted=parted),
-        notes=_warnings(parting),
-        on_event=on_event,
-    )
+    with uploading(folder, options.rest_endpoint, journal.warn_soon):
+        return driver.run(
+            driver.opening(RunResumed, command, package_versions()),
+            environment,
+            replace(remaining, parted=parted),
+            notes=_warnings(parting),
+            on_event=on_event,
+        )
 
 
 def _read(path: Path) -> tuple[RunState, dict[int, dict[str, Any]]]:

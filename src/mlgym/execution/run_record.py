@@ -15,6 +15,7 @@ from mlgym.errors import ConfigError, RunError
 from mlgym.execution.environment import recorded_command
 from mlgym.execution.options import Determinism, ExecutorKind, RunOptions
 from mlgym.tracking import RunFolder
+from mlgym.tracking.hub_client import without_user
 
 CONFIG_FILE: Final = "grid_search_config.yml"
 RUN_CONFIG_FILE: Final = "run_config.yml"
@@ -38,6 +39,7 @@ class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
         threads: threads of one operation in each experiment.
         threads_as_given: the same as it was asked for.
         determinism: as in `RunOptions`.
+        rest_endpoint: the hub of the launch, for whoever looks for the run; nobody sends anything there because of it.
         reproduces: the run whose results this one is to reproduce; None for none.
         versions: of python and packages, by name.
     """
@@ -53,6 +55,7 @@ class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
     threads: int = 1
     threads_as_given: int | str = 1
     determinism: Determinism = "bitwise"
+    rest_endpoint: str | None = None
     reproduces: str | None = None
     time_limit_s: float | None = None
     grace_s: float = 30.0
@@ -111,6 +114,7 @@ def record_of(
         threads=threads,
         threads_as_given=options.threads,
         determinism=options.determinism,
+        rest_endpoint=without_user(options.rest_endpoint) if options.rest_endpoint else None,
         reproduces=options.reproduces,
         time_limit_s=options.time_limit_s,
         grace_s=options.grace_s,

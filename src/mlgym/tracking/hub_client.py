@@ -297,6 +297,12 @@ def checked_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def without_user(url: str) -> str:
+    """Gives an address without the user and password in it, for records."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 class _Received(msgspec.Struct):
     num_stored: int
 
