@@ -19,10 +19,10 @@ from mlgym.training.checkpoint import (
     read_checkpoint,
     tidy,
     verify_checkpoint,
-    weights_of,
     write_checkpoint,
 )
 from mlgym.training.digest import digest
+from mlgym.training.model_state import weights_of
 
 
 class Tied(nn.Module):

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -33,11 +34,14 @@ from mlgym.tracking.manifest import (
     remove_checkpoint,
     sha256_of,
 )
+from mlgym.training.model_state import put_rest, put_weights
+from mlgym.training.state_codec import restore
 from mlgym.training.tensor_file import write_tensors
 
 MODEL_FILE: Final = "model.safetensors"
 TRAINING_FILE: Final = "training.safetensors"
 STATE_FILE: Final = "state.json"
+_OF_MODEL: Final = "state.model."
 _HIDDEN: Final = re.compile(r"\.(epoch_\d+-step_\d+)\.\d+\.(tmp|old|deleted)")
 
 
@@ -199,70 +203,19 @@ def read_checkpoint(checkpoint: StoredCheckpoint) -> CheckpointContent:
 
 
 def load_weights(checkpoint: StoredCheckpoint, model: nn.Module) -> None:
-    """Loads parameters and buffers of a verified checkpoint into `model`.
+    """Loads a verified checkpoint into `model`: parameters, buffers, and what else the model itself keeps.
 
     Raises:
-        TrainingError: the file does not match its manifest, or was written by another architecture.
+        TrainingError: a file does not match its manifest, or was written by another architecture.
     """
     verify_checkpoint(checkpoint)
     put_weights(load_file(checkpoint.path / MODEL_FILE), model, str(checkpoint.path))
-
-
-def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """Gives parameters and buffers by name, those that share memory once, as they are and without history."""
-    state = _tensors_in(model.state_dict())
-    aliases = _aliases(state)
-    return {name: value.detach() for name, value in state.items() if name not in aliases}
-
-
-def put_weights(weights: Mapping[str, Tensor], model: nn.Module, source: str) -> None:
-    """Copies parameters and buffers, as `weights_of` gave them, into `model`.
-
-    Args:
-        weights: by name.
-        model: of the same architecture.
-        source: where they come from, for the error.
-
-    Raises:
-        TrainingError: they belong to another architecture.
-    """
-    expected = model.state_dict()
-    tensors = dict(weights)
-    for name, first in _aliases(_tensors_in(expected)).items():
-        if name not in tensors and first in tensors:
-            tensors[name] = tensors[first]
-    wanted = _tensors_in(expected)
-    missing = [name for name in wanted if name not in tensors]
-    unknown = sorted(tensors.keys() - wanted.keys())
-    reshaped = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
-    if missing or unknown or reshaped:
-        name = (missing or unknown or reshaped)[0]
-        where = "is missing in the checkpoint" if missing else "is not in the model" if unknown else "has another shape"
-        raise TrainingError(
-            f"checkpoint {source} does not fit the model: `{name}` {where} ({len(missing)} missing, {len(unknown)} "
-            f"unknown, {len(reshaped)} of another shape); it was written by another architecture"
-        )
-    # What is no tensor (`get_extra_state`) is kept and put back elsewhere.
-    model.load_state_dict({**expected, **tensors})
-
-
-def _tensors_in(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
-
-
-def _aliases(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Gives the names whose tensor is one and the same as an earlier name's, as tied weights are."""
-    first: dict[Any, str] = {}
-    aliases: dict[str, str] = {}
-    for name, value in state.items():
-        if value.numel() == 0:
-            continue
-        key = (value.device, value.data_ptr(), value.shape, value.stride(), value.dtype)
-        if key in first:
-            aliases[name] = first[key]
-        else:
-            first[key] = name
-    return aliases
+    rest = json.loads((checkpoint.path / STATE_FILE).read_text()).get("model")
+    if rest is not None:
+        # One by one: most of the file are the optimizers' tensors, which nobody wants here.
+        with safe_open(checkpoint.path / TRAINING_FILE, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys() if name.startswith(_OF_MODEL)}  # noqa: SIM118
+        put_rest(restore(rest, tensors), model)
 
 
 def _encoded(state: Mapping[str, Any]) -> bytes:

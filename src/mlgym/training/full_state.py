@@ -17,6 +17,7 @@ from mlgym.components.data.loader import Loader
 from mlgym.errors import TrainingError
 from mlgym.names import did_you_mean
 from mlgym.training.determinism import AllStates, generator_states, restore_generator_states
+from mlgym.training.model_state import put_rest, rest_of
 
 
 @runtime_checkable
@@ -44,6 +45,7 @@ class FullState:
         self._model = model
         self._parts: dict[str, Stateful] = {}
         known = {id(module) for module in model.modules()}
+        self._parts |= _generators_in("model", model)
         for path, holder in [*parts.items(), *components.items()]:
             for name, part in _stateful_in(path, holder):
                 # The position in the data follows from epoch and batch alone.
@@ -54,7 +56,7 @@ class FullState:
     def capture(self) -> dict[str, Any]:
         """Gives the state, with tensors as they are, not copied."""
         return {
-            "model": {"extra": _extra_state(self._model), "buffers": _passing_buffers(self._model)},
+            "model": rest_of(self._model),
             "parts": {name: _state_of(part) for name, part in self._parts.items()},
             "generators": _plain_generators(generator_states()),
         }
@@ -72,10 +74,7 @@ class FullState:
                 f"the checkpoint does not fit: `{name}` keeps a state, but {whose} has none"
                 f"{did_you_mean(name, self._parts if name in saved else saved)}; the config or its code changed"
             )
-        extra = state["model"]["extra"]
-        if extra:
-            self._model.load_state_dict({**self._model.state_dict(), **extra})
-        _put_buffers(self._model, state["model"]["buffers"])
+        put_rest(state["model"], self._model)
         for name, part in self._parts.items():
             _put_state(part, saved[name])
 
@@ -122,27 +121,38 @@ class _OwnGenerator:
 
 
 def _stateful_in(path: str, holder: Any) -> Iterable[tuple[str, Stateful]]:
-    """Yields what keeps state by name: the holder itself, or what it has as attributes."""
+    """Yields what keeps state by name: the holder itself, or what it has as attributes; and its generators."""
     if isinstance(holder, Stateful):
         yield path, holder
-        return
-    for name, value in getattr(holder, "__dict__", {}).items():
-        if isinstance(value, _AnyGenerator):
-            yield f"{path}.{name}", _OwnGenerator(value)
-        elif isinstance(value, Stateful):
-            yield f"{path}.{name}", value
+    else:
+        for name, value in getattr(holder, "__dict__", {}).items():
+            if isinstance(value, Stateful):
+                yield from _stateful_in(f"{path}.{name}", value)
+    # Hardly any `state_dict` has them; where one does, they are put back twice.
+    yield from _generators_in(path, holder).items()
+
+
+def _generators_in(path: str, holder: Any) -> dict[str, Stateful]:
+    """Gives the generators that a holder, or a module within it, has as attributes, by name."""
+    places = holder.named_modules() if isinstance(holder, nn.Module) else [("", holder)]
+    return {
+        ".".join(filter(None, (path, place, name))): _OwnGenerator(value)
+        for place, part in places
+        for name, value in getattr(part, "__dict__", {}).items()
+        if isinstance(value, _AnyGenerator)
+    }
 
 
 def _state_of(part: Stateful) -> dict[str, Any]:
     if isinstance(part, nn.Module):
-        return {"state": part.state_dict(), "buffers": _passing_buffers(part)}
+        return {"state": part.state_dict(), "rest": rest_of(part)}
     return part.state_dict()
 
 
 def _put_state(part: Stateful, state: dict[str, Any]) -> None:
     if isinstance(part, nn.Module):
         part.load_state_dict(state["state"])
-        _put_buffers(part, state["buffers"])
+        put_rest(state["rest"], part)
     else:
         part.load_state_dict(state)
     if isinstance(part, Optimizer):
@@ -160,23 +170,6 @@ def _put_dtypes(optimizer: Optimizer, saved: Mapping[int, Mapping[str, Any]]) ->
         for name, value in values.items():
             if isinstance(value, Tensor) and current[name].dtype != value.dtype:
                 current[name] = value.to(current[name].device)
-
-
-def _passing_buffers(module: nn.Module) -> dict[str, Tensor]:
-    """Gives the buffers that a module keeps out of its `state_dict` (`persistent=False`); training may change them."""
-    lasting = module.state_dict().keys()
-    return {name: buffer for name, buffer in module.named_buffers() if name not in lasting}
-
-
-def _put_buffers(module: nn.Module, buffers: Mapping[str, Tensor]) -> None:
-    current = dict(module.named_buffers())
-    for name, buffer in buffers.items():
-        if name in current and current[name].shape == buffer.shape:
-            current[name].copy_(buffer)
-
-
-def _extra_state(module: nn.Module) -> dict[str, Any]:
-    return {name: value for name, value in module.state_dict().items() if not isinstance(value, Tensor)}
 
 
 def _plain_generators(states: AllStates) -> dict[str, Any]:

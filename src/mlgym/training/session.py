@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mlgym.components.data import fingerprint
 from mlgym.errors import Interrupted, TrainingError
-from mlgym.training.checkpoint import CheckpointContent, put_weights, weights_of
+from mlgym.training.checkpoint import CheckpointContent
 from mlgym.training.checkpoint_writer import CheckpointWriter
 from mlgym.training.context import ExperimentContext
 from mlgym.training.determinism import own_randomness
@@ -20,6 +20,7 @@ from mlgym.training.evaluator import SplitScores
 from mlgym.training.full_state import FullState, restore_generators_of
 from mlgym.training.loop import Epoch, Gear, train_epoch
 from mlgym.training.losses import EpochLosses
+from mlgym.training.model_state import put_weights, weights_of
 from mlgym.training.plan import Plan
 from mlgym.training.reporting import RUNNING_LOSS, TRAIN, Reporter, flat_scores
 from mlgym.training.resumption import Resumption
