@@ -2,10 +2,9 @@
 
 from mlgym.api.checkpoints import ExperimentCheckpoint, checkpoints_of, export_weights
 from mlgym.api.reproduction import compare_runs, reproduce
-from mlgym.api.results import Experiment, Run, load_run
+from mlgym.api.results import Experiment, Run, load_model, load_run
 from mlgym.api.resumption import resume
 from mlgym.api.start import run
-from mlgym.api.weights import load_model
 
 __all__ = [
     "Experiment",

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mlgym.api.chosen_checkpoint import choose_checkpoint
 from mlgym.api.results import Run
 from mlgym.errors import RunError, TrainingError
-from mlgym.events import ExperimentState
-from mlgym.names import did_you_mean
 from mlgym.tracking import RunFolder, write_atomically
 
 if TYPE_CHECKING:
@@ -57,8 +56,8 @@ def checkpoints_of(run: Run, experiment: int | None = None, *, verify: bool = Fa
     Raises:
         RunError: the run has no such experiment.
     """
-    ids = sorted(run.state.experiments) if experiment is None else [_known(run, experiment)]
-    return [each for one in ids for each in _of_experiment(run, one, verify=verify)]
+    chosen = run.experiments if experiment is None else [run.experiment(experiment)]
+    return [each for one in chosen for each in _of_experiment(run, one.experiment_id, verify=verify)]
 
 
 def export_weights(
@@ -86,50 +85,13 @@ def export_weights(
         raise RunError(f"`{target}` must end in `{_SUFFIX}`: that is the format of the weights")
     if target.exists() and not replace:
         raise RunError(f"`{target}` exists already; choose another file, or replace it with --force")
-    stored = choose_checkpoint(_folder(run), run.state.experiments[_known(run, experiment)], checkpoint)
+    stored = choose_checkpoint(_folder(run), run.experiment(experiment).state, checkpoint)
     verify_checkpoint(stored)
     try:
         write_atomically(target.absolute(), (stored.path / MODEL_FILE).read_bytes())
     except OSError as error:
         raise RunError(f"`{target}` cannot be written: {error.strerror}") from error
     return _described(run, experiment, stored, verify=False)
-
-
-def choose_checkpoint(folder: RunFolder, state: ExperimentState, checkpoint: str | Path) -> StoredCheckpoint:
-    """Gives a checkpoint of an experiment; does not verify it.
-
-    Args:
-        folder: the run.
-        state: the experiment.
-        checkpoint: `best` by what the run selects by, else the last; `last`; the name of one; or its folder.
-
-    Raises:
-        RunError: there is no such checkpoint.
-    """
-    from mlgym.training import list_checkpoints
-
-    stored = list_checkpoints(folder.checkpoints_dir(state.experiment_id))
-    if isinstance(checkpoint, Path):
-        chosen = [one for one in stored if one.path.resolve() == checkpoint.resolve()]
-    else:
-        marked = {record.path for record in state.checkpoints.values() if "best" in record.reasons}
-        best = [one for one in stored if one.path.relative_to(folder.path).as_posix() in marked]
-        named = {"best": best or stored, "last": stored}
-        chosen = named.get(checkpoint, [one for one in stored if one.path.name == checkpoint])
-    if not chosen:
-        names = ["best", "last", *(one.path.name for one in stored)] if stored else []
-        known = did_you_mean(str(checkpoint), names) or "; it has none"
-        raise RunError(
-            f"experiment {state.experiment_id} of run `{folder.run_id}` has no checkpoint `{checkpoint}`{known}"
-        )
-    return chosen[-1]
-
-
-def _known(run: Run, experiment: int) -> int:
-    if experiment not in run.state.experiments:
-        known = ", ".join(map(str, sorted(run.state.experiments)[:20])) or "none"
-        raise RunError(f"run `{run.run_id}` has no experiment {experiment} (known: {known})")
-    return experiment
 
 
 def _of_experiment(run: Run, experiment_id: int, *, verify: bool) -> Iterator[ExperimentCheckpoint]:

@@ -28,6 +28,7 @@ from mlgym.api.archive import (
     refuse_bad_names,
 )
 from mlgym.api.archive_texts import readme_text, requirements_text
+from mlgym.api.chosen_checkpoint import marked_best
 from mlgym.api.packed_data import data_files
 from mlgym.api.user_code import code_folder
 from mlgym.errors import RunError
@@ -36,6 +37,7 @@ from mlgym.execution.run_record import CONFIG_FILE, ENVIRONMENT_FILE, EXPERIMENT
 from mlgym.names import DEFAULT_STORAGE, LOG_FILE
 from mlgym.reproduction.secrets import own_secrets, places_of_secrets
 from mlgym.tracking import RunFolder, find_run
+from mlgym.tracking.manifest import sha256_of
 
 Checkpoints = Literal["none", "best", "last", "all"]
 
@@ -156,12 +158,12 @@ def _files_of_run(folder: RunFolder, state: RunState, checkpoints: Checkpoints) 
 
 def _chosen(experiment: ExperimentState, which: Checkpoints) -> list[str]:
     """Gives the paths of checkpoints, relative to the run."""
-    standing = sorted(experiment.checkpoints.values(), key=lambda record: (record.epoch, record.step))
+    standing = sorted(experiment.checkpoints.values(), key=lambda record: (record.step, record.epoch))
     if which == "none" or not standing:
         return []
     if which == "all":
         return [record.path for record in standing]
-    best = [record for record in standing if "best" in record.reasons] if which == "best" else []
+    best = marked_best(experiment) if which == "best" else []
     return [(best or standing)[-1].path]
 
 
@@ -177,7 +179,7 @@ def _files_of_code(folder: RunFolder, recorded: Any) -> tuple[dict[str, Path], l
         found = [place / path for place in places if (place / path).is_file()]
         if not found and module.partition(".")[0] in packages_distributions():
             continue  # the list of packages has it
-        same = next((candidate for candidate in found if _hash(candidate) == sha256), None)
+        same = next((candidate for candidate in found if sha256_of(candidate) == sha256), None)
         if same is None:
             state = "has changed since the run" if found else "is not there any more"
             left_out.append(f"module `{module}`: `{path}` {state}")
@@ -205,12 +207,7 @@ def _refuse_secrets(files: Mapping[str, Path]) -> None:
 def _member(content: Path | bytes) -> Member:
     if isinstance(content, bytes):
         return Member(len(content), hashlib.sha256(content).hexdigest())
-    return Member(content.stat().st_size, _hash(content))
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return Member(content.stat().st_size, sha256_of(content))
 
 
 def _write(target: Path, manifest: Manifest, contents: Mapping[str, Path | bytes]) -> int:

@@ -121,6 +121,20 @@ class Run:
         """The experiments that were started, by id."""
         return [Experiment(self._folder, self.state.experiments[key]) for key in sorted(self.state.experiments)]
 
+    def experiment(self, experiment_id: int) -> Experiment:
+        """Gives one experiment.
+
+        Args:
+            experiment_id: its number in the run, from 0.
+
+        Raises:
+            RunError: it was not started, or is none of this run.
+        """
+        if experiment_id not in self.state.experiments:
+            known = ", ".join(map(str, sorted(self.state.experiments)[:20])) or "none"
+            raise RunError(f"run `{self.run_id}` has no experiment {experiment_id} (known: {known})")
+        return Experiment(self._folder, self.state.experiments[experiment_id])
+
     @property
     def reproductions(self) -> list[ReproductionVerdict]:
         """Every verdict in the log, in its order: of this run being reproduced, and of it reproducing another."""
@@ -209,6 +223,32 @@ def load_run(run_id: str = "latest", storage: str | Path = DEFAULT_STORAGE) -> R
         RunError: there is no such run.
     """
     return Run(find_run(Path(storage), run_id))
+
+
+def load_model(
+    run: str,
+    experiment: int,
+    *,
+    storage: str | Path = DEFAULT_STORAGE,
+    checkpoint: Literal["best", "last"] | Path = "best",
+) -> nn.Module:
+    """Gives the trained model of an experiment, on the CPU and in evaluation mode.
+
+    The model is built from the experiment's config. Its user modules are looked for in the folder of the config that
+    the run was started with, where that still exists, then in the working directory.
+    Files are verified against their hashes, and nothing in them is executed.
+
+    Args:
+        run: run id, the beginning of one, or `latest`.
+        experiment: the experiment's number.
+        storage: the folder with one folder per run.
+        checkpoint: the best one by what the run selects by, the last one, or the folder of one.
+
+    Raises:
+        RunError: there is no such run, experiment or checkpoint.
+        TrainingError: the checkpoint was damaged, or does not fit the model.
+    """
+    return load_run(run, storage).experiment(experiment).load_model(checkpoint)
 
 
 def _cell(value: Any) -> Any:

@@ -29,6 +29,7 @@ from mlgym.errors import RunError
 from mlgym.execution.run_record import unpacked_code_folder
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking import RunFolder
+from mlgym.tracking.manifest import sha256_of
 
 _CHUNK_BYTES: Final = 1 << 20
 
@@ -171,13 +172,8 @@ def _data_to_move(manifest: Manifest, aside: Path, to: Path) -> list[tuple[Path,
             raise RunError(f"`{target}` leads out of `{to}` by a symbolic link; unpack into another folder")
         if not target.exists():
             found.append((aside / name, target))
-        elif not (target.is_file() and target.stat().st_size == member.bytes and _hash(target) == member.sha256):
+        elif not (target.is_file() and target.stat().st_size == member.bytes and sha256_of(target) == member.sha256):
             raise RunError(
                 f"`{target}` is there already with other content; unpack into another folder with `--to DIR`"
             )
     return found
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

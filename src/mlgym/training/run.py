@@ -26,13 +26,7 @@ def run_experiment(config: dict[str, Any], context: ExperimentContext) -> None:
         TrainingError: the root of the config cannot be run.
         Exception: what a component's constructor or the experiment raises, with a note of where.
     """
-    components: dict[str, Any] = {}
-    root = build(
-        config,
-        run_facts(context),
-        before_each=lambda path: _seed_for(context, path),
-        after_each=components.__setitem__,
-    )
+    root, components = build_experiment(config, run_facts(context))
     if not isinstance(root, Experiment):
         raise TrainingError(
             f"`experiment` must be something that runs, such as `training`, but is {type(root).__name__}: "
@@ -40,6 +34,26 @@ def run_experiment(config: dict[str, Any], context: ExperimentContext) -> None:
         )
     seed_global_generators(context.seed, "training")
     root.run(replace(context, components=components))
+
+
+def build_experiment(config: dict[str, Any], facts: RunFacts) -> tuple[Any, dict[str, Any]]:
+    """Gives the root of an experiment, and every component that was built for it by its key path.
+
+    Args:
+        config: resolved, sweep-free.
+        facts: what `$run.*` refers to; each component is built on generators seeded for it.
+
+    Raises:
+        Exception: what a component's constructor raises, with a note of where.
+    """
+    components: dict[str, Any] = {}
+    root = build(
+        config,
+        facts,
+        before_each=lambda path: seed_global_generators(facts.seed, "build", path),
+        after_each=components.__setitem__,
+    )
+    return root, components
 
 
 def run_facts(context: ExperimentContext) -> RunFacts:
@@ -51,7 +65,3 @@ def run_facts(context: ExperimentContext) -> RunFacts:
         experiment_id=context.experiment_id,
         fold=None,
     )
-
-
-def _seed_for(context: ExperimentContext, path: str) -> None:
-    seed_global_generators(context.seed, "build", path)
