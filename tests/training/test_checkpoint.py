@@ -137,6 +137,27 @@ def test_deleting_takes_one_away(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["epoch_2-step_20"]
 
 
+def test_a_name_is_gone_for_good_before_its_files_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut while one is deleted never brings its name back without its files."""
+    stored = _write(tmp_path)
+    calls: list[str] = []
+
+    def noting(name: str) -> Any:
+        real = getattr(os, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            calls.append(name)
+            return real(*arguments, **named)
+
+        return call
+
+    for name in ("rename", "fsync", "unlink"):
+        monkeypatch.setattr(os, name, noting(name))
+    delete_checkpoint(stored.path)
+    assert calls[:3] == ["rename", "fsync", "unlink"]
+    assert "fsync" not in calls[2:]
+
+
 def test_everything_else_comes_back_too(tmp_path: Path) -> None:
     """Tensors beside the model, and the state, are what they were, at addresses of their own."""
     torch.manual_seed(5)

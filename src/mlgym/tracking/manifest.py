@@ -110,5 +110,7 @@ def remove_checkpoint(path: Path) -> bool:
         path.rename(doomed)
     except FileNotFoundError:
         return False
+    # Else a power cut could bring the name back after its files are gone.
+    fsync_folder(path.parent)
     shutil.rmtree(doomed)
     return True
