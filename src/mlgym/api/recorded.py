@@ -121,8 +121,8 @@ class Original:
         return number
 
     def _complaint(self, number: int) -> str | None:
-        known = [str(each) for each in sorted(self.state.experiments)]
         if number not in self.state.experiments:
+            known = [str(each) for each in sorted(self.state.experiments)]
             near = did_you_mean(str(number), known)
             return f"run {self.run_id} has no experiment {number}{near if len(known) <= 12 else ''}"
         experiment: ExperimentState = self.state.experiments[number]
@@ -158,6 +158,7 @@ class Repetition(Sequence[Point]):
         _refuse_variables(changes)
         self.differences: dict[int, tuple[Difference, ...]] = {}
         self._points: dict[int, Point] = {}
+        space_now = _space_now(original)
         for number in chosen:
             config = original.config(number)
             now = _resolved(config, original.code_folder)
@@ -168,7 +169,7 @@ class Repetition(Sequence[Point]):
             self.differences[number] = (
                 *_settings(now, resolved),
                 *_new_parameters(config, now),
-                *_other_defaults(original, number, config),
+                *_other_defaults(space_now, number, config),
             )
             self._template = document
         self._num_experiments = max([original.state.num_experiments or 0, *(number + 1 for number in chosen)])
@@ -240,17 +241,21 @@ def _new_parameters(recorded: dict[str, Any], now: dict[str, Any]) -> Iterator[D
         yield Difference("parameter", change.key, change.old, change.new, True, hint)
 
 
-def _other_defaults(original: Original, number: int, recorded: dict[str, Any]) -> Iterator[Difference]:
-    """Yields the defaults that are others now; what was recorded is what runs, so that they change nothing."""
+def _space_now(original: Original) -> Sequence[Point]:
+    """Gives what the run's config unfolds to now; nothing where it does not fit the code any more."""
     if original.record.config is None:
-        return
+        return ()
     try:
-        document = replace(load(original.record.config), folder=original.code_folder)
-        space = check(document)
-        now = resolve(space[number].config)
-    except (ConfigError, IndexError):  # another experiment of the grid does not fit the code any more
+        return check(replace(load(original.record.config), folder=original.code_folder))
+    except ConfigError:  # of another experiment of the grid, since those that run again were checked
+        return ()
+
+
+def _other_defaults(space_now: Sequence[Point], number: int, recorded: dict[str, Any]) -> Iterator[Difference]:
+    """Yields the defaults that are others now; what was recorded is what runs, so that they change nothing."""
+    if number >= len(space_now):
         return
-    for change in config_changes(recorded, now):
+    for change in config_changes(recorded, resolve(space_now[number].config)):
         if change.kind == "changed":
             hint = "the default changed in the code since; the recorded value is used"
             yield Difference("default", change.key, change.old, change.new, False, hint)

@@ -125,6 +125,8 @@ class Watching:
         running.take(event)
         if running.parting is not None and not had_parted:
             self._tell(f"experiment {experiment_id}: bits part {place_text(running.parting)}")
+        if running.new.end is None and not self._is_settled(running):
+            return self.has_stopped
         going = [each for each in self.comparisons.values() if each.new.end is None]
         if going and all(map(self._is_settled, going)):
             self.has_stopped = True

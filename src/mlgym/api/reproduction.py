@@ -214,8 +214,9 @@ def _tell_differences(original: Original, chosen: Sequence[int], found: Sequence
 
 def _in_both(original: Original, new: Original, choice: Choice) -> list[int]:
     if choice != "all":
-        return [number for number in original.chosen(choice) if new.chosen([number])]
-    both = [number for number in original.chosen("all") if number in new.chosen("all")]
+        return new.chosen(original.chosen(choice))
+    in_new = frozenset(new.chosen("all"))
+    both = [number for number in original.chosen("all") if number in in_new]
     if not both:
         raise RunError(f"runs {original.run_id} and {new.run_id} have no finished experiment of the same number")
     return both
