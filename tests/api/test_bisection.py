@@ -10,6 +10,7 @@ import pytest
 
 from mlgym.api.results import Run
 from mlgym.config import config_id
+from mlgym.events.codec import seal
 from tests.api.trials import DIGITS, again, first_run
 
 STEPS_PER_EPOCH = 20
@@ -88,6 +89,23 @@ def test_what_repeats_here_lies_in_what_differs_from_then(tmp_path: Path) -> Non
     assert verdict.bisection.parting.evidence == "loss"
     # The first update uses `eps`, so that the loss of the second step is the first one to differ.
     assert verdict.bisection.parting.step == 2
+
+
+def test_what_is_measured_otherwise_does_not_hide_where_digests_part(tmp_path: Path) -> None:
+    """Where only metrics differ without the change, the place where digests part is still that of the change."""
+    run = first_run(DIGITS, tmp_path)
+    log = run.path / "event_storage.log"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for event in lines:
+        event.pop("crc", None)
+        for loss in event["payload"].get("loss_scores", []):
+            if loss["split"] == "test":
+                loss["score"] += 1
+    log.write_bytes(b"".join(seal(json.dumps(event).encode()) for event in lines))
+    verdict = again(tmp_path, run.run_id, experiments=[0], changes=["optimizer.betas=[0.8, 0.999]"], bisect=True)
+    assert verdict.bisection is not None
+    assert (verdict.bisection.parting.step, verdict.bisection.parting.parts) == (1, ("optimizer",))
+    assert "What is measured differs also without it" in verdict.bisection.conclusion
 
 
 def test_recorded_digests_of_steps_need_no_further_run(tmp_path: Path) -> None:

@@ -84,16 +84,20 @@ class _Search:
         """Runs with and without the change; the run without it stands in for the original if it repeats it."""
         control = self._run(change.recorded, (), "control")
         against_original = compare(self._recorded, control)
-        if against_original.parting is not None:
+        parting = _in_digests(against_original)
+        if parting is not None:
             return self._found(
-                against_original.parting,
+                parting,
                 "With the recorded settings it does not repeat here either, so that the change is not the only cause"
                 f"; what differs between machines, versions, code or data is: {self._causes()}.",
             )
         changed = self._run(change.launching, change.settings, "changed")
         return self._found_between(
             compare(control, changed),
-            "With the recorded settings it repeats here, bit for bit, up to this place: the change is the cause.",
+            "With the recorded settings it repeats here, bit for bit, up to this place: the change is the cause."
+            if against_original.parting is None
+            else "With the recorded settings all digests repeat here up to this place: the change is the cause that "
+            "they part. What is measured differs also without it.",
         )
 
     def twice(self, change: Change) -> Bisection:
@@ -101,9 +105,10 @@ class _Search:
         one = self._run(change.recorded, (), "first")
         other = self._run(change.recorded, (), "second")
         between = compare(one, other)
-        if between.parting is not None:
+        parting = _in_digests(between)
+        if parting is not None:
             return self._found(
-                between.parting,
+                parting,
                 "Two runs here, one after the other, part there too: something in the experiment is not determined by "
                 "config and seed, such as the order of a set, the time, or an unseeded generator.",
             )
@@ -121,9 +126,10 @@ class _Search:
         return ", ".join(names) or "nothing that was recorded; data, code outside the config's modules, or the machine"
 
     def _found_between(self, comparison: Comparison, conclusion: str) -> Bisection:
-        if comparison.parting is None:
+        parting = _in_digests(comparison)
+        if parting is None:
             return self._found(self._parting, "Repeated for this, they did not part: the difference comes and goes.")
-        return self._found(comparison.parting, conclusion)
+        return self._found(parting, conclusion)
 
     def _found(self, parting: Parting, conclusion: str) -> Bisection:
         return Bisection(parting=parting, conclusion=conclusion, run_ids=tuple(self._run_ids))
@@ -143,6 +149,12 @@ class _Search:
             what = "was interrupted" if failure == INTERRUPTED else f"failed: {failure}"
             raise RunError(f"run {run_id}, made to find the place where experiment {self._number} parts, {what}")
         return running.new
+
+
+def _in_digests(comparison: Comparison) -> Parting | None:
+    """Gives where parameters and optimizer part; None where only what is measured does."""
+    parting = comparison.parting
+    return None if parting is None or parting.evidence == "score" else parting
 
 
 def _has_reached(results: ExperimentResults, end: Moment) -> bool:
