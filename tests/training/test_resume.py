@@ -22,6 +22,7 @@ from mlgym.errors import Interrupted, TrainingError
 from mlgym.events import CheckpointDeleted, CheckpointSaved, Event, EventLog, Log, LogSink, Payload, fold, read_log
 from mlgym.events.types import ExperimentResumed
 from mlgym.training import ExperimentContext, State, StopFlag, Training, full_state, list_checkpoints
+from mlgym.training.checkpoint import read_checkpoint, write_checkpoint
 from mlgym.training.determinism import seed_global_generators
 from mlgym.training.digest import digest
 from mlgym.training.evaluator import Evaluator
@@ -272,6 +273,20 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
     assert (resumed.path, resumed.epoch, resumed.step) == ("3/checkpoints/epoch_2-step_10", 2, 10)
     assert log.results == whole.results
     assert "3/checkpoints/epoch_2-step_12" in {payload.path for payload in log.of(CheckpointDeleted)}
+
+
+def test_a_checkpoint_of_another_version_is_named(tmp_path: Path) -> None:
+    """What another version keeps in another way is refused with the remedy, not with a `KeyError`."""
+    log = SmallLog()
+    with pytest.raises(Interrupted):
+        _attempt(_plain, tmp_path, log, 0, 12)
+    folder = tmp_path / "3" / "checkpoints"
+    content = read_checkpoint(list_checkpoints(folder)[-1])
+    write_checkpoint(folder, replace(content, epoch=9, state={"format": 99}))
+    with pytest.raises(
+        TrainingError, match=r"epoch_9-step_12 was written by another version of MLgym \(format 99, .*run_config"
+    ):
+        _attempt(_plain, tmp_path, log, 1, None)
 
 
 def test_without_a_checkpoint_it_starts_anew(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mlgym.errors import TrainingError
 from mlgym.training.checkpoint import (
@@ -16,6 +16,9 @@ from mlgym.training.checkpoint import (
 from mlgym.training.context import ExperimentContext
 from mlgym.training.reporting import Reporter
 from mlgym.training.state_codec import restore
+
+STATE_FORMAT: Final = 1
+"""How `state.json` is to be read; the next number wherever what is in there changes."""
 
 
 class Resumption:
@@ -37,6 +40,9 @@ class Resumption:
         """Gives the newest checkpoint that is whole, where it lies, and its state; None where there is none.
 
         One that is damaged is reported and passed over.
+
+        Raises:
+            TrainingError: it was written by a version of MLgym that kept its state in another way.
         """
         for stored in reversed(list_checkpoints(self._folder)):
             try:
@@ -44,6 +50,13 @@ class Resumption:
             except TrainingError as error:
                 self._reporter.warn(f"{error}; the checkpoint before it is taken, or the start")
             else:
+                found = content.state.get("format", "unknown")
+                if found != STATE_FORMAT:
+                    raise TrainingError(
+                        f"checkpoint {stored.path} was written by another version of MLgym (format {found}, this one "
+                        f"reads {STATE_FORMAT}): go on with that version, which `run_config.yml` of the run "
+                        "names, or start the run anew"
+                    )
                 return content, stored.path, restore(content.state, content.tensors)
         return None
 

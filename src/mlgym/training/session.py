@@ -23,7 +23,7 @@ from mlgym.training.losses import EpochLosses
 from mlgym.training.model_state import put_weights, weights_of
 from mlgym.training.plan import Plan
 from mlgym.training.reporting import RUNNING_LOSS, TRAIN, Reporter, flat_scores
-from mlgym.training.resumption import Resumption
+from mlgym.training.resumption import STATE_FORMAT, Resumption
 from mlgym.training.retention import Retention
 from mlgym.training.state import State
 from mlgym.training.state_codec import flatten
@@ -319,6 +319,7 @@ class Session:
         }
         plain, tensors = flatten(
             {
+                "format": STATE_FORMAT,
                 **self.full_state.capture(),
                 "position": position,
                 "num_batches": self._epoch.num_batches,
