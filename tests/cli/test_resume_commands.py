@@ -137,6 +137,46 @@ def test_checkpoints_are_listed_and_verified(storage: Path, capsys: pytest.Captu
     assert _call("checkpoints", "done", "--storage", str(storage), "-e", "0") == 0
 
 
+def test_removals_that_a_killed_driver_did_not_tell_are_no_damage(
+    storage: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log of a run that died may name checkpoints for which newer ones stand; without a newer one it is damage."""
+    _cut(storage, '"checkpoint_saved"')
+    older, newer = sorted((storage / "done" / "1" / "checkpoints").iterdir())
+    shutil.rmtree(older)
+    assert _call("checkpoints", "done", "--storage", str(storage), "-e", "1", "--verify") == 0
+    assert older.name not in capsys.readouterr().out
+    shutil.rmtree(newer)
+    assert _call("checkpoints", "done", "--storage", str(storage)) == 1
+    assert f"{newer.name} is gone" in capsys.readouterr().err
+
+
+def test_a_run_with_failures_says_how_to_try_them_again(
+    storage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`run`, `resume` that leaves them alone, and `show` name the command; it is not named once all is well."""
+    config = tmp_path / "small.yml"
+    config.write_text(CONFIG)
+    assert _call("show", "done", "--storage", str(storage)) == 0
+    assert "--retry-failed" not in capsys.readouterr().err
+    run = ["run", str(config), "--storage", str(storage), "--run-id", "late", "--executor", "processes"]
+    assert _call(*run, "--time-limit-s", "0.01") == 1
+    remedy = f"try failed experiments again: mlgym resume late --storage {storage} --retry-failed"
+    assert remedy in capsys.readouterr().err
+    assert _call("resume", "late", "--storage", str(storage)) == 1
+    assert remedy in capsys.readouterr().err
+    assert _call("show", "late", "--storage", str(storage)) == 0
+    assert remedy in capsys.readouterr().err
+
+
+def test_messages_on_a_recorded_config_name_the_run(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong with it is said of the run, as nobody wrote a file."""
+    record = storage / "done" / "run_config.yml"
+    record.write_text(record.read_text().replace("use: iris", "use: irris"))
+    assert _call("resume", "done", "--storage", str(storage)) == 2
+    assert capsys.readouterr().err.startswith("run done: components.data.use: no component is registered as `irris`")
+
+
 def test_weights_are_exported(storage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """They are those of the model, a file that is there is kept unless told, and damaged ones are never written."""
     target = tmp_path / "weights.safetensors"

@@ -46,7 +46,8 @@ class ExperimentCheckpoint:
 def checkpoints_of(run: Run, experiment: int | None = None, *, verify: bool = False) -> list[ExperimentCheckpoint]:
     """Gives the checkpoints of a run, by experiment, the oldest first.
 
-    Those that the event log has and the folder lacks are among them, as damaged.
+    Those that the event log has and the folder lacks are among them, as damaged; but while a driver is at the run, or
+    where one died, the log need not have heard of removals yet, so that one before another that stands is left out.
 
     Args:
         run: the run.
@@ -96,10 +97,13 @@ def export_weights(
 
 def _of_experiment(run: Run, experiment_id: int, *, verify: bool) -> Iterator[ExperimentCheckpoint]:
     stored = [_described(run, experiment_id, one, verify=verify) for one in _stored(run, experiment_id)]
+    stored = [one for one in stored if one.saved_at is not None]  # others were removed while they were looked at
     there = {one.name for one in stored}
+    newest = max(((one.epoch, one.step) for one in stored), default=(-1, -1))
+    is_late = run.state.status in ("running", "crashed")
     for record in run.state.experiments[experiment_id].checkpoints.values():
         name = Path(record.path).name
-        if name not in there:
+        if name not in there and not (is_late and (record.epoch, record.step) < newest):
             yield ExperimentCheckpoint(
                 experiment_id=experiment_id,
                 name=name,
@@ -131,9 +135,16 @@ def _described(run: Run, experiment_id: int, stored: StoredCheckpoint, *, verify
         step=stored.step,
         reasons=tuple(record.reasons) if record else (),
         num_bytes=stored.bytes,
-        saved_at=stored.path.stat().st_mtime,
+        saved_at=_saved_at(stored.path),
         damage=damage,
     )
+
+
+def _saved_at(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None
 
 
 def _stored(run: Run, experiment_id: int) -> list[StoredCheckpoint]:

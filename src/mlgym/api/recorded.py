@@ -189,7 +189,7 @@ class Repetition(Sequence[Point]):
 
     def _document(self, original: Original, changes: Sequence[str]) -> Document:
         record = original.record
-        document = load(record.config, changes) if record.config else self._template
+        document = load(record.config, changes, label=f"run {original.run_id}") if record.config else self._template
         return replace(
             document,
             folder=original.code_folder,

@@ -208,6 +208,6 @@ def _document(held: HeldRun, config: str | Path | Mapping[str, Any] | None, over
             f"run `{held.folder.run_id}` was started by a version of MLgym that did not record its config: "
             "give it with `--config FILE`"
         )
-    document = load(record.config, overrides)
+    document = load(record.config, overrides, label=f"run {held.folder.run_id}")
     folder = record.code_folder(held.folder) or Path.cwd()
     return replace(document, folder=folder, overrides=(*record.overrides, *overrides))

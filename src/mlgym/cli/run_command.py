@@ -112,13 +112,22 @@ def show_results(finished: Run, *, as_json: bool) -> None:
     if state.status != "finished":
         print(f"\n{state.status}: {counts_text(state)}", file=sys.stderr)
     next_steps = [f"run folder: {finished.path}", f"show again: mlgym show {finished.run_id}{elsewhere}"]
-    next_steps += [f"resume with: mlgym resume {finished.run_id}{elsewhere}"] if can_resume(state) else []
+    next_steps += ways_on(finished.run_id, state, finished.path.parent)
     print("\n" + "\n".join(next_steps), file=sys.stderr)
 
 
 def can_resume(state: RunState) -> bool:
     """Tells whether a run ended before all its experiments had."""
     return state.status in ("interrupted", "crashed")
+
+
+def ways_on(run_id: str, state: RunState, storage: Path) -> list[str]:
+    """Gives a line for each command with which a run that has ended can go on."""
+    command = f"mlgym resume {run_id}{storage_option(storage)}"
+    lines = [f"resume with: {command}"] if can_resume(state) else []
+    if state.counts["failed"] and state.status != "running":
+        lines.append(f"try failed experiments again: {command} --retry-failed")
+    return lines
 
 
 def storage_option(storage: Path) -> str:

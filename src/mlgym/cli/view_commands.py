@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlgym.cli.run_command import can_resume, storage_option
+from mlgym.cli.run_command import ways_on
 from mlgym.display.output import console, key_text, print_json
 from mlgym.names import DEFAULT_STORAGE, Best
 
@@ -73,8 +73,8 @@ def show(
     page.print(experiments_table(state, selection, state.metric_keys if every_metric else None))
     if lines := reproduction_lines(state.experiments.values()):
         print("\n" + "\n".join(lines))
-    if can_resume(state):
-        print(f"\nresume with: mlgym resume {folder.run_id}{storage_option(storage)}", file=sys.stderr)
+    if lines := ways_on(folder.run_id, state, storage):
+        print("\n" + "\n".join(lines), file=sys.stderr)
 
 
 def log(

@@ -11,7 +11,7 @@ from mlgym.config.dump import dump_yaml, node_with_places
 from mlgym.config.load import parse_yaml, read_file
 from mlgym.config.merge import Extender, document_node
 from mlgym.config.modes import DEFAULT_MODE
-from mlgym.config.nodes import ListNode, MapNode, Node, Scalar, Source, from_plain, shorten, to_plain
+from mlgym.config.nodes import PYTHON, ListNode, MapNode, Node, Scalar, Source, from_plain, shorten, to_plain
 from mlgym.config.override import SECTIONS, overridden
 from mlgym.config.versions import MIGRATIONS, Migration, migrated
 from mlgym.errors import Fault
@@ -100,6 +100,7 @@ def load(
     source: str | Path | Mapping[str, Any],
     overrides: Sequence[str] = (),
     *,
+    label: str = PYTHON.label,
     migrations: Mapping[int, Migration] = MIGRATIONS,
 ) -> Document:
     """Gives the document of a config.
@@ -107,13 +108,14 @@ def load(
     Args:
         source: path of a YAML file, or the config as a dict; relative paths in a dict start from the current folder.
         overrides: `KEY=VALUE` texts as on the command line.
+        label: how messages call a config that is a dict.
         migrations: steps from older versions of the language.
 
     Raises:
         ConfigError: it cannot be read or is no config; what is wrong inside is found by `check`.
     """
     if isinstance(source, Mapping):
-        root = document_node(from_plain(source))
+        root = document_node(from_plain(source, Source(label, has_lines=False)))
         folder, text, name = Path.cwd(), dump_yaml(to_plain(root)), "experiment"
         trail: tuple[tuple[str, str], ...] = ()
     else:

@@ -112,7 +112,7 @@ class Extender:
 def _label(mark: Mark, name: str) -> str:
     """Gives a file's name as seen from where the user stands, as that of the file that names it."""
     own = mark.source.label
-    is_file = own != "python" and not own.startswith("command line")
+    is_file = mark.source.has_lines
     return os.path.normpath(os.path.join(os.path.dirname(own), name)) if is_file else name  # noqa: PTH118, PTH120
 
 
