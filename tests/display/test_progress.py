@@ -106,6 +106,13 @@ def test_a_resumed_run_is_not_told_again(capsys: pytest.CaptureFixture[str]) -> 
     assert [line.split(" in ")[0] for line in told] == ["experiment 1 running on cpu", "experiment 1 done"]
 
 
+def test_stopped_before_it_began(capsys: pytest.CaptureFixture[str]) -> None:
+    """An experiment that took no time has none in its line."""
+    display = open_display()
+    display.update(state_of(started(1), config(0), job("DONE", 0, error="interrupted", interrupted=True)))
+    assert capsys.readouterr().err == "experiment 0 interrupted  [1/1]\n"
+
+
 def test_a_long_silence_is_broken(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A log of a batch system shows every half minute that the run is alive, and how far it is."""
     display = PlainDisplay(RunState())

@@ -310,7 +310,7 @@ def test_other_surroundings_begin_a_new_lineage_and_are_told(killed: Path, monke
     assert {key: each.lineage for key, each in state(killed).experiments.items()} == {0: 0, 1: 1, 2: 1, 3: 0}
     (warning,) = [line for line in said(summary.path, None) if "other surroundings" in line]
     assert warning.startswith("other surroundings than before for experiments 1, 2, whose")
-    assert "`MKL_CBWR`: None -> COMPATIBLE" in warning
+    assert "MKL_CBWR: nothing -> COMPATIBLE" in warning
 
 
 def test_surroundings_are_those_of_the_last_job_of_an_experiment(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,7 +103,7 @@ def undisturbed(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def skip_where_sources_changed(run: Run) -> None:
     """Skips a test while which somebody worked on MLgym: its own source is a part of a run's surroundings."""
-    if any("package `mlgym`" in line.message for line in run.state.recent_logs):
+    if any("package mlgym:" in line.message for line in run.state.recent_logs):
         pytest.skip("the source of MLgym changed during the test")
 
 

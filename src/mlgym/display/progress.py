@@ -135,8 +135,9 @@ def status_line(state: RunState, experiment: ExperimentState, standing: Standing
     score = f", best {key_text(metric)} {number(point.value)} at epoch {point.epoch}" if point else ""
     counts = state.counts
     ended = counts["done"] + counts["failed"] + counts["interrupted"]
-    time_taken = duration(experiment.duration_s)
-    return f"{who} {experiment.status} in {time_taken}{score}  [{ended}/{state.num_experiments or '?'}]"
+    # One that was stopped before it began has taken none.
+    time_taken = "" if experiment.duration_s is None else f" in {duration(experiment.duration_s)}"
+    return f"{who} {experiment.status}{time_taken}{score}  [{ended}/{state.num_experiments or '?'}]"
 
 
 def overall_line(state: RunState, standing: Standing) -> str:

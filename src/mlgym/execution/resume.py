@@ -25,6 +25,7 @@ from mlgym.execution.run_record import RUN_CONFIG_FILE, RunRecord, read_record, 
 from mlgym.execution.text_logs import TextLogs
 from mlgym.execution.uploader import uploading
 from mlgym.reproduction.differences import environment_differences
+from mlgym.reproduction.verdict import difference_text
 from mlgym.tracking import RunFolder
 
 _MAX_LISTED: Final = 12
@@ -215,7 +216,7 @@ def _warnings(parting: dict[int, list[Difference]]) -> list[str]:
     """Gives a line for each set of differences."""
     who: dict[str, list[int]] = {}
     for experiment_id, differences in parting.items():
-        listed = [f"{each.kind} `{each.key}`: {each.original} -> {each.new}" for each in differences[:_MAX_LISTED]]
+        listed = [difference_text(each) for each in differences[:_MAX_LISTED]]
         more = [f"{len(differences) - _MAX_LISTED} more"] if len(differences) > _MAX_LISTED else []
         who.setdefault("; ".join([*listed, *more]), []).append(experiment_id)
     return [
