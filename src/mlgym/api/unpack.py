@@ -66,6 +66,8 @@ def unpack(archive: str | Path, to: str | Path = ".", *, max_bytes: int = MAX_BY
             something is there already.
     """
     archive, to = Path(archive), Path(to).absolute()
+    if not archive.is_file():
+        raise RunError(f"`{archive}`: no such file; give an archive that `mlgym pack` wrote")
     try:
         to.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".unpack-", dir=to) as aside:

@@ -79,7 +79,8 @@ def unpack(
     print(folder.run_id)
     print(f"unpacked into {folder.path}, its code into {unpacked.code}", file=sys.stderr)
     if unpacked.data:
-        print(f"added {len(unpacked.data):,} files of data below {to}", file=sys.stderr)
+        files = "1 file" if len(unpacked.data) == 1 else f"{len(unpacked.data):,} files"
+        print(f"added {files} of data below {to}", file=sys.stderr)
     _say_left_out(unpacked.left_out)
     where = "" if to == Path() else f"cd {to} && "
     print(f"go on with: {where}mlgym reproduce {folder.run_id}", file=sys.stderr)
