@@ -86,6 +86,8 @@ def test_equal_surroundings_do_not_differ() -> None:
         ("environment_variables/MKL_CBWR", "COMPATIBLE", "environment_variable", "MKL_CBWR", True, "`unset MKL_CBWR`"),
         ("environment_variables/CUDA_VISIBLE_DEVICES", "1", "environment_variable", "CUDA_VISIBLE_DEVICES", False,
          "`unset CUDA_VISIBLE_DEVICES`"),
+        ("environment_variables/TORCHINDUCTOR_CACHE_DIR", "/tmp/x", "environment_variable", "TORCHINDUCTOR_CACHE_DIR",
+         False, "`unset TORCHINDUCTOR_CACHE_DIR`"),
         ("code/model", {"path": "model.py", "sha256": "33"}, "code", "model", True, "git checkout c0ffee -- model.py"),
         ("code/data", None, "code", "data", False, "restore `data.py`"),
         ("code/more", {"path": "more.py", "sha256": "4"}, "code", "more", False, "`more.py` was not loaded"),
