@@ -18,6 +18,7 @@ TITLES = {
     "event_log": "Event log",
     "checkpoint": "Checkpoints and digests",
     "kill_matrix": "Kills at every moment",
+    "reproduce_examples": "Experiments run again",
 }
 
 
