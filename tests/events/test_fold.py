@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 from mlgym.events import (
     CheckpointDeleted,
     CheckpointSaved,
+    ConfigurationRecord,
+    ConfigurationScore,
+    DataFingerprint,
     Digest,
     Environment,
     EvaluationResult,
@@ -28,6 +32,7 @@ from mlgym.events import (
     RunFinished,
     RunStarted,
     RunState,
+    SelectionMade,
     SystemMetrics,
     TrainingStopped,
     decode,
@@ -317,6 +322,35 @@ def test_old_logs() -> None:
     assert run.experiments[0].duration_s == 10.0
 
 
+def test_what_validation_tells() -> None:
+    """The mode with its settings, what each experiment is for, the sizes of its splits, and the winner of a fold."""
+    trial = {"configuration": 1, "role": "inner", "outer_fold": 2, "fold": 0, "repeat": None, "seed": 7}
+    selection = SelectionMade(
+        grid_search_id=RUN_ID,
+        experiment_id=9,
+        outer_fold=2,
+        configuration=1,
+        metric="val/f1_macro",
+        best="max",
+        score=0.9,
+        num_failed=1,
+        num_configurations=2,
+        scores=[ConfigurationScore(1, 0.9, 0.1, 3, 0), ConfigurationScore(0, None, None, 2, 1)],
+    )
+    config = ExperimentConfig(grid_search_id=RUN_ID, experiment_id=4, job_id="a", config={"a": 1}, trial=trial)
+    data = DataFingerprint(
+        grid_search_id=RUN_ID, experiment_id=4, split="val", num_samples=90, sha256="ab", covers="all"
+    )
+    run = state_of(msgspec.structs.replace(started(), validation={"outer": 5}), config, data, selection)
+    assert run.validation == {"outer": 5}
+    assert (run.experiments[4].trial, run.experiments[4].sizes) == (trial, {"val": 90})
+    chosen = run.selections[2]
+    assert (chosen.experiment_id, chosen.configuration, chosen.metric, chosen.best) == (9, 1, "val/f1_macro", "max")
+    assert (chosen.rule, chosen.score, chosen.num_failed, chosen.num_configurations) == ("best", 0.9, 1, 2)
+    assert chosen.scores == [ConfigurationRecord(1, 0.9, 0.1, 3, 0), ConfigurationRecord(0, None, None, 2, 1)]
+    assert list(run.experiments) == [4]
+
+
 def test_recent_logs_are_bounded() -> None:
     """A talkative experiment does not fill the memory."""
     run = state_of(*[log_event(str(number)) for number in range(1000)])
@@ -341,8 +375,10 @@ known_types = st.sampled_from(
         "evaluation_result",
         "checkpoint_saved",
         "checkpoint_deleted",
+        "data_fingerprint",
         "digest",
         "log",
+        "selection_made",
         "system_metrics",
         "something_new",
     ]
@@ -352,7 +388,8 @@ payload_keys = [
     "grid_search_id name command versions num_experiments validation_mode num_succeeded environment config swept",
     "status starting_time finishing_time error stacktrace device exit_signal attempt log_tail interrupted num_epochs",
     "current_epoch current_split num_batches current_batch epoch step path bytes sha256 reasons parameters optimizer",
-    "level logger message steps_per_s rss_bytes",
+    "level logger message steps_per_s rss_bytes trial validation outer_fold configuration metric best rule score",
+    "num_failed num_configurations split num_samples",
 ]
 payloads = st.dictionaries(
     st.sampled_from(" ".join(payload_keys).split()),
@@ -362,7 +399,9 @@ payloads = st.dictionaries(
 full_payloads = st.builds(
     lambda payload, more, experiment_id: payload | more | {"experiment_id": experiment_id},
     payloads,
-    st.dictionaries(st.sampled_from(["metric_scores", "loss_scores", "tables"]), st.lists(scores | json_values)),
+    st.dictionaries(
+        st.sampled_from(["metric_scores", "loss_scores", "tables", "scores"]), st.lists(scores | json_values)
+    ),
     st.integers(-1, 2) | json_values,
 )
 events = st.builds(

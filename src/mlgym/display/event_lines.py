@@ -82,6 +82,15 @@ def _verdict(payload: dict[str, Any]) -> str:
     return f"{payload['new_run_id']} repeats {payload['original_run_id']}: {payload['verdict']}{where}"
 
 
+def _selection(payload: dict[str, Any]) -> str:
+    where = f"outer fold {payload['outer_fold']}"
+    failed = f"; {payload['num_failed']} inner experiments have no score" if payload["num_failed"] else ""
+    if payload["configuration"] is None:
+        return f"{where}: no configuration can be selected{failed}"
+    score = f"{payload['metric']} {number(payload['score'])} on average"
+    return f"{where}: configuration {payload['configuration']} is selected, {score}{failed}"
+
+
 _TEXTS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "run_started": lambda p: f"run {p['grid_search_id']} started: {p['name']}, {p['num_experiments']} experiments",
     "run_resumed": lambda p: f"run {p['grid_search_id']} resumed",
@@ -99,5 +108,6 @@ _TEXTS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "data_fingerprint": _data,
     "experiment_resumed": lambda p: f"goes on after epoch {p['epoch']} from {p['path'] or 'the start'}",
     "reproduction_verdict": _verdict,
+    "selection_made": _selection,
     "log": lambda p: f"{p['level'].lower()} {p['logger']}: {p['message']}",
 }

@@ -8,12 +8,14 @@ from mlgym.events.producer import Producer
 from mlgym.events.read import LoggedEvent, follow_log, read_log
 from mlgym.events.records import (
     CheckpointRecord,
+    ConfigurationRecord,
     DigestRecord,
     LogLine,
     MetricHistory,
     MetricPoint,
     Progress,
     ReproductionRecord,
+    SelectionRecord,
     TableRecord,
 )
 from mlgym.events.sink import EventSink, MemorySink, NullSink
@@ -21,6 +23,7 @@ from mlgym.events.torn import TornPiece, read_torn, torn_path
 from mlgym.events.types import (
     CheckpointDeleted,
     CheckpointSaved,
+    ConfigurationScore,
     DataFingerprint,
     Difference,
     Digest,
@@ -40,6 +43,7 @@ from mlgym.events.types import (
     RunFinished,
     RunResumed,
     RunStarted,
+    SelectionMade,
     SystemMetrics,
     TrainingStopped,
     finite,
@@ -50,6 +54,8 @@ __all__ = [
     "CheckpointDeleted",
     "CheckpointRecord",
     "CheckpointSaved",
+    "ConfigurationRecord",
+    "ConfigurationScore",
     "DataFingerprint",
     "Difference",
     "Digest",
@@ -85,6 +91,8 @@ __all__ = [
     "RunResumed",
     "RunStarted",
     "RunState",
+    "SelectionMade",
+    "SelectionRecord",
     "SystemMetrics",
     "TableRecord",
     "TornPiece",

@@ -15,12 +15,14 @@ from typing import Any, Final, Literal
 from mlgym.events.fields import Fields
 from mlgym.events.records import (
     CheckpointRecord,
+    ConfigurationRecord,
     DigestRecord,
     LogLine,
     MetricHistory,
     MetricPoint,
     Progress,
     ReproductionRecord,
+    SelectionRecord,
     TableRecord,
 )
 from mlgym.names import Best
@@ -43,6 +45,8 @@ class ExperimentState:
         status: `failed` where its last attempt ended in an error.
         config: the resolved, sweep-free config.
         swept: the swept values, by short key.
+        trial: what it is for, as `experiment_config` has it; empty in old logs.
+        sizes: number of samples by split, as far as its process told them.
         device: where it runs or ran.
         attempt: how often it was started again, from 0.
         lineage: how often it went on in a way that need not repeat what came before, from 0.
@@ -63,6 +67,8 @@ class ExperimentState:
     status: ExperimentStatusName = "waiting"
     config: dict[str, Any] = field(default_factory=dict)
     swept: dict[str, Any] = field(default_factory=dict)
+    trial: dict[str, Any] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
     device: str | None = None
     attempt: int = 0
     lineage: int = 0
@@ -124,6 +130,8 @@ class RunState:
         command: how it was launched.
         versions: of python and packages, by name.
         validation_mode: `grid_search`, `cross_validation`, ...
+        validation: the config's section with its defaults, and `num_configurations`; empty in old logs.
+        selections: which configuration won each outer fold, by fold, as far as it is decided.
         num_experiments: how many there will be; None in old logs.
         started_at, finished_at: s since the epoch; `finished_at` is None while it goes on.
         num_starts: how often it was started or resumed.
@@ -142,6 +150,8 @@ class RunState:
     command: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     validation_mode: str | None = None
+    validation: dict[str, Any] = field(default_factory=dict)
+    selections: dict[int, SelectionRecord] = field(default_factory=dict)
     num_experiments: int | None = None
     started_at: float | None = None
     finished_at: float | None = None
@@ -240,6 +250,7 @@ def _on_run_started(run: RunState, payload: Fields, at: float) -> None:
     run.command = payload.texts("command") or run.command
     run.versions = payload.mapping("versions") or run.versions
     run.validation_mode = payload.text("validation_mode") or run.validation_mode
+    run.validation = payload.mapping("validation") or run.validation
     run.num_experiments = payload.integer("num_experiments") or run.num_experiments
     run.started_at = at if run.started_at is None else run.started_at
     run.finished_at = None
@@ -250,6 +261,34 @@ def _on_run_finished(run: RunState, payload: Fields, at: float) -> None:
     run.finished_at = at
     kinds = ("succeeded", "failed", "interrupted", "not_started")
     run.final_counts = {kind: payload.integer(f"num_{kind}") or 0 for kind in kinds}
+
+
+def _on_selection_made(run: RunState, payload: Fields, at: float) -> None:
+    outer_fold = payload.integer("outer_fold")
+    if outer_fold is None:
+        return
+    run.selections[outer_fold] = SelectionRecord(
+        outer_fold=outer_fold,
+        experiment_id=payload.integer("experiment_id"),
+        configuration=payload.integer("configuration"),
+        metric=payload.text("metric") or "",
+        best=payload.text("best") or "",
+        rule=payload.text("rule") or "",
+        score=payload.number("score"),
+        num_failed=payload.integer("num_failed") or 0,
+        num_configurations=payload.integer("num_configurations") or 0,
+        scores=[_configuration(Fields(score)) for score in payload.items("scores")],
+    )
+
+
+def _configuration(fields: Fields) -> ConfigurationRecord:
+    return ConfigurationRecord(
+        configuration=-1 if (number := fields.integer("configuration")) is None else number,
+        mean=fields.number("mean"),
+        sd=fields.number("sd"),
+        num_scored=fields.integer("num_scored") or 0,
+        num_failed=fields.integer("num_failed") or 0,
+    )
 
 
 def _on_environment(run: RunState, payload: Fields, at: float) -> None:
@@ -268,6 +307,13 @@ def _on_config(experiment: ExperimentState, payload: Fields, at: float) -> None:
     experiment.config = payload.mapping("config")
     experiment.swept = payload.mapping("swept")
     experiment.lineage = payload.integer("lineage") or 0
+    experiment.trial = payload.mapping("trial") or experiment.trial
+
+
+def _on_data_fingerprint(experiment: ExperimentState, payload: Fields, at: float) -> None:
+    split, num_samples = payload.text("split"), payload.integer("num_samples")
+    if split is not None and num_samples is not None:
+        experiment.sizes[split] = num_samples
 
 
 def _on_job_status(experiment: ExperimentState, payload: Fields, at: float) -> None:
@@ -402,6 +448,7 @@ _OF_RUN: Final[dict[str, Callable[[RunState, Fields, float], None]]] = {
     "run_resumed": _on_run_started,
     "run_finished": _on_run_finished,
     "environment": _on_environment,
+    "selection_made": _on_selection_made,
     "log": _on_log,
 }
 _OF_EXPERIMENT: Final[dict[str, Callable[[ExperimentState, Fields, float], None]]] = {
@@ -411,6 +458,7 @@ _OF_EXPERIMENT: Final[dict[str, Callable[[ExperimentState, Fields, float], None]
     "evaluation_result": _on_evaluation,
     "checkpoint_saved": _on_checkpoint_saved,
     "checkpoint_deleted": _on_checkpoint_deleted,
+    "data_fingerprint": _on_data_fingerprint,
     "digest": _on_digest,
     "experiment_resumed": _on_experiment_resumed,
     "reproduction_verdict": _on_reproduction_verdict,

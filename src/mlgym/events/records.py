@@ -119,6 +119,54 @@ class ReproductionRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigurationRecord:
+    """What a configuration scored on the inner folds of an outer one.
+
+    Args:
+        configuration: number of the point of the grid, from 0.
+        mean: over its inner experiments; None where one of them has no score.
+        sd: standard deviation (n - 1) of the same; None where there are fewer than two.
+        num_scored: inner experiments with a score.
+        num_failed: those without.
+    """
+
+    configuration: int
+    mean: float | None
+    sd: float | None
+    num_scored: int
+    num_failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionRecord:
+    """Which configuration won an outer fold.
+
+    Args:
+        outer_fold: from 0, over all repeats.
+        experiment_id: the first experiment that fits the winner on the outer training part; None where unknown.
+        configuration: the winner; None where there is none.
+        metric: what decided, such as `val/f1_macro`.
+        best: `min` or `max`.
+        rule: `best` or `one_standard_error`.
+        score: mean of the winner over its inner experiments.
+        num_failed: inner experiments of this outer fold without a score.
+        num_configurations: how many there are.
+        scores: of the configurations, the best first; not all where they are many.
+    """
+
+    outer_fold: int
+    experiment_id: int | None
+    configuration: int | None
+    metric: str
+    best: str
+    rule: str
+    score: float | None
+    num_failed: int
+    num_configurations: int
+    scores: list[ConfigurationRecord]
+
+
+@dataclass(frozen=True, slots=True)
 class TableRecord:
     """The latest value of a metric that is no number, (rows, columns)."""
 

@@ -35,6 +35,7 @@ class RunStarted(Payload, kw_only=True, frozen=True):
         versions: version of each library that matters, by name.
         num_experiments: how many experiments the config unfolds into.
         validation_mode: mode of the config's `validation` section.
+        validation: that section with its defaults filled in, and `num_configurations`, how many points the grid has.
     """
 
     event_type: ClassVar[str] = "run_started"
@@ -44,6 +45,7 @@ class RunStarted(Payload, kw_only=True, frozen=True):
     versions: dict[str, str]
     num_experiments: int
     validation_mode: str
+    validation: dict[str, Any] = {}
 
 
 class RunResumed(RunStarted, kw_only=True, frozen=True):
@@ -89,6 +91,9 @@ class ExperimentConfig(Payload, kw_only=True, frozen=True):
         config: the config with every default filled in.
         swept: the values that differ between experiments, by short key, such as `optimizer.lr`.
         lineage: as in `experiment_resumed`, of the job that is about to start.
+        trial: what the experiment is for, as far as its mode has it: `configuration` (number of the point of the grid,
+            from 0), `role` (`grid`, `fold`, `inner` or `outer`), `outer_fold`, `fold` (the inner one where the role is
+            `inner`), `repeat`, `seed_index`, `seed`.
     """
 
     event_type: ClassVar[str] = "experiment_config"
@@ -98,6 +103,7 @@ class ExperimentConfig(Payload, kw_only=True, frozen=True):
     config: dict[str, Any]
     swept: dict[str, Any] = {}
     lineage: int = 0
+    trial: dict[str, Any] = {}
 
 
 class JobStatus(Payload, kw_only=True, frozen=True):
@@ -375,6 +381,54 @@ class ReproductionVerdict(Payload, kw_only=True, frozen=True):
     largest_relative_difference: dict[str, float] = {}
     differences: list[Difference] = []
     determinism: str = "bitwise"
+
+
+class ConfigurationScore(msgspec.Struct, frozen=True):
+    """What a configuration scored on the inner folds of an outer one.
+
+    Args:
+        configuration: number of the point of the grid, from 0.
+        mean: over all its inner experiments; null where one of them has no score, which ranks it last.
+        sd: standard deviation (n - 1) of the same; null where there are fewer than two.
+        num_scored: inner experiments that have a score.
+        num_failed: inner experiments that failed, or ended without a score.
+    """
+
+    configuration: int
+    mean: float | None
+    sd: float | None
+    num_scored: int
+    num_failed: int
+
+
+class SelectionMade(Payload, kw_only=True, frozen=True):
+    """The inner experiments of an outer fold are done, and the best configuration is about to be fitted anew.
+
+    Args:
+        experiment_id: the first experiment that fits the winner on the whole training part of the outer fold.
+        outer_fold: from 0, over all repeats.
+        configuration: the winner; null where no configuration has a score, and nothing is fitted.
+        metric: what decided, such as `val/f1_macro`.
+        best: whether its smallest or its largest value is the best.
+        rule: `best`, or `one_standard_error`: the first configuration within one standard error of the best.
+        score: mean of the winner over its inner experiments.
+        num_failed: inner experiments of this outer fold that have no score.
+        num_configurations: how many there are.
+        scores: of each configuration, the best first; the first 200 where there are more.
+    """
+
+    event_type: ClassVar[str] = "selection_made"
+    grid_search_id: str
+    experiment_id: int
+    outer_fold: int
+    configuration: int | None
+    metric: str
+    best: Literal["min", "max"]
+    rule: Literal["best", "one_standard_error"] = "best"
+    score: float | None
+    num_failed: int
+    num_configurations: int
+    scores: list[ConfigurationScore]
 
 
 class TrainingStopped(Payload, kw_only=True, frozen=True):
