@@ -1,0 +1,1 @@
+"""The read side over HTTP: models, routes and answers of `/api/v1`."""

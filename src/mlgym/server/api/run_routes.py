@@ -1,0 +1,80 @@
+"""Routes that read runs: their list, one run, its timeline, its log lines, what it comes to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from mlgym.server.api.models import LogLines, Order, RunDetail, RunList, RunStatus, Timeline
+from mlgym.server.api.parameters import ERRORS, At, Limit, Offset, RunId
+from mlgym.server.api.reads import Reads
+
+Level = Literal["debug", "info", "warning", "error", "critical"]
+RunSort = Annotated[
+    str,
+    Query(
+        max_length=500,
+        description=(
+            "`created_at`, `last_event_at`, `name`, `run_id`, `status`, `duration_s`, `num_experiments`, `num_events`, "
+            "or a metric, for its best value; runs without a value come last"
+        ),
+        examples=["created_at", "val/f1_macro"],
+    ),
+]
+
+
+def run_routes(reads: Reads) -> APIRouter:
+    """Gives the routes that read runs.
+
+    Args:
+        reads: the read side over a storage folder.
+    """
+    routes = APIRouter(responses=ERRORS, tags=["runs"])
+
+    @routes.get("/runs", operation_id="listRuns", response_model=RunList)
+    def list_runs(
+        search: Annotated[
+            str | None, Query(max_length=500, description="text within id, name, tags or notes", examples=["conv"])
+        ] = None,
+        status: Annotated[list[RunStatus], Query(description="any of these")] = [],  # noqa: B006
+        tag: Annotated[list[str], Query(max_length=100, description="all of these", examples=[["baseline"]])] = [],  # noqa: B006
+        sort: RunSort = "created_at",
+        order: Order = "desc",
+        limit: Limit = 100,
+        offset: Offset = 0,
+        trash: Annotated[bool, Query(description="the runs in the trash instead")] = False,
+    ) -> Response:
+        """The runs of the storage folder, the newest first."""
+        return reads.runs(
+            search=search, status=status, tag=tag, sort=sort, order=order, limit=limit, offset=offset, trash=trash
+        )
+
+    @routes.get("/runs/{run}", operation_id="getRun", response_model=RunDetail)
+    def get_run(run: RunId, at: At = None) -> Response:
+        """Everything about a run but its experiments, with what stands in its log."""
+        return reads.run(run, at)
+
+    @routes.get("/runs/{run}/timeline", operation_id="getTimeline", response_model=Timeline)
+    def get_timeline(
+        run: RunId, at: At = None, points: Annotated[int, Query(ge=2, le=100_000, description="at most so many")] = 1000
+    ) -> Response:
+        """Event numbers against wall time, with the starts and ends of experiments."""
+        return reads.timeline(run, at, points)
+
+    @routes.get("/runs/{run}/logs", operation_id="getLogs", response_model=LogLines)
+    def get_logs(
+        run: RunId,
+        experiment: Annotated[
+            int | None, Query(ge=-1, lt=10**9, description="of this one; -1 for the driver's; left out for all")
+        ] = None,
+        level: Annotated[Level | None, Query(description="of this level or above")] = None,
+        contains: Annotated[str | None, Query(max_length=500, description="with this text, in any case")] = None,
+        tail: Annotated[int, Query(ge=1, le=10_000, description="the last so many that match")] = 200,
+        before: Annotated[int | None, Query(ge=0, lt=2**53, description="only events with a lower number")] = None,
+        at: At = None,
+    ) -> Response:
+        """The last log lines that match, oldest first."""
+        return reads.logs(run, experiment, level=level, contains=contains, tail=tail, before=before, at=at)
+
+    return routes
