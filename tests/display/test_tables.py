@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mlgym.display.output import NOTHING
 from mlgym.display.tables import epochs_text, experiment_facts, experiments_table, run_facts, runs_table
 from mlgym.events import RunState
+from mlgym.texts import NOTHING
 from mlgym.validation import default_selection, rank
 from tests.display.pages import printed
 from tests.display.states import HOSTILE, UNSAFE, config, done, event, job, scores, started, state_of

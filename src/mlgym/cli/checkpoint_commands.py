@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlgym.cli.view_commands import Json, RunId, Storage
-from mlgym.display.output import console, duration, print_json
+from mlgym.display.output import console, print_json
 from mlgym.names import DEFAULT_STORAGE
+from mlgym.texts import duration
 
 if TYPE_CHECKING:
     from rich.table import Table

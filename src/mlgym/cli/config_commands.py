@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from mlgym.cli.run_command import Config, Overrides
-from mlgym.display.output import console, key_text, print_json, value_text
+from mlgym.display.output import console, print_json
+from mlgym.texts import key_text, value_text
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -26,8 +26,8 @@ from mlgym.cli import (
     sync_command,
     view_commands,
 )
-from mlgym.display.output import plain
 from mlgym.errors import MlgymError
+from mlgym.texts import plain
 
 app = typer.Typer(
     name="mlgym",

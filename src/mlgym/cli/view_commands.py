@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlgym.cli.run_command import ways_on
-from mlgym.display.output import console, key_text, print_json
+from mlgym.display.output import console, print_json
 from mlgym.names import DEFAULT_STORAGE, Best
+from mlgym.texts import key_text
 
 if TYPE_CHECKING:
     from mlgym.errors import MlgymError

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
-from mlgym.display.output import first_line, key_text, number, one_line, value_text
+from mlgym.texts import first_line, key_text, number, one_line, value_text
 
 _MAX_LENGTH: Final = 2000
 

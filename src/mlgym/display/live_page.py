@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from mlgym.display.fitting import FittingTable
-from mlgym.display.output import key_text, number, rough_duration, short_heads, value_text
 from mlgym.display.standing import Standing, epoch_text, share_done
 from mlgym.events import ExperimentState, RunState
+from mlgym.texts import key_text, number, rough_duration, short_heads, value_text
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType

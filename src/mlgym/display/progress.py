@@ -7,9 +7,10 @@ import sys
 import time
 from typing import Final, Protocol
 
-from mlgym.display.output import console, duration, first_line, key_text, number, rough_duration, value_text
+from mlgym.display.output import console
 from mlgym.display.standing import Standing
 from mlgym.events import ExperimentState, RunState
+from mlgym.texts import duration, first_line, key_text, number, rough_duration, value_text
 
 _HEARTBEAT_S: Final = 30.0
 _DRIVER: Final = "mlgym.execution"

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from mlgym.display.output import one_line, plain
 from mlgym.events import ExperimentState, ReproductionRecord
 from mlgym.reproduction.verdict import Verdict, exit_code
+from mlgym.texts import one_line, plain
 
 _WORDS = {"identical": "identical", "within_tolerance": "equal within tolerance", "diverged": "diverged"}
 _MAX_LISTED = 20

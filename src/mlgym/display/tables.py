@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mlgym.display.fitting import FittingTable
-from mlgym.display.output import NOTHING, duration, first_line, key_text, number, short_heads, value_text
 from mlgym.events import ExperimentState, RunState
+from mlgym.texts import NOTHING, duration, first_line, key_text, number, short_heads, value_text
 from mlgym.validation import Ranked, Selection, rank
 
 if TYPE_CHECKING:
