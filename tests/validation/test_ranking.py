@@ -66,3 +66,14 @@ def test_an_unknown_metric_names_the_nearest() -> None:
     """A slip of the pen is no empty table."""
     with pytest.raises(RunError, match="did you mean `val/f1_macro`"):
         selection_of(_run({0: [1.0]}), "val/f1_makro")
+
+
+def test_the_section_validation_says_what_decides_and_at_which_epoch() -> None:
+    """`validation.select` goes before what checkpoints watch; `at: last` takes the last value, not the best."""
+    watched = {"experiment": {"checkpoints": {"metric": "val/loss", "best": "min"}}}
+    state = _run({0: [0.9, 0.1], 1: [0.2, 0.3]}, config=watched)
+    state.validation = {"select": {"metric": "val/f1_macro", "best": "max", "at": "last"}}
+    selection = default_selection(state)
+    assert selection == Selection("val/f1_macro", "max", "last")
+    assert [one.experiment.experiment_id for one in rank(state, selection)] == [1, 0]
+    assert selection_of(state, "val/f1_macro") == selection

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from mlgym.errors import RunError
 from mlgym.events import ExperimentState, MetricPoint, RunState
@@ -17,10 +17,29 @@ _PREFERRED_SPLITS: Final = ("val", "validation", "test", "train")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What decides: a metric by `split/metric`, and whether its smallest or largest value is the best."""
+    """What decides: a metric by `split/metric`, and whether its smallest or largest value is the best.
+
+    Args:
+        metric: such as `val/f1_macro`.
+        best: the direction.
+        at: which epoch of an experiment counts: the one with the best value, or the last.
+    """
 
     metric: str
     best: Best
+    at: Literal["best", "last"] = "best"
+
+    @property
+    def split(self) -> str:
+        """The split that decides."""
+        return self.metric.partition("/")[0]
+
+    def point_of(self, experiment: ExperimentState) -> MetricPoint | None:
+        """Gives the value that an experiment is judged by, and when it was measured; None where there is none."""
+        if self.at == "best":
+            return experiment.best(self.metric, self.best)
+        point = experiment.latest(self.metric)
+        return None if point is None or math.isnan(point.value) else point
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +54,12 @@ class Ranked:
 def default_selection(state: RunState) -> Selection | None:
     """Gives what the run itself selects by.
 
-    That is the metric that checkpoints or early stopping watch; else the first metric of the validation split, losses
-    last. None where nothing was measured.
+    That is what the section `validation` selects by; else the metric that checkpoints or early stopping watch; else the
+    first metric of the validation split, losses last. None where nothing was measured.
     """
+    select = state.validation.get("select")
+    for metric, best in _watched(select):
+        return Selection(metric, best, _epoch_that_counts(select))
     for experiment in state.experiments.values():
         for metric, best in _watched(experiment.config):
             return Selection(metric, best)
@@ -66,9 +88,14 @@ def selection_of(state: RunState, metric: str | None = None, best: Best | None =
     if metric not in state.metric_keys:
         raise RunError(f"no experiment has the metric `{metric}`{did_you_mean(metric, state.metric_keys)}")
     if best is None:
-        ways = [way for one in state.experiments.values() for key, way in _watched(one.config) if key == metric]
+        sections = [state.validation.get("select"), *(one.config for one in state.experiments.values())]
+        ways = [way for section in sections for key, way in _watched(section) if key == metric]
         best = ways[0] if ways else "min" if smaller_is_better(metric) else "max"
-    return Selection(metric, best)
+    return Selection(metric, best, _epoch_that_counts(state.validation.get("select")))
+
+
+def _epoch_that_counts(select: Any) -> Literal["best", "last"]:
+    return "last" if isinstance(select, dict) and select.get("at") == "last" else "best"
 
 
 def smaller_is_better(metric: str) -> bool:
@@ -82,7 +109,7 @@ def rank(state: RunState, selection: Selection | None) -> list[Ranked]:
     scored: list[tuple[float, int, ExperimentState, MetricPoint]] = []
     unscored: list[ExperimentState] = []
     for experiment in state.experiments.values():
-        point = experiment.best(selection.metric, selection.best) if selection else None
+        point = selection.point_of(experiment) if selection else None
         if selection is None or point is None or experiment.status == "failed" or math.isnan(point.value):
             unscored.append(experiment)
         else:
@@ -92,7 +119,7 @@ def rank(state: RunState, selection: Selection | None) -> list[Ranked]:
     ranked = [Ranked(experiment, place, point) for place, (_, _, experiment, point) in enumerate(scored, start=1)]
     unscored.sort(key=lambda one: one.experiment_id)
     for experiment in unscored:
-        point = experiment.best(selection.metric, selection.best) if selection else None
+        point = selection.point_of(experiment) if selection else None
         ranked.append(Ranked(experiment, None, point))
     return ranked
 
