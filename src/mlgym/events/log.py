@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ from typing import Final, Self
 from mlgym.errors import EventLogError, LogInUseError
 from mlgym.events.codec import Origin, check_body, encode, make_origin, seal
 from mlgym.events.durable import fsync_folder, write_all
-from mlgym.events.scan import SeenOrigins, scan
+from mlgym.events.scan import Scan, scan
 from mlgym.events.torn import keep_torn, torn_path
 from mlgym.events.types import Event
 
@@ -65,37 +66,46 @@ class EventLog:
     Attributes:
         path: the log file.
         recovery: what the last opening had to repair, or None.
-        num_events: events that stand in the log; the id of an event is the number of its line, from 0.
     """
 
     def __init__(self, path: Path, *, fsync: bool) -> None:
         """Use `EventLog.open`."""
         self.path = path
         self.recovery: Recovery | None = None
-        self.num_events = 0
         self._fsync = fsync
         self._descriptor: int | None = None
-        self._num_bytes = 0
-        self._seen = SeenOrigins()
+        self._standing = Scan()
         # True from the first byte of an append until its result is noted. Where an exception, such as the
         # KeyboardInterrupt of a signal handler, falls in between, the next append cuts back and scans first.
         self._unconfirmed = False
+        self._unsynced = False
         self._closed = False
         self._mutex = threading.Lock()
 
+    @property
+    def num_events(self) -> int:
+        """Events that stand in the log; the id of an event is the number of its line, from 0."""
+        return self._standing.num_events
+
+    @property
+    def num_bytes(self) -> int:
+        """How many bytes these take; what the file has beyond them is not confirmed."""
+        return self._standing.num_bytes
+
     @classmethod
-    def open(cls, path: Path | str, *, fsync: bool = True) -> Self:
+    def open(cls, path: Path | str, *, fsync: bool = True, known: Scan | None = None) -> Self:
         """Opens a log to write, creating it where it is missing, and repairs it where its end is torn.
 
         Args:
             path: the log file; its folder must exist.
             fsync: whether `append` waits for the disk; without it a power cut can cost events, a crash cannot.
+            known: what `close` of this log gave earlier in this process, so that only what was added is read.
 
         Raises:
             EventLogError: another writer has it open, or it cannot be opened, read or repaired; it is unchanged then.
         """
         log = cls(Path(path), fsync=fsync)
-        log._open(confirmed_bytes=None)
+        log._open(confirmed_bytes=None, known=known)
         _open_logs.add(log)
         return log
 
@@ -126,20 +136,63 @@ class EventLog:
                 self._unconfirmed = True
                 self._write(data)
                 # The order matters where an exception falls in between: `_unconfirmed` is cleared last.
-                self._num_bytes += len(data)
-                self.num_events += sum(event_id is not None for event_id in ids)
-                self._seen.update(origins)
+                self._standing.add(data, sum(event_id is not None for event_id in ids), origins)
                 self._unconfirmed = False
             return ids
 
-    def close(self) -> None:
-        """Closes the log and lets another writer have it; closing it again does nothing."""
+    def append_unsynced(self, body: bytes, origin: Origin) -> None:
+        """Appends one new event for a later `sync`: it outlasts this process at once, a power cut only from then on.
+
+        Args:
+            body: an event as `codec.encode` made it.
+            origin: where it is from; nothing of that origin was given to this log before.
+
+        Raises:
+            EventLogError: it is not stored, and the log is as it was before.
+        """
+        with self._mutex:
+            if self._descriptor is None or self._unconfirmed:
+                self._make_ready()
+            line = seal(body)
+            self._unsynced = self._unconfirmed = True
+            self._put(line)
+            self._standing.add(line, 1, [origin])
+            self._unconfirmed = False
+
+    def sync(self) -> None:
+        """Waits for the disk to have all that was appended; others may append meanwhile.
+
+        Raises:
+            EventLogError: the disk refuses, or the log was taken away.
+        """
+        with self._mutex:
+            if not self._unsynced or not self._fsync or self._closed:
+                return
+            self._make_ready()
+            assert self._descriptor is not None
+            self._unsynced = False
+            descriptor = os.dup(self._descriptor)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            self._unsynced = True
+            raise self._failure("did not reach the disk", error) from error
+        finally:
+            os.close(descriptor)
+
+    def close(self) -> Scan:
+        """Closes the log, lets another writer have it, and gives what stood in it; closing it again does nothing."""
         with self._mutex:
             if self._descriptor is not None:
                 if self._unconfirmed:
-                    os.ftruncate(self._descriptor, self._num_bytes)
+                    os.ftruncate(self._descriptor, self._standing.num_bytes)
+                if self._unsynced and self._fsync:
+                    # Whoever has to know whether it worked calls `sync` first.
+                    with suppress(OSError):
+                        os.fsync(self._descriptor)
                 self._drop_descriptor()
             self._closed = True
+            return self._standing
 
     def __enter__(self) -> Self:
         return self
@@ -156,7 +209,7 @@ class EventLog:
         origins: dict[Origin, None] = {}
         for body, origin in group:
             if origin is not None:
-                if origin in self._seen or origin in origins:
+                if origin in self._standing.seen or origin in origins:
                     ids.append(None)
                     continue
                 origins[origin] = None
@@ -172,7 +225,7 @@ class EventLog:
             if not self._unconfirmed and self._is_undisturbed():
                 return
             self._drop_descriptor()
-        self._open(confirmed_bytes=self._num_bytes if self._unconfirmed else None)
+        self._open(confirmed_bytes=self._standing.num_bytes if self._unconfirmed else None)
 
     def _is_undisturbed(self) -> bool:
         """Tells whether the file is still the one at `path` and as long as it was left."""
@@ -181,17 +234,21 @@ class EventLog:
             status = os.fstat(self._descriptor)
         except OSError as error:
             raise self._failure("cannot be written", error) from error
-        return status.st_size == self._num_bytes and status.st_nlink > 0
+        return status.st_size == self._standing.num_bytes and status.st_nlink > 0
 
     def _write(self, data: bytes) -> None:
+        self._put(data)
+        if self._fsync:
+            self._sync()
+            self._unsynced = False
+
+    def _put(self, data: bytes) -> None:
         assert self._descriptor is not None
         try:
             write_all(self._descriptor, data)
         except OSError as error:
             self._cut_back()
             raise self._failure("cannot be written", error) from error
-        if self._fsync:
-            self._sync()
 
     def _sync(self) -> None:
         assert self._descriptor is not None
@@ -203,7 +260,7 @@ class EventLog:
             self._cut_back()
             self._drop_descriptor()
             try:
-                self._open(confirmed_bytes=self._num_bytes)
+                self._open(confirmed_bytes=self._standing.num_bytes)
             except EventLogError as still_failing:
                 # The next append tries again.
                 error.add_note(str(still_failing))
@@ -212,19 +269,19 @@ class EventLog:
     def _cut_back(self) -> None:
         assert self._descriptor is not None
         try:
-            os.ftruncate(self._descriptor, self._num_bytes)
+            os.ftruncate(self._descriptor, self._standing.num_bytes)
         except OSError:
             # `_unconfirmed` stays set: the next append re-opens and cuts before it writes.
             return
         self._unconfirmed = False
 
-    def _open(self, *, confirmed_bytes: int | None) -> None:
+    def _open(self, *, confirmed_bytes: int | None, known: Scan | None = None) -> None:
         """Locks, scans and repairs the file; `confirmed_bytes` says where to cut off what an append left behind."""
         descriptor = _open_locked(self.path)
         try:
             if confirmed_bytes is not None and os.fstat(descriptor).st_size > confirmed_bytes:
                 os.ftruncate(descriptor, confirmed_bytes)
-            self._take(descriptor)
+            self._take(descriptor, known)
         except BaseException as error:
             os.close(descriptor)
             if isinstance(error, OSError):
@@ -233,10 +290,9 @@ class EventLog:
         self._descriptor = descriptor
         self._unconfirmed = False
 
-    def _take(self, descriptor: int) -> None:
+    def _take(self, descriptor: int, known: Scan | None) -> None:
         with os.fdopen(os.dup(descriptor), "rb", buffering=_READ_BUFFER_BYTES) as file:
-            file.seek(0)
-            found = scan(file)
+            found = scan(file, known)
         torn_bytes = os.fstat(descriptor).st_size - found.num_bytes
         if torn_bytes:
             keep_torn(descriptor, self.path, found.num_bytes, found.num_bytes + torn_bytes)
@@ -248,7 +304,7 @@ class EventLog:
         lost_events = max(0, self.num_events - found.num_events)
         if torn_bytes or lost_events:
             self.recovery = Recovery(self.path, found.num_events, torn_bytes, torn_path(self.path), lost_events)
-        self.num_events, self._num_bytes, self._seen = found.num_events, found.num_bytes, found.seen
+        self._standing = found
 
     def _drop_descriptor(self) -> None:
         descriptor, self._descriptor = self._descriptor, None

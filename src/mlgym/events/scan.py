@@ -6,9 +6,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from mlgym.events.codec import MAX_LINE_BYTES, Origin, is_whole, read_origin
+
+
+TAIL_BYTES: Final = 64
+"""Of the last line, checksum included: another log has others there."""
 
 
 class SeenOrigins:
@@ -65,11 +69,27 @@ class Scan:
         num_events: whole lines from the start to the first one that is not.
         num_bytes: how many bytes these take.
         seen: their origins.
+        tail: the last of these bytes, `TAIL_BYTES` at most, by which a log is known again.
     """
 
     num_events: int = 0
     num_bytes: int = 0
     seen: SeenOrigins = field(default_factory=SeenOrigins)
+    tail: bytes = b""
+
+    def add(self, lines: bytes, num_events: int, origins: Iterable[Origin]) -> None:
+        """Adds lines that now stand after the others, with the origins of those that have one."""
+        # In this order: an exception that falls in between, such as that of a signal handler, must leave no event
+        # counted for which there are no bytes.
+        self.num_bytes += len(lines)
+        self.num_events += num_events
+        self.tail = (self.tail + lines[-TAIL_BYTES:])[-TAIL_BYTES:]
+        self.seen.update(origins)
+
+    def is_beginning_of(self, file: BinaryIO) -> bool:
+        """Tells whether a log still begins with what was found here, going by its tail."""
+        file.seek(self.num_bytes - len(self.tail))
+        return file.read(len(self.tail)) == self.tail
 
 
 def whole_lines(file: BinaryIO) -> Iterator[bytes]:
@@ -80,16 +100,22 @@ def whole_lines(file: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def scan(file: BinaryIO) -> Scan:
-    """Reads a log from its start to the first line that is not whole.
+def scan(file: BinaryIO, known: Scan | None = None) -> Scan:
+    """Reads a log to the first line that is not whole.
+
+    Args:
+        file: the log.
+        known: what was found in it earlier; it goes on from there, where the log still begins with it. It is used up.
 
     Raises:
         OSError: it cannot be read; nothing is known about the rest then.
     """
-    found = Scan()
+    found = known if known is not None and known.is_beginning_of(file) else Scan()
+    file.seek(found.num_bytes)
     for line in whole_lines(file):
         found.num_events += 1
         found.num_bytes += len(line)
+        found.tail = line[-TAIL_BYTES:]
         origin = read_origin(line)
         if origin is not None:
             found.seen.add(origin)
