@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mlgym.errors import EventLogError
-from mlgym.events import EventLog, Producer, has_writer, read_log, read_torn
+from mlgym.events import EventLog, Producer, encode, has_writer, read_log, read_torn
 from tests.events.samples import log_event, messages
 
 
@@ -402,3 +402,46 @@ def test_unreadable_log_is_not_cut(path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not has_writer(path)
     monkeypatch.undo()
     assert len(list(read_log(path))) == 1
+
+
+def test_append_unsynced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the file when the call returns, and on the disk after `sync`, which does nothing where nothing is new."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    path = tmp_path / "event_storage.log"
+    producer = Producer()
+    with EventLog.open(path) as log:
+        synced.clear()
+        for number in range(3):
+            event = producer.event(log_event(str(number)))
+            log.append_unsynced(encode(event), (producer.name, number))
+            assert messages(path) == [str(each) for each in range(number + 1)]
+        assert synced == []
+        for _ in range(2):
+            log.sync()
+        assert synced == [path.stat().st_ino]
+        assert log.append([producer.event(log_event("3"))]) == [3]
+        log.sync()
+        assert len(synced) == 2
+    assert messages(path) == ["0", "1", "2", "3"]
+
+
+def test_append_unsynced_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a line is taken back, the error is told, and the next one goes on behind the last whole line."""
+    path = tmp_path / "event_storage.log"
+    producer, real = Producer(), os.write
+
+    def write_half(descriptor: int, data: bytes) -> int:
+        if len(data) < 50:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, data[: len(data) - 40])
+
+    with EventLog.open(path) as log:
+        log.append_unsynced(encode(producer.event(log_event("0"))), (producer.name, 0))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", write_half)
+            with pytest.raises(EventLogError, match="No space left"):
+                log.append_unsynced(encode(producer.event(log_event("1"))), (producer.name, 1))
+        assert messages(path) == ["0"]
+        log.append_unsynced(encode(producer.event(log_event("2"))), (producer.name, 2))
+    assert messages(path) == ["0", "2"]

@@ -32,7 +32,9 @@ def _other(event_type: str) -> Callable[[dict[str, Any]], str]:
 
 def _job(payload: dict[str, Any]) -> str:
     if payload["status"] != "DONE":
-        return {"INIT": "scheduled", "RUNNING": f"running on {payload.get('device')}"}.get(payload["status"], "?")
+        return {"INIT": "scheduled", "RUNNING": f"running on {payload.get('device') or 'some device'}"}.get(
+            payload["status"], "?"
+        )
     if payload.get("interrupted"):
         return "interrupted"
     if payload.get("error"):
@@ -101,6 +103,7 @@ _TEXTS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "experiment_status": _progress,
     "evaluation_result": _scores,
     "checkpoint_saved": lambda p: f"checkpoint {p['path']} ({', '.join(p['reasons'])})",
+    "artifact_saved": lambda p: f"{p['kind']} {p['name']}: {p['path']}",
     "checkpoint_deleted": lambda p: f"checkpoint {p['path']} deleted",
     "training_stopped": lambda p: f"stopped early: {p['reason']}",
     "digest": lambda p: f"digest {p['parameters'][:16]} after step {p['step']}",

@@ -7,6 +7,7 @@ from mlgym.events.log_sink import LogSink
 from mlgym.events.producer import Producer
 from mlgym.events.read import LoggedEvent, follow_log, read_log
 from mlgym.events.records import (
+    ArtifactRecord,
     CheckpointRecord,
     ConfigurationRecord,
     DigestRecord,
@@ -21,6 +22,7 @@ from mlgym.events.records import (
 from mlgym.events.sink import EventSink, MemorySink, NullSink
 from mlgym.events.torn import TornPiece, read_torn, torn_path
 from mlgym.events.types import (
+    ArtifactSaved,
     CheckpointDeleted,
     CheckpointSaved,
     ConfigurationScore,
@@ -40,9 +42,12 @@ from mlgym.events.types import (
     MetricTable,
     Payload,
     ReproductionVerdict,
+    RunAnnotated,
     RunFinished,
+    RunRestored,
     RunResumed,
     RunStarted,
+    RunTrashed,
     SelectionMade,
     SystemMetrics,
     TrainingStopped,
@@ -51,6 +56,8 @@ from mlgym.events.types import (
 
 __all__ = [
     "MAX_LINE_BYTES",
+    "ArtifactRecord",
+    "ArtifactSaved",
     "CheckpointDeleted",
     "CheckpointRecord",
     "CheckpointSaved",
@@ -87,10 +94,13 @@ __all__ = [
     "Recovery",
     "ReproductionRecord",
     "ReproductionVerdict",
+    "RunAnnotated",
     "RunFinished",
+    "RunRestored",
     "RunResumed",
     "RunStarted",
     "RunState",
+    "RunTrashed",
     "SelectionMade",
     "SelectionRecord",
     "SystemMetrics",

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from mlgym.events.fields import Fields
 from mlgym.events.records import (
+    ArtifactRecord,
     CheckpointRecord,
     ConfigurationRecord,
     DigestRecord,
@@ -56,6 +57,7 @@ class ExperimentState:
         progress: where it stands.
         metrics: histories by key `split/metric`; losses are among them.
         checkpoints: those that stand, by path, oldest first.
+        artifacts: figures, texts and files that were logged, by path, oldest first.
         digest: the last one.
         reproduction: the last verdict of running it again; None where that was not done.
         tables: latest tables by key `split/metric`.
@@ -82,6 +84,7 @@ class ExperimentState:
     progress: Progress | None = None
     metrics: dict[str, MetricHistory] = field(default_factory=dict)
     checkpoints: dict[str, CheckpointRecord] = field(default_factory=dict)
+    artifacts: dict[str, ArtifactRecord] = field(default_factory=dict)
     digest: DigestRecord | None = None
     reproduction: ReproductionRecord | None = None
     tables: dict[str, TableRecord] = field(default_factory=dict)
@@ -393,12 +396,32 @@ def _on_checkpoint_saved(experiment: ExperimentState, payload: Fields, at: float
     if path is None:
         return
     epoch, step = _when(payload)
-    sha256 = {file: digest for file, digest in payload.mapping("sha256").items() if isinstance(digest, str)}
     # Saved again, it is the newest.
     experiment.checkpoints.pop(path, None)
     experiment.checkpoints[path] = CheckpointRecord(
-        epoch, step, path, payload.integer("bytes") or 0, sha256, payload.texts("reasons")
+        epoch, step, path, payload.integer("bytes") or 0, _hashes(payload), payload.texts("reasons")
     )
+
+
+def _on_artifact_saved(experiment: ExperimentState, payload: Fields, at: float) -> None:
+    path = payload.text("path")
+    if path is None:
+        return
+    epoch, step = _when(payload)
+    experiment.artifacts[path] = ArtifactRecord(
+        name=payload.text("name") or path,
+        kind=payload.text("kind") or "file",
+        version=payload.integer("version") or 0,
+        epoch=epoch,
+        step=step,
+        path=path,
+        num_bytes=payload.integer("bytes") or 0,
+        sha256=_hashes(payload),
+    )
+
+
+def _hashes(payload: Fields) -> dict[str, str]:
+    return {file: digest for file, digest in payload.mapping("sha256").items() if isinstance(digest, str)}
 
 
 def _on_checkpoint_deleted(experiment: ExperimentState, payload: Fields, at: float) -> None:
@@ -458,6 +481,7 @@ _OF_EXPERIMENT: Final[dict[str, Callable[[ExperimentState, Fields, float], None]
     "evaluation_result": _on_evaluation,
     "checkpoint_saved": _on_checkpoint_saved,
     "checkpoint_deleted": _on_checkpoint_deleted,
+    "artifact_saved": _on_artifact_saved,
     "data_fingerprint": _on_data_fingerprint,
     "digest": _on_digest,
     "experiment_resumed": _on_experiment_resumed,

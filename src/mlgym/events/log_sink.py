@@ -76,6 +76,26 @@ class LogSink:
         """
         self._put(encode(event), make_origin(event.producer, event.seq))
 
+    def write_through(self, payload: Payload) -> None:
+        """Takes one event as `emit` does, and writes it at once where nothing waits; `EventLog.sync` makes it durable.
+
+        Raises:
+            EventLogError: the payload cannot be written as one line of JSON. Trouble with the file raises nothing.
+        """
+        event = self._producer.event(payload)
+        body = encode(event)
+        assert event.producer is not None
+        assert event.seq is not None
+        origin = event.producer, event.seq
+        if not self._events:
+            try:
+                self._log.append_unsynced(body, origin)
+            except EventLogError as error:
+                self.error = error
+            else:
+                return
+        self._put(body, origin)
+
     def emit_encoded(self, line: bytes) -> None:
         """Takes an event that another process encoded (`Producer.encode`).
 

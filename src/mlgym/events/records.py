@@ -93,6 +93,20 @@ class CheckpointRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ArtifactRecord:
+    """A figure, text or file that was logged; `path` is its folder, relative to the run folder."""
+
+    name: str
+    kind: str
+    version: int
+    epoch: int
+    step: int
+    path: str
+    num_bytes: int
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class DigestRecord:
     """Hashes (sha256, hex) of the state at a step."""
 

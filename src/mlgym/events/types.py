@@ -261,6 +261,31 @@ class CheckpointDeleted(Payload, kw_only=True, frozen=True):
     path: str
 
 
+class ArtifactSaved(Payload, kw_only=True, frozen=True):
+    """A figure, text or file that somebody logged stands on disk, in a folder of its own.
+
+    Args:
+        name: as it was logged.
+        kind: what it is.
+        version: how many of this name came before it.
+        path: the folder, relative to the run folder.
+        bytes: size of its files together.
+        sha256: hash of each file (hex), by file name.
+    """
+
+    event_type: ClassVar[str] = "artifact_saved"
+    grid_search_id: str
+    experiment_id: int
+    name: str
+    kind: Literal["figure", "text", "file"]
+    version: int
+    epoch: int
+    step: int
+    path: str
+    bytes: int
+    sha256: dict[str, str]
+
+
 class ExperimentResumed(Payload, kw_only=True, frozen=True):
     """An experiment goes on from a checkpoint, or from the start where there is none.
 
@@ -501,3 +526,37 @@ def finite(score: float) -> tuple[float | None, Literal["nan", "inf", "-inf"] | 
     if math.isfinite(score):
         return score, None
     return None, "nan" if math.isnan(score) else "inf" if score > 0 else "-inf"
+
+
+class RunAnnotated(Payload, kw_only=True, frozen=True):
+    """Somebody named, tagged or wrote notes on a run; null leaves a field as it was. In the storage's `.notes.log`.
+
+    Args:
+        name: what to call the run; empty for what its config calls it.
+        tags: all of its tags.
+        notes: free text, Markdown.
+    """
+
+    event_type: ClassVar[str] = "run_annotated"
+    grid_search_id: str
+    name: str | None = None
+    tags: list[str] | None = None
+    notes: str | None = None
+
+
+class RunTrashed(Payload, kw_only=True, frozen=True):
+    """A run was moved to the trash of its storage. In the storage's `.notes.log`.
+
+    Args:
+        number: which of the runs of this id in the trash it is, from 0.
+    """
+
+    event_type: ClassVar[str] = "run_trashed"
+    grid_search_id: str
+    number: int
+
+
+class RunRestored(RunTrashed, kw_only=True, frozen=True):
+    """A run was taken out of the trash (`run_restored`); the fields are those of `run_trashed`."""
+
+    event_type: ClassVar[str] = "run_restored"
