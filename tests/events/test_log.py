@@ -405,7 +405,7 @@ def test_unreadable_log_is_not_cut(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_append_unsynced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is in the file when the call returns, and on the disk after `sync`, which does nothing where nothing is new."""
+    """It is in the file when the call returns, and on the disk after `sync`, which does nothing without new ones."""
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
     path = tmp_path / "event_storage.log"
