@@ -1,0 +1,80 @@
+// The page's end of the worker: one delta per animation frame goes into the query cache, then the next one may come.
+import type { QueryClient } from "@tanstack/react-query";
+import { create } from "zustand";
+import { socketAddress, token } from "../endpoints";
+import { applyDelta } from "./apply";
+import type { Delta } from "./delta";
+import type { ConnectionState, Statistics, ToPage, ToWorker } from "./messages";
+
+interface Connection {
+  readonly state: ConnectionState;
+  readonly since: number;
+  readonly reason: string | null;
+  readonly retryAt: number | null;
+  readonly statistics: Statistics | null;
+}
+
+export const useConnection = create<Connection>(() => ({
+  state: "off",
+  since: Date.now(),
+  reason: null,
+  retryAt: null,
+  statistics: null,
+}));
+
+type LogListener = (delta: Delta) => void;
+const logListeners = new Set<LogListener>();
+
+/** Calls a function with everything that comes, until the function that is given back is called. */
+export function onDelta(listener: LogListener): () => void {
+  logListeners.add(listener);
+  return () => logListeners.delete(listener);
+}
+
+let worker: Worker | null = null;
+let watched: string | null = null;
+const HIDDEN_MS = 1000;
+
+function started(client: QueryClient): Worker {
+  if (worker !== null) return worker;
+  worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  worker.onmessage = ({ data: message }: MessageEvent<ToPage>) => {
+    if (message.type === "delta") onNextFrame(() => draw(client, message.delta));
+    else if (message.type === "statistics") useConnection.setState({ statistics: message.statistics });
+    else useConnection.setState({ state: message.state, since: message.since, reason: message.reason, retryAt: message.retryAt });
+  };
+  return worker;
+}
+
+/** Frames stop in a hidden tab, and what comes meanwhile must not pile up. */
+function onNextFrame(action: () => void): void {
+  if (document.hidden) setTimeout(action, HIDDEN_MS);
+  else requestAnimationFrame(action);
+}
+
+function draw(client: QueryClient, delta: Delta): void {
+  if (delta.run === watched) {
+    applyDelta(client, delta);
+    for (const listener of logListeners) listener(delta);
+  }
+  post({ type: "drawn" });
+}
+
+function post(message: ToWorker): void {
+  worker?.postMessage(message);
+}
+
+/** Follows a run from an event on; the one before is left. */
+export function watch(client: QueryClient, run: string, from: number): void {
+  watched = run;
+  started(client).postMessage({ type: "watch", url: socketAddress(), token: token(), run, from } satisfies ToWorker);
+}
+
+export function unwatch(): void {
+  watched = null;
+  post({ type: "unwatch" });
+}
+
+export function retryNow(): void {
+  post({ type: "retry" });
+}

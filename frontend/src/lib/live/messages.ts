@@ -1,0 +1,24 @@
+// What page and worker say to each other.
+import type { Delta } from "./delta";
+
+export type ConnectionState = "off" | "connecting" | "live" | "lost";
+
+export interface Statistics {
+  readonly roundTripMs: number | null;
+  readonly messages: number;
+  readonly events: number;
+  readonly eventsPerS: number;
+  readonly reconnects: number;
+}
+
+export type ToWorker =
+  | { readonly type: "watch"; readonly url: string; readonly token: string | null; readonly run: string; readonly from: number }
+  | { readonly type: "unwatch" }
+  /** The last delta stands on the screen: the next one may come. */
+  | { readonly type: "drawn" }
+  | { readonly type: "retry" };
+
+export type ToPage =
+  | { readonly type: "delta"; readonly delta: Delta }
+  | { readonly type: "connection"; readonly state: ConnectionState; readonly since: number; readonly reason: string | null; readonly retryAt: number | null }
+  | { readonly type: "statistics"; readonly statistics: Statistics };

@@ -1,0 +1,70 @@
+// The state of the view lives in the address, so that every view can be reloaded, sent to somebody, and gone back from.
+// One flat set of parameters beside the older ones (`run_id`, `rest_endpoint`, `ws_endpoint`); no server has to know them.
+import { useCallback, useSyncExternalStore } from "react";
+
+export const PAGES = ["runs", "flow", "analysis", "parameters", "validation", "experiment", "settings"] as const;
+export type Page = (typeof PAGES)[number];
+export type Changes = Readonly<Record<string, string | null>>;
+
+const listeners = new Set<() => void>();
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  window.addEventListener("popstate", listener);
+  return () => {
+    listeners.delete(listener);
+    window.removeEventListener("popstate", listener);
+  };
+}
+
+const search = (): string => window.location.search;
+
+/** Gives the address with parameters set, or removed where they are null. */
+export function addressWith(changes: Changes, current: string = search()): string {
+  const parameters = new URLSearchParams(current);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null || value === "") parameters.delete(name);
+    else parameters.set(name, value);
+  }
+  // Colons, commas and slashes need no escape within a query, and the address is read by people.
+  const text = parameters.toString().replace(/%2C/g, ",").replace(/%3A/g, ":").replace(/%2F/g, "/");
+  return text === "" ? window.location.pathname : `?${text}`;
+}
+
+/** Changes parameters. What is typed or dragged replaces the entry in the history, what is clicked adds one. */
+export function changeView(changes: Changes, { replace = false }: { readonly replace?: boolean } = {}): void {
+  const address = addressWith(changes);
+  if (address === search()) return;
+  if (replace) window.history.replaceState(null, "", address);
+  else window.history.pushState(null, "", address);
+  for (const listener of [...listeners]) listener();
+}
+
+/** Gives one parameter of the address, and how to change it. */
+export function useParameter(name: string): readonly [string | null, (value: string | null) => void] {
+  const value = useSyncExternalStore(subscribe, () => new URLSearchParams(search()).get(name));
+  const change = useCallback((next: string | null) => changeView({ [name]: next }, { replace: true }), [name]);
+  return [value, change];
+}
+
+export function currentParameter(name: string): string | null {
+  return new URLSearchParams(search()).get(name);
+}
+
+export function usePage(): Page {
+  const [page] = useParameter("page");
+  const [run] = useParameter("run_id");
+  return PAGES.find((one) => one === page) ?? (run === null ? "runs" : "flow");
+}
+
+/** Gives the parameters with which another page of the same run is opened: what belongs to one page stays behind. */
+export function toPage(page: Page, more: Changes = {}): Changes {
+  return { page, experiment: null, ...more };
+}
+
+/** Gives the parameters with which another run is opened: nothing of the run before holds for it. */
+export function toRun(runId: string, page: Page = "flow"): Changes {
+  const kept = new Set(["rest_endpoint", "ws_endpoint"]);
+  const gone = [...new URLSearchParams(search()).keys()].filter((name) => !kept.has(name));
+  return { ...Object.fromEntries(gone.map((name) => [name, null])), run_id: runId, page };
+}
