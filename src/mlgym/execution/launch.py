@@ -13,8 +13,8 @@ from mlgym.execution.main_module import main_script_of, refuse_launch_while_impo
 from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.run_record import CONFIG_FILE, ENVIRONMENT_FILE, record_of, write_record
 from mlgym.execution.text_logs import TextLogs
-from mlgym.execution.uploader import uploading
 from mlgym.tracking import create_run_folder
+from mlgym.tracking.uploader import uploading
 
 
 def launch(

@@ -23,10 +23,10 @@ from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.plan import remaining_of
 from mlgym.execution.run_record import RUN_CONFIG_FILE, RunRecord, read_record, write_record
 from mlgym.execution.text_logs import TextLogs
-from mlgym.execution.uploader import uploading
 from mlgym.reproduction.differences import environment_differences
 from mlgym.reproduction.verdict import difference_text
 from mlgym.tracking import RunFolder
+from mlgym.tracking.uploader import uploading
 
 _MAX_LISTED: Final = 12
 

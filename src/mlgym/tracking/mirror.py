@@ -19,11 +19,11 @@ from mlgym.errors import EventLogError, HubError, InvalidNameError, RunError
 from mlgym.events import CheckpointDeleted, CheckpointSaved, decode
 from mlgym.events.codec import is_whole, read_origin
 from mlgym.events.durable import fsync_folder
-from mlgym.events.scan import whole_lines
 from mlgym.names import LOG_FILE, SAFE_NAME, safe_name
 from mlgym.tracking.hub_client import HubCheckpoint, HubClient
+from mlgym.tracking.log_cursor import LogCursor
 from mlgym.tracking.manifest import CHECKPOINT_NAME, MANIFEST_FILE, FileEntry, manifest_bytes, read_manifest, sha256_of
-from mlgym.tracking.portable import line_crc, portable
+from mlgym.tracking.portable import portable
 from mlgym.tracking.run_folder import RunFolder
 
 _FILE_SUFFIXES: Final = (".yml", ".yaml", ".json")
@@ -67,7 +67,7 @@ class Mirror:
         self._files: dict[str, FileEntry] | None = None
         self._stamps: dict[str, tuple[int, int]] = {}
         self._checkpoints: dict[tuple[int, str], dict[str, FileEntry]] | None = None
-        self._position = self._num_events = 0
+        self._cursor: LogCursor | None = None
         self._is_prefix = False
         self._deleted: set[tuple[int, str]] = set()
         self._damaged: set[tuple[int, str]] = set()
@@ -91,7 +91,7 @@ class Mirror:
             # It may be another hub by the next time, or the same one after a restore.
             self._files = self._checkpoints = None
             self._stamps.clear()
-            self._position = self._num_events = 0
+            self._cursor = None
             raise
         pushed.num_bytes = self._client.bytes_sent - before
         pushed.damaged = tuple(f"{number}/checkpoints/{name}" for number, name in sorted(self._damaged))
@@ -120,53 +120,46 @@ class Mirror:
         num_stored = 0
         try:
             with self._folder.log_path.open("rb") as file:
-                if self._position == 0 or os.fstat(file.fileno()).st_size < self._position:
-                    self._compare(file)
-                file.seek(self._position)
-                for group, num_bytes in _groups(file):
-                    for line in group:
-                        self._note(line)
-                    num_stored += self._send(group)
-                    self._num_events += len(group)
-                    self._position += num_bytes
+                cursor = self._cursor
+                if cursor is None or os.fstat(file.fileno()).st_size < cursor.position:
+                    cursor = self._cursor = self._compared(file)
+                while group := cursor.group(file, max_bytes=_GROUP_BYTES):
+                    stored = self._send(file, cursor, group)
+                    if stored is not None:
+                        for line in group:
+                            self._note(line)
+                        num_stored += stored
+                        cursor.take(group)
         except OSError as error:
             raise EventLogError(f"`{self._folder.log_path}` cannot be read: {error.strerror}") from error
         return num_stored
 
-    def _send(self, group: list[bytes]) -> int:
-        lines = b"".join(group)
+    def _compared(self, file: BinaryIO) -> LogCursor:
+        """Gives where the log of the hub ends, if it is the beginning of the one here; else the start."""
+        self._deleted.clear()
+        cursor = LogCursor()
+        self._is_prefix = self._advance(file, cursor)
+        return cursor
+
+    def _advance(self, file: BinaryIO, cursor: LogCursor) -> bool:
+        head = self._client.head(self._folder.run_id)
+        return cursor.advance(file, *((head.num_events, head.last_crc) if head else (0, None)), self._note)
+
+    def _send(self, file: BinaryIO, cursor: LogCursor, group: list[bytes]) -> int | None:
+        """Sends events and gives how many the hub did not have; None where it turned out to be further than that."""
+        lines = b"".join(map(portable, group))
         if self._is_prefix:
             try:
-                return self._client.send_events(self._folder.run_id, lines, start=self._num_events)
+                return self._client.send_events(self._folder.run_id, lines, start=cursor.num_events)
             except HubError as error:
-                # Somebody else sends too, or an earlier attempt was stored although its answer was lost.
                 if error.code != "offset_mismatch":
                     raise
-                self._is_prefix = False
+            # They also come by a socket, or an earlier attempt was stored although its answer was lost.
+            self._is_prefix = self._advance(file, cursor)
+            return None
         if any(read_origin(line) is None for line in group):
-            raise HubError(
-                f"the log of run `{self._folder.run_id}` on {self._client.url} is another one than the one here, whose "
-                "events say not who made them, so that they would be stored twice: delete one of the two"
-            )
+            raise HubError(other_log_text(self._folder.run_id, self._client.url))
         return self._client.send_events(self._folder.run_id, lines, start=None)
-
-    def _compare(self, file: BinaryIO) -> None:
-        """Finds out where the log of the hub ends, if it is the beginning of the one here."""
-        self._position = self._num_events = 0
-        self._deleted.clear()
-        head = self._client.head(self._folder.run_id)
-        num_there, last_crc = (head.num_events, head.last_crc) if head else (0, None)
-        file.seek(0)
-        position, crc, num_here = 0, None, 0
-        for line in whole_lines(file):
-            if num_here == num_there:
-                break
-            self._note(line)
-            num_here, position = num_here + 1, position + len(line)
-            crc = line_crc(line) if num_here == num_there else None
-        self._is_prefix = num_here == num_there and crc == last_crc
-        if self._is_prefix:
-            self._position, self._num_events = position, num_here
 
     def _note(self, line: bytes) -> None:
         """Remembers which checkpoints the run has deleted."""
@@ -234,6 +227,14 @@ class Mirror:
 def push(folder: RunFolder, client: HubClient) -> Pushed:
     """Sends to a hub what it lacks of a run; may be interrupted and repeated. See `Mirror.push`."""
     return Mirror(folder, client).push()
+
+
+def other_log_text(run_id: str, url: str) -> str:
+    """Says why events cannot be sent to a hub whose log of the run differs from the one here."""
+    return (
+        f"the log of run `{run_id}` on {url} is another one than the one here, whose events say not who made them, so "
+        "that they would be stored twice: delete one of the two"
+    )
 
 
 def pull(run_id: str, storage: Path, client: HubClient) -> RunFolder:
@@ -348,20 +349,6 @@ def _pull_log(run_id: str, target: Path, client: HubClient) -> None:
         for number, line in enumerate(file, 1):
             if not is_whole(line):
                 raise HubError(f"line {number} of the log that the hub {client.url} sent is no event", code="cut_off")
-
-
-def _groups(file: BinaryIO) -> Iterator[tuple[list[bytes], int]]:
-    """Yields the lines that stand from here on in the form that travels, and how long they are here."""
-    group: list[bytes] = []
-    num_bytes = 0
-    for line in whole_lines(file):
-        group.append(portable(line))
-        num_bytes += len(line)
-        if num_bytes >= _GROUP_BYTES:
-            yield group, num_bytes
-            group, num_bytes = [], 0
-    if group:
-        yield group, num_bytes
 
 
 def _sync(path: Path) -> None:
