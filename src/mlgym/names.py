@@ -19,6 +19,8 @@ COMPONENT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RUN_ID_FORMAT: Final = "%Y-%m-%d--%H-%M-%S"
 DEFAULT_STORAGE: Final = "event_storage"
 LOG_FILE: Final = "event_storage.log"
+TOKEN_VARIABLE: Final = "MLGYM_TOKEN"
+"""The environment variable with the token of a hub, for services and for whoever talks to them."""
 _RESERVED_SUFFIXES: Final = (".torn", ".lock")
 
 

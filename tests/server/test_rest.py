@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from mlgym.events import EventLog
-from mlgym.server import Limits, create_rest_app
+from mlgym.server import Limits, create_app
 from mlgym.server.uploads import remove_stale
 from tests.events.samples import RUN_ID, lines
 from tests.server.service import Service
@@ -285,7 +285,7 @@ def asgi(tmp_path: Path, limits: Limits, request: Any) -> Any:
     """Gives what a request to the app under some limits gives, without a socket."""
 
     async def ask() -> Any:
-        transport = httpx.ASGITransport(app=create_rest_app(tmp_path, limits))
+        transport = httpx.ASGITransport(app=create_app(tmp_path, rest=True, limits=limits))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             return await request(client)
 

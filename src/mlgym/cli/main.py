@@ -16,6 +16,7 @@ import typer
 
 from mlgym import __version__
 from mlgym.cli import (
+    board_command,
     checkpoint_commands,
     config_commands,
     init_command,
@@ -44,6 +45,7 @@ config_commands.add_to(app)
 view_commands.add_to(app)
 checkpoint_commands.add_to(app)
 pack_commands.add_to(app)
+board_command.add_to(app)
 sync_command.add_to(app)
 init_command.add_to(app)
 

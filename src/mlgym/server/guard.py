@@ -1,8 +1,10 @@
-"""What every request passes before a route sees it: who may ask, from which page, how much, how slowly."""
+"""What every request and socket passes before a route sees it: who may ask, from which page, how much, how slowly."""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
@@ -10,17 +12,34 @@ from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlgym.server.refusal import RefusedError, error_response
+from mlgym.server.tokens import Tokens, admit
 
 LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+SOCKET_PATH: Final = "/socket.io"
+_NO_CONTENT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 _SAFE_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
 }
+_SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+# Queries whose questions are too long for a URL.
+_READS_BY_POST: Final = re.compile(r"/api/v1/runs/[^/]+/metrics")
+_OF_RUN: Final = re.compile(
+    r"/(?:api/v1/runs|grid_searches|checkpoint_list|checkpoints|model-card|system-info)/([^/]+)(?:/.*)?", re.DOTALL
+)
+_OPEN_TO_ALL_TOKENS: Final = ("/api/v1/health",)
+_CORS_HEADERS: Final = {
+    "Access-Control-Allow-Methods": ", ".join(_METHODS),
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match, If-None-Match, Range, Upload-Offset",
+    "Access-Control-Max-Age": "600",
+}
+_EXPOSED: Final = "Content-Disposition, Content-Range, ETag, Retry-After, Upload-Offset"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +50,10 @@ class Limits:
         body_bytes: largest body that is held in memory, in bytes.
         upload_bytes: largest file, in bytes.
         events_bytes: largest body of events, in bytes.
-        wait_s: how long the next piece of a body may take, in s.
+        message_bytes: largest message of a socket, in bytes.
+        connections: most connections at a time.
+        wait_s: how long the next piece of a body, or the head of a request, may take, in s.
+        stall_s: how long a client may take nothing of an answer, in s.
         stale_upload_s: how long an upload that nobody goes on with is kept, in s.
         idle_log_s: how long the log of a run that gets no events stays open, in s.
     """
@@ -39,76 +61,169 @@ class Limits:
     body_bytes: int = 16 * 2**20
     upload_bytes: int = 64 * 2**30
     events_bytes: int = 4 * 2**30
+    message_bytes: int = 16 * 2**20
+    connections: int = 2000
     wait_s: float = 30.0
+    stall_s: float = 120.0
     stale_upload_s: float = 7 * 86_400.0
     idle_log_s: float = 10.0
 
 
-class Guard:
-    """Middleware that refuses foreign hosts and pages, encoded, oversized and slow bodies.
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """Who is let in.
 
-    Host names are checked because a page may make its own name point to 127.0.0.1 (DNS rebinding); `Origin` because a
-    browser sends requests of foreign pages with whatever access the user's machine has.
+    Args:
+        hosts: names under which the service may be called.
+        any_address: whether it may also be called by any IP address, as a service of a network is; a page that makes
+            its own name point here (DNS rebinding) has a name, never an address.
+        origins: pages of other origins that may call it, such as `http://127.0.0.1:8080`.
+        tokens: one of which is asked for; None for none.
+        is_public: tells of a method and path whether it needs no token: files of the board, the same for everybody.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        limit_of: Callable[[str, str], int],
-        wait_s: float,
-        hosts: Collection[str] = LOOPBACK_NAMES,
-        origins: Collection[str] = (),
-    ) -> None:
+    hosts: Collection[str] = LOOPBACK_NAMES
+    any_address: bool = False
+    origins: Collection[str] = ()
+    tokens: Tokens | None = None
+    is_public: Callable[[str, str], bool] = lambda method, path: False
+
+    def knows_host(self, host: str) -> bool:
+        """Tells whether a `Host` header names this service."""
+        name = _host_name(host)
+        return name is not None and (name in self.hosts or (self.any_address and _is_address(name)))
+
+    def admits_page(self, origin: str, host: str) -> bool:
+        """Tells whether a page may ask, by its `Origin` header and the `Host` of the request."""
+        return origin in self.origins or origin in (f"http://{host}", f"https://{host}")
+
+
+class Guard:
+    """Middleware that refuses foreign hosts and pages, missing tokens, encoded, oversized and slow bodies.
+
+    Host names are checked because a page may make its own name point to 127.0.0.1 (DNS rebinding); `Origin` because a
+    browser sends requests of foreign pages with whatever access the user's machine has. What comes after finds in the
+    scope what the connection may do (`tokens.socket_access`).
+    """
+
+    def __init__(self, app: ASGIApp, *, door: Door, limit_of: Callable[[str, str], int], limits: Limits) -> None:
         """Wraps an app.
 
         Args:
             app: what comes after.
+            door: who is let in.
             limit_of: gives the largest body, in bytes, of a method and path.
-            wait_s: how long the next piece of a body may take, in s.
-            hosts: names under which the service may be called.
-            origins: pages of other origins that may call it, such as `http://127.0.0.1:8080`.
+            limits: how slow a client may be.
         """
         self._app = app
+        self._door = door
         self._limit_of = limit_of
-        self._wait_s = wait_s
-        self._hosts = hosts
-        self._origins = origins
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes a request on, or answers it."""
-        if scope["type"] != "http":
+        """Passes a request or socket on, or answers it."""
+        if scope["type"] == "http":
+            await self._request(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+        else:
             await self._app(scope, receive, send)
-            return
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         limit = self._limit_of(scope["method"], scope["path"])
-
-        async def send_safely(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_SAFE_HEADERS)
-            await send(message)
-
-        refusal = self._refusal(headers, limit)
-        if refusal is not None:
-            await error_response(scope["path"], refusal)(scope, receive, send_safely)
+        refusal = self._stranger(scope, headers)
+        safe_send = _dressed(send, headers.get("origin") if refusal is None else None, self._limits.stall_s)
+        if refusal is None and _is_preflight(scope, headers):
+            await Response(status_code=204, headers=_CORS_HEADERS)(scope, receive, safe_send)
             return
-        await self._app(scope, _bounded(receive, limit, self._wait_s), send_safely)
+        refusal = refusal or self._intruder(scope, headers) or _unreadable(headers, limit)
+        if refusal is not None:
+            await error_response(scope["path"], refusal)(scope, receive, safe_send)
+            return
+        try:
+            await self._app(scope, _bounded(receive, limit, self._limits.wait_s), safe_send)
+        except HTTPException as error:  # of the body, where what comes after has no handler for it
+            refusal = RefusedError(error.status_code, "refused", str(error.detail))
+            await error_response(scope["path"], refusal)(scope, receive, safe_send)
+        except _StalledError:
+            return  # the server closes the connection of an answer that did not end
 
-    def _refusal(self, headers: Headers, limit: int) -> RefusedError | None:
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        refusal = self._stranger(scope, headers) or self._intruder(scope, headers)
+        if refusal is None:
+            await self._app(scope, receive, send)
+            return
+        await receive()
+        response = error_response(scope["path"], refusal)
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": 1008, "reason": str(refusal)[:120]})
+            return
+        start = {"status": refusal.status, "headers": response.raw_headers}
+        await send({"type": "websocket.http.response.start", **start})
+        await send({"type": "websocket.http.response.body", "body": response.body})
+
+    def _stranger(self, scope: Scope, headers: Headers) -> RefusedError | None:
+        """Gives why a request may not come from where it comes from."""
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or _host_name(hosts[0]) not in self._hosts:
+        if len(hosts) != 1 or not self._door.knows_host(hosts[0]):
             return RefusedError(403, "foreign_host", "this service is not known under the host name of the request")
-        if not all(self._may_ask(origin, hosts[0]) for origin in headers.getlist("origin")):
+        origins = headers.getlist("origin")
+        if not all(self._door.admits_page(origin, hosts[0]) for origin in origins):
             return RefusedError(403, "foreign_origin", "pages of this origin may not use this service")
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            return RefusedError(415, "unsupported_encoding", "send the body as it is, without Content-Encoding")
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length[:20]) > limit:
-            return _too_large(limit)
+        # Pictures and scripts of foreign pages come without an `Origin`; following a link is no harm.
+        is_foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site") and not origins
+        if is_foreign and (headers.get("sec-fetch-mode") != "navigate" or scope.get("method") not in ("GET", "HEAD")):
+            return RefusedError(403, "foreign_origin", "pages of other origins may not use this service")
         return None
 
-    def _may_ask(self, origin: str, host: str) -> bool:
-        return origin in self._origins or origin in (f"http://{host}", f"https://{host}")
+    def _intruder(self, scope: Scope, headers: Headers) -> RefusedError | None:
+        """Gives why whoever asks may not have what is asked for, and notes in the scope what they may do."""
+        authorization = headers.get("authorization")
+        access = admit(scope, self._door.tokens, authorization)
+        method, path = scope.get("method", "GET"), scope["path"]
+        if self._door.is_public(method, path):
+            return None
+        if access is None:
+            # A socket can still bring its token when it connects.
+            if is_socket(path) and authorization is None:
+                return None
+            known = {"WWW-Authenticate": "Bearer"}
+            return RefusedError(
+                401, "unauthorized", "this service asks for a token: `Authorization: Bearer TOKEN`", headers=known
+            )
+        if is_socket(path) or path in _OPEN_TO_ALL_TOKENS:
+            return None
+        writes = method not in _SAFE_METHODS and not (method == "POST" and _READS_BY_POST.fullmatch(path))
+        of_run = _OF_RUN.fullmatch(path)
+        if access.allows(of_run[1] if of_run else None, write=writes):
+            return None
+        if writes and not access.may_write:
+            return RefusedError(403, "read_only", "this token allows to read only")
+        return RefusedError(403, "foreign_run", f"this token is for the run `{access.run_id}` only")
+
+
+class _StalledError(Exception):
+    """A client took nothing of an answer for too long."""
+
+
+def is_socket(path: str) -> bool:
+    """Tells whether a path belongs to the websocket service."""
+    return path == SOCKET_PATH or path.startswith(f"{SOCKET_PATH}/")
+
+
+def _is_preflight(scope: Scope, headers: Headers) -> bool:
+    return scope["method"] == "OPTIONS" and "access-control-request-method" in headers and "origin" in headers
+
+
+def _unreadable(headers: Headers, limit: int) -> RefusedError | None:
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        return RefusedError(415, "unsupported_encoding", "send the body as it is, without Content-Encoding")
+    length = headers.get("content-length", "0")
+    if length.isdecimal() and int(length[:20]) > limit:
+        return _too_large(limit)
+    return None
 
 
 def _host_name(host: str) -> str | None:
@@ -117,7 +232,36 @@ def _host_name(host: str) -> str | None:
         _ = parts.port  # raises where it is none
     except ValueError:
         return None
-    return None if "@" in host or parts.path or parts.query else parts.hostname
+    return None if "@" in host or parts.path or parts.query or parts.fragment else parts.hostname
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _dressed(send: Send, origin: str | None, stall_s: float) -> Send:
+    """Gives a `send` that adds the headers every answer has, and does not wait for ever."""
+
+    async def send_safely(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers.update(_SAFE_HEADERS)
+            headers.setdefault("Content-Security-Policy", _NO_CONTENT_POLICY)
+            if origin is not None:
+                headers["Access-Control-Allow-Origin"] = origin
+                headers["Access-Control-Expose-Headers"] = _EXPOSED
+            headers.add_vary_header("Origin")
+        try:
+            async with asyncio.timeout(stall_s):
+                await send(message)
+        except TimeoutError:
+            raise _StalledError from None
+
+    return send_safely
 
 
 def _bounded(receive: Receive, limit: int, wait_s: float) -> Receive:
@@ -129,7 +273,8 @@ def _bounded(receive: Receive, limit: int, wait_s: float) -> Receive:
         if is_whole:  # what comes now is the end of the connection, for which a long answer waits
             return await receive()
         try:
-            message = await asyncio.wait_for(receive(), wait_s)
+            async with asyncio.timeout(wait_s):
+                message = await receive()
         except TimeoutError:
             raise HTTPException(408, f"nothing of the body came for {wait_s:g} s") from None
         num_bytes += len(message.get("body", b""))

@@ -19,6 +19,7 @@ from mlgym.errors import EventLogError, InvalidNameError, LogInUseError, MlgymEr
 API: Final = "/api/"
 _CODES: Final = {
     400: "bad_request",
+    401: "unauthorized",
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
@@ -27,7 +28,7 @@ _CODES: Final = {
     415: "unsupported_encoding",
 }
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-_OCCUPIED: Final = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
+_OCCUPIED: Final = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP)
 
 
 class RefusedError(MlgymError):

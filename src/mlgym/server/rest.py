@@ -1,28 +1,28 @@
-"""The REST service: configs, checkpoints and events of runs over HTTP."""
+"""The REST service as an ASGI app: which routes there are, and the largest body that each of them takes."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel
 
+from mlgym.server.change_routes import change_routes
 from mlgym.server.event_routes import event_routes
 from mlgym.server.file_routes import file_routes
-from mlgym.server.guard import LOOPBACK_NAMES, Guard, Limits
+from mlgym.server.guard import SOCKET_PATH, Limits
+from mlgym.server.notes_log import NotesLog
 from mlgym.server.old_routes import old_routes
 from mlgym.server.refusal import add_error_handlers
 from mlgym.server.store import HubStore
-from mlgym.server.uploads import Uploads, remove_stale
+from mlgym.server.trash import Trash
+from mlgym.server.uploads import Uploads
 
 API_PREFIX: Final = "/api/v1"
 _VERSION: Final = version("mlgym")
-_SWEEP_EVERY_S: Final = 3600.0
 
 
 class Health(BaseModel):
@@ -32,36 +32,14 @@ class Health(BaseModel):
     version: str = _VERSION
 
 
-def create_rest_app(
-    storage: Path,
-    limits: Limits | None = None,
-    *,
-    hosts: Collection[str] = LOOPBACK_NAMES,
-    origins: Collection[str] = (),
-) -> FastAPI:
-    """Gives the service over a storage folder, as an ASGI app.
+def rest_app(store: HubStore, notes: NotesLog, limits: Limits) -> FastAPI:
+    """Gives the REST routes over a store, without a guard before them (`application.create_app` has one).
 
     Args:
-        storage: the folder of all runs; made where it is missing.
+        store: where runs are.
+        notes: what people wrote on them.
         limits: what a request may cost.
-        hosts: names under which the service may be called.
-        origins: pages of other origins that may call it.
     """
-    limits = limits or Limits()
-    storage.mkdir(parents=True, exist_ok=True)
-    store = HubStore(storage)
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        tidying = asyncio.create_task(_tidy(store, storage, limits))
-        try:
-            yield
-        finally:
-            tidying.cancel()
-            with suppress(asyncio.CancelledError):
-                await tidying
-            store.logs.close_idle(0.0)
-
     app = FastAPI(
         title="MLgym hub",
         version=_VERSION,
@@ -69,7 +47,7 @@ def create_rest_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=lifespan,
+        lifespan=_nothing,
     )
     api = APIRouter(prefix=API_PREFIX)
 
@@ -80,33 +58,29 @@ def create_rest_app(
 
     api.include_router(event_routes(store))
     api.include_router(file_routes(store, Uploads(store, limits.upload_bytes)))
+    api.include_router(change_routes(store, notes, Trash(store, notes)))
     app.include_router(api)
     app.include_router(old_routes(store))
     add_error_handlers(app)
-    app.add_middleware(
-        Guard, limit_of=_limit_of(limits), wait_s=limits.wait_s, hosts=frozenset(hosts), origins=frozenset(origins)
-    )
     return app
 
 
-def _limit_of(limits: Limits) -> Callable[[str, str], int]:
-    def limit_of(method: str, path: str) -> int:
-        if path.startswith(API_PREFIX):
-            if method == "PATCH":
-                return limits.upload_bytes
-            return limits.events_bytes if method == "POST" and path.endswith("/events") else limits.body_bytes
-        return limits.upload_bytes if method == "POST" and path.startswith("/checkpoints/") else limits.body_bytes
-
-    return limit_of
+def first_words(app: FastAPI) -> frozenset[str]:
+    """Gives what the paths of an app's routes begin with, such as `api` and `checkpoints`."""
+    return frozenset(path.split("/")[1] for path in (*app.openapi()["paths"], API_PREFIX))
 
 
-async def _tidy(store: HubStore, storage: Path, limits: Limits) -> None:
-    """Closes logs that are not used and removes uploads that were given up, for as long as the service lives."""
-    loop = asyncio.get_running_loop()
-    next_sweep = loop.time()
-    while True:
-        await asyncio.to_thread(store.logs.close_idle, limits.idle_log_s)
-        if loop.time() >= next_sweep:
-            next_sweep = loop.time() + _SWEEP_EVERY_S
-            await asyncio.to_thread(remove_stale, storage, limits.stale_upload_s)
-        await asyncio.sleep(min(1.0, limits.idle_log_s))
+def largest_body(limits: Limits, method: str, path: str) -> int:
+    """Gives the largest body, in bytes, that a method and path take."""
+    if path.startswith(API_PREFIX):
+        if method == "PATCH" and "/uploads/" in path:
+            return limits.upload_bytes
+        return limits.events_bytes if method == "POST" and path.endswith("/events") else limits.body_bytes
+    if path.startswith(SOCKET_PATH):
+        return limits.message_bytes
+    return limits.upload_bytes if method == "POST" and path.startswith("/checkpoints/") else limits.body_bytes
+
+
+@asynccontextmanager
+async def _nothing(app: FastAPI) -> AsyncIterator[None]:
+    yield  # what starts and ends with a service is the application's

@@ -1,30 +1,15 @@
-"""The program `ml_board_rest_endpoint`: the REST service on a port of this machine."""
+"""The program `ml_board_rest_endpoint`: the REST service on a port."""
 
 from __future__ import annotations
 
 import argparse
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
-import uvicorn
-
+from mlgym.errors import MlgymError
 from mlgym.names import DEFAULT_STORAGE
-from mlgym.server.rest import create_rest_app
-
-_HOST: Final = "127.0.0.1"
-
-
-class _Server(uvicorn.Server):
-    """A server that ends by itself on SIGINT and SIGTERM, instead of dying of the signal after it has shut down."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.handle_exit)
-        yield
+from mlgym.server.application import create_app
+from mlgym.server.serving import LOOPBACK, add_address_options, address_of, listen, say, serve, token_lines, url_of
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -34,21 +19,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: those after the program's name; None for the process's own.
     """
     parser = argparse.ArgumentParser(
-        prog="ml_board_rest_endpoint", description="Keeps configs, checkpoints and events of runs; for this machine."
+        prog="ml_board_rest_endpoint", description="Keeps configs, checkpoints and events of runs."
     )
     parser.add_argument("--port", type=int, required=True, help="0 for any that is free")
     parser.add_argument(
         "--event_storage_path", type=Path, default=Path(DEFAULT_STORAGE), help="folder with one folder per run"
     )
+    parser.add_argument("--host", default=LOOPBACK, help="anything but this machine's own address asks for a token")
+    parser.add_argument(
+        "--cors_allowed_origins",
+        nargs="+",
+        metavar="URL",
+        help="where boards are served that may use this; by default http://127.0.0.1:8080, on this machine only",
+    )
+    add_address_options(parser)
     given = parser.parse_args(arguments)
     try:
-        app = create_rest_app(given.event_storage_path)
+        address = address_of(given, given.host)
+        door = address.door()
+        app = create_app(given.event_storage_path, rest=True, door=door)
+        listening = listen(address)
+    except MlgymError as error:
+        parser.error(str(error))
     except OSError as error:
         parser.error(f"`{given.event_storage_path}` cannot be made: {error.strerror}")
-    config = uvicorn.Config(
-        app, host=_HOST, port=given.port, timeout_graceful_shutdown=5, server_header=False, access_log=False
-    )
-    _Server(config).run()
+    say(f"REST service on {url_of(address, listening)}, runs in {given.event_storage_path}", *token_lines(door.tokens))
+    serve(app, listening)
 
 
 if __name__ == "__main__":

@@ -54,11 +54,12 @@ class HubStore:
 
     Attributes:
         logs: the logs that are open to write.
+        storage: the folder of all runs.
     """
 
     def __init__(self, storage: Path) -> None:
         self.logs = OpenLogs()
-        self._storage = storage.absolute()
+        self.storage = storage.absolute()
 
     def folder(self, run_id: str) -> RunFolder:
         """Gives where a run is or would be.
@@ -68,7 +69,7 @@ class HubStore:
         """
         if safe_name(run_id, "run id") == LATEST:
             raise InvalidNameError(f"run id `{LATEST}` is reserved")
-        return RunFolder(self._storage, run_id)
+        return RunFolder(self.storage, run_id)
 
     def run(self, run_id: str) -> RunFolder:
         """Gives a run.
@@ -92,7 +93,7 @@ class HubStore:
         folder = self.folder(run_id)
         if not folder.log_path.exists():
             try:
-                return create_run_folder(self._storage, run_id)
+                return create_run_folder(self.storage, run_id)
             except RunError:
                 # Another request was faster, or was cut off before the log was there.
                 if not folder.path.is_dir() or folder.path.is_symlink():
