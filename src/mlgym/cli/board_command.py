@@ -13,6 +13,9 @@ from mlgym.names import DEFAULT_STORAGE, TOKEN_VARIABLE
 
 
 def board(
+    run_id: Annotated[
+        str | None, typer.Argument(help="The run to open: its id, the beginning of one, or `latest`.")
+    ] = None,
     storage: Storage = Path(DEFAULT_STORAGE),
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 for any that is free.")] = 8080,
     host: Annotated[
@@ -32,10 +35,15 @@ def board(
 ) -> None:
     """Serve MLboard for the runs of a storage folder, those that are running too; takes runs of other machines."""
     from mlgym.errors import RunError
+    from mlgym.names import LOG_FILE
     from mlgym.server.application import create_app
     from mlgym.server.board import Board
     from mlgym.server.serving import Address, listen, say, serve, token_lines, url_of
+    from mlgym.tracking import find_run
 
+    if (storage / LOG_FILE).is_file():
+        raise RunError(f"`{storage}` is a run; its storage folder is `{storage.absolute().parent}`")
+    query = "" if run_id is None else f"?run_id={find_run(storage, run_id).run_id}"
     address = Address(
         host=host, port=port, origins=origin or [], allowed_hosts=allowed_host or [], require_token=require_token
     )
@@ -47,7 +55,8 @@ def board(
     listening = listen(address)
     url = url_of(address, listening)
     # What follows a `#` stays in the browser: it is in no request, log or referrer.
-    say(f"MLboard: {url}/{f'#token={door.tokens.write}' if door.tokens and door.tokens.is_new else ''}")
+    fragment = f"#token={door.tokens.write}" if door.tokens and door.tokens.is_new else ""
+    say(f"MLboard: {url}/{query}{fragment}")
     say(*token_lines(door.tokens), f"runs in {storage}; Ctrl-C ends it")
     serve(app, listening)
 

@@ -7,8 +7,8 @@ board` is all. What starts and ends with a service starts and ends here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,9 @@ from mlgym.server.guard import Door, Guard, Limits, is_socket
 from mlgym.server.notes_log import NotesLog
 from mlgym.server.refusal import RefusedError, error_response
 from mlgym.server.rest import first_words, largest_body, rest_app
+from mlgym.server.sockets import SocketLimits, SocketService
 from mlgym.server.store import HubStore
+from mlgym.server.tokens import socket_access
 from mlgym.server.uploads import remove_stale
 
 _SWEEP_EVERY_S: Final = 3600.0
@@ -48,24 +50,38 @@ def create_app(
         limits: what a request may cost.
     """
     limits = limits or Limits()
-    parts = _Parts(storage, limits, rest=rest, sockets=sockets, board=board)
-    guarded = replace(door or Door(), is_public=parts.is_public)
-    return Guard(parts, door=guarded, limit_of=partial(largest_body, limits), limits=limits)
+    door = door or Door()
+    parts = _Parts(storage, limits, rest=rest, sockets=sockets, board=board, origins=door.origins)
+    return Guard(
+        parts, door=replace(door, is_public=parts.is_public), limit_of=partial(largest_body, limits), limits=limits
+    )
 
 
 class _Parts:
     """The parts of a service, each behind its paths."""
 
-    def __init__(self, storage: Path | None, limits: Limits, *, rest: bool, sockets: bool, board: Board | None) -> None:
+    def __init__(
+        self,
+        storage: Path | None,
+        limits: Limits,
+        *,
+        rest: bool,
+        sockets: bool,
+        board: Board | None,
+        origins: Collection[str],
+    ) -> None:
         self._board = board
         self._rest: ASGIApp | None = None
-        self._sockets: ASGIApp | None = None
+        self._sockets: SocketService | None = None
         self._words: frozenset[str] = frozenset()
         lifespan: Callable[[Any], Any] = _nothing
         if storage is not None:
             storage.mkdir(parents=True, exist_ok=True)
             store = HubStore(storage)
-            lifespan = partial(_tidied, store=store, storage=storage, limits=limits)
+            if sockets:
+                of_sockets = SocketLimits(message_bytes=limits.message_bytes)
+                self._sockets = SocketService(store, of_sockets, authorize=socket_access, origins=origins)
+            lifespan = partial(_running, store=store, sockets=self._sockets, limits=limits)
             if rest:
                 app = rest_app(store, NotesLog(storage), limits)
                 self._rest, self._words = app, first_words(app)
@@ -104,18 +120,21 @@ async def _nothing(app: Any) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _tidied(app: Any, *, store: HubStore, storage: Path, limits: Limits) -> AsyncIterator[None]:
-    tidying = asyncio.create_task(_tidy(store, storage, limits))
-    try:
-        yield
-    finally:
-        tidying.cancel()
-        with suppress(asyncio.CancelledError):
-            await tidying
-        store.logs.close_idle(0.0)
+async def _running(app: Any, *, store: HubStore, sockets: SocketService | None, limits: Limits) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        stack.callback(store.logs.close_idle, 0.0)
+        if sockets is not None:
+            await stack.enter_async_context(sockets.running())
+        tidying = asyncio.create_task(_tidy(store, limits))
+        try:
+            yield
+        finally:
+            tidying.cancel()
+            with suppress(asyncio.CancelledError):
+                await tidying
 
 
-async def _tidy(store: HubStore, storage: Path, limits: Limits) -> None:
+async def _tidy(store: HubStore, limits: Limits) -> None:
     """Closes logs that are not used and removes uploads that were given up, for as long as the service lives."""
     loop = asyncio.get_running_loop()
     next_sweep = loop.time()
@@ -123,5 +142,5 @@ async def _tidy(store: HubStore, storage: Path, limits: Limits) -> None:
         await asyncio.to_thread(store.logs.close_idle, limits.idle_log_s)
         if loop.time() >= next_sweep:
             next_sweep = loop.time() + _SWEEP_EVERY_S
-            await asyncio.to_thread(remove_stale, storage, limits.stale_upload_s)
+            await asyncio.to_thread(remove_stale, store.storage, limits.stale_upload_s)
         await asyncio.sleep(min(1.0, limits.idle_log_s))
