@@ -149,7 +149,7 @@ def _experiments(ids: list[int]) -> str:
 
 def epochs_text(experiment: ExperimentState) -> str:
     """Gives the finished epochs, as `8/10 stopped` where training ended before its last one."""
-    finished = max((history.epochs[-1] for history in experiment.metrics.values() if history), default=0)
+    finished = max((history[-1].epoch for history in experiment.metrics.values() if history), default=0)
     if not finished and not experiment.metrics:
         return NOTHING
     planned = planned_epochs(experiment)

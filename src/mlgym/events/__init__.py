@@ -2,6 +2,7 @@
 
 from mlgym.events.codec import MAX_LINE_BYTES, decode, encode
 from mlgym.events.fold import ExperimentState, RunState, fold
+from mlgym.events.history import Measurements, MetricHistory, MetricPoint
 from mlgym.events.log import EventLog, Recovery, has_writer
 from mlgym.events.log_sink import LogSink
 from mlgym.events.producer import Producer
@@ -12,8 +13,6 @@ from mlgym.events.records import (
     ConfigurationRecord,
     DigestRecord,
     LogLine,
-    MetricHistory,
-    MetricPoint,
     Progress,
     ReproductionRecord,
     SelectionRecord,
@@ -82,6 +81,7 @@ __all__ = [
     "LogSink",
     "LoggedEvent",
     "LossScore",
+    "Measurements",
     "MemorySink",
     "MetricHistory",
     "MetricPoint",

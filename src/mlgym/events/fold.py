@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from mlgym.events.codec import decode
 from mlgym.events.fields import Fields
+from mlgym.events.history import Measurements, MetricHistory, MetricPoint
+from mlgym.events.quick import EvaluationLine, evaluation_line
 from mlgym.events.records import (
     ArtifactRecord,
     CheckpointRecord,
     ConfigurationRecord,
     DigestRecord,
     LogLine,
-    MetricHistory,
-    MetricPoint,
     Progress,
     ReproductionRecord,
     SelectionRecord,
@@ -55,6 +56,7 @@ class ExperimentState:
         stop_reason: why training ended before its last epoch; None where it did not.
         started_at, finished_at: s since the epoch, of the last attempt.
         progress: where it stands.
+        measured: when it was evaluated.
         metrics: histories by key `split/metric`; losses are among them.
         checkpoints: those that stand, by path, oldest first.
         artifacts: figures, texts and files that were logged, by path, oldest first.
@@ -82,6 +84,7 @@ class ExperimentState:
     started_at: float | None = None
     finished_at: float | None = None
     progress: Progress | None = None
+    measured: Measurements = field(default_factory=Measurements)
     metrics: dict[str, MetricHistory] = field(default_factory=dict)
     checkpoints: dict[str, CheckpointRecord] = field(default_factory=dict)
     artifacts: dict[str, ArtifactRecord] = field(default_factory=dict)
@@ -92,6 +95,7 @@ class ExperimentState:
     rss_bytes: int | None = None
     recent_logs: deque[LogLine] = field(default_factory=_recent_logs)
     _lineage_began: tuple[int, int, int] | None = None  # lineage, epoch, step
+    _event_id: int = -1  # of the event that is being taken in
 
     def latest(self, key: str) -> MetricPoint | None:
         """Gives the last value of a metric such as `val/loss`, or None where there is none."""
@@ -101,18 +105,22 @@ class ExperimentState:
     def best(self, key: str, best: Best) -> MetricPoint | None:
         """Gives the best value of a metric and when it was first reached; NaN is never the best."""
         history = self.metrics.get(key)
-        if history is None:
-            return None
-        numbers = [i for i, value in enumerate(history.values) if not math.isnan(value)]
-        if not numbers:
-            return None
-        # Both `min` and `max` give the first of equals.
-        return history[(min if best == "min" else max)(numbers, key=history.values.__getitem__)]
+        place = None if history is None else history.best(best)
+        return None if history is None or place is None else history[place]
+
+    def measure(self, line: EvaluationLine, at: float) -> None:
+        """Takes the values of an evaluation in, which came at a time (s since the epoch)."""
+        payload = line.payload
+        row = self.measured.add(self._event_id, at, payload.epoch, payload.step)
+        for score in payload.metric_scores:
+            self._history(f"{score.split}/{score.metric}").put(row, score.value)
+        for score in payload.loss_scores:
+            self._history(f"{score.split}/{score.loss}").put(row, score.value)
 
     def _history(self, key: str) -> MetricHistory:
         history = self.metrics.get(key)
         if history is None:
-            history = self.metrics[key] = MetricHistory()
+            history = self.metrics[key] = MetricHistory(self.measured)
         return history
 
     @property
@@ -212,7 +220,33 @@ class RunState:
         elif event_type in _OF_EXPERIMENT:
             experiment_id = payload.integer("experiment_id")
             if experiment_id is not None and experiment_id >= 0:
-                _OF_EXPERIMENT[event_type](self._experiment(experiment_id), payload, at)
+                experiment = self._experiment(experiment_id)
+                experiment._event_id = event_id
+                _OF_EXPERIMENT[event_type](experiment, payload, at)
+
+    def apply_line(self, event_id: int, line: bytes) -> dict[str, Any] | None:
+        """Takes one whole line of a log in, in the order of their ids; never raises.
+
+        Args:
+            event_id: its number, from 0.
+            line: as `whole_lines` gives it.
+
+        Returns:
+            The event as plain data; None for the values of an evaluation, which are taken in without making any.
+        """
+        quick = evaluation_line(line)
+        if quick is None:
+            event = decode(line)
+            self.apply(event_id, event)
+            return event
+        at = quick.creation_ts / 1e6
+        self.num_events = max(self.num_events, event_id + 1)
+        self.last_event_at = max(self.last_event_at or 0.0, at)
+        self.run_id = self.run_id or quick.payload.grid_search_id
+        experiment = self._experiment(quick.payload.experiment_id)
+        experiment._event_id = event_id
+        experiment.measure(quick, at)
+        return None
 
     def mark_crashed(self) -> None:
         """Notes that nobody writes the log any more although the run has not ended; a log cannot say that itself."""
@@ -361,12 +395,13 @@ def _on_progress(experiment: ExperimentState, payload: Fields, at: float) -> Non
 
 def _on_evaluation(experiment: ExperimentState, payload: Fields, at: float) -> None:
     epoch, step = _when(payload)
+    row = experiment.measured.add(experiment._event_id, at, epoch, step)
     for kind, list_key in (("metric", "metric_scores"), ("loss", "loss_scores")):
         for score in payload.items(list_key):
             key = _metric_key(score, kind)
             if key is not None:
                 value = score["score"] if type(score.get("score")) is float else Fields(score).score()
-                experiment._history(key).add(MetricPoint(value, epoch, step))
+                experiment._history(key).put(row, value)
     for table in payload.items("tables"):
         key = _metric_key(table, "metric")
         if key is not None:
@@ -446,7 +481,7 @@ def _on_experiment_resumed(experiment: ExperimentState, payload: Fields, at: flo
         experiment._lineage_began = began
         experiment.stop_reason = None
         for history in experiment.metrics.values():
-            history.cut_after(epoch, step)
+            history.cut_after(epoch, step, experiment._event_id)
 
 
 def _on_reproduction_verdict(experiment: ExperimentState, payload: Fields, at: float) -> None:

@@ -1,60 +1,8 @@
-"""What a fold over a log keeps of single events: values of metrics, progress, checkpoints, digests, log lines."""
+"""What a fold over a log keeps of single events: progress, checkpoints, digests, selections, log lines."""
 
 from __future__ import annotations
 
-from array import array
-from dataclasses import dataclass, field
-from typing import NamedTuple
-
-
-class MetricPoint(NamedTuple):
-    """One value of a metric, with when it was measured; `epoch` counts finished epochs, `step` is -1 where unknown."""
-
-    value: float
-    epoch: int
-    step: int
-
-
-@dataclass(slots=True)
-class MetricHistory:
-    """All values of one metric on one split, as columns of equal length in the order of training.
-
-    Args:
-        epochs: finished epochs, (points,), int64.
-        steps: optimizer updates, (points,), int64; -1 where unknown.
-        values: (points,), float64; may be NaN or infinite.
-    """
-
-    epochs: array[int] = field(default_factory=lambda: array("q"))
-    steps: array[int] = field(default_factory=lambda: array("q"))
-    values: array[float] = field(default_factory=lambda: array("d"))
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, index: int) -> MetricPoint:
-        return MetricPoint(self.values[index], self.epochs[index], self.steps[index])
-
-    def add(self, point: MetricPoint) -> None:
-        """Adds a value; what a resumed experiment measures again replaces what it measured before."""
-        # Nearly always the last step is known and earlier.
-        if self.steps and not 0 <= self.steps[-1] < point.step:
-            self._forget_from(point.epoch, point.step)
-        self.values.append(point.value)
-        self.epochs.append(point.epoch)
-        self.steps.append(point.step)
-
-    def cut_after(self, epoch: int, step: int) -> None:
-        """Forgets what was measured after a point of training."""
-        while self.steps and (self.epochs[-1], self.steps[-1]) > (epoch, step):
-            del self.values[-1], self.epochs[-1], self.steps[-1]
-
-    def _forget_from(self, epoch: int, step: int) -> None:
-        while self.steps:
-            both_known = step >= 0 and self.steps[-1] >= 0
-            if (self.steps[-1] < step) if both_known else (self.epochs[-1] < epoch):
-                return
-            del self.values[-1], self.epochs[-1], self.steps[-1]
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
