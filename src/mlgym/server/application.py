@@ -21,7 +21,7 @@ from mlgym.server.board import Board
 from mlgym.server.guard import Door, Guard, Limits, is_socket
 from mlgym.server.notes_log import NotesLog
 from mlgym.server.refusal import RefusedError, error_response
-from mlgym.server.rest import first_words, largest_body, rest_app
+from mlgym.server.rest import FIRST_WORDS, largest_body, rest_app
 from mlgym.server.sockets import SocketLimits, SocketService
 from mlgym.server.store import HubStore
 from mlgym.server.tokens import socket_access
@@ -73,7 +73,6 @@ class _Parts:
         self._board = board
         self._rest: ASGIApp | None = None
         self._sockets: SocketService | None = None
-        self._words: frozenset[str] = frozenset()
         lifespan: Callable[[Any], Any] = _nothing
         if storage is not None:
             storage.mkdir(parents=True, exist_ok=True)
@@ -83,8 +82,7 @@ class _Parts:
                 self._sockets = SocketService(store, of_sockets, authorize=socket_access, origins=origins)
             lifespan = partial(_running, store=store, sockets=self._sockets, limits=limits)
             if rest:
-                app = rest_app(store, NotesLog(storage), limits)
-                self._rest, self._words = app, first_words(app)
+                self._rest = rest_app(store, NotesLog(storage), limits)
         self._lifespan = Router(lifespan=lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,7 +107,7 @@ class _Parts:
     def _part(self, path: str) -> ASGIApp | None:
         if is_socket(path):
             return self._sockets
-        if self._board is None or path.split("/")[1] in self._words:
+        if self._board is None or path.partition("/")[2].partition("/")[0] in FIRST_WORDS:
             return self._rest
         return self._board
 

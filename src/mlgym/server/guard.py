@@ -30,9 +30,9 @@ _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # Queries whose questions are too long for a URL.
 _READS_BY_POST: Final = re.compile(r"/api/v1/runs/[^/]+/metrics")
-_OF_RUN: Final = re.compile(
-    r"/(?:api/v1/runs|grid_searches|checkpoint_list|checkpoints|model-card|system-info)/([^/]+)(?:/.*)?", re.DOTALL
-)
+OLD_WORDS: Final = ("grid_searches", "checkpoint_list", "checkpoints", "model-card", "system-info")
+"""What the paths of the older routes begin with; the id of a run follows."""
+_OF_RUN: Final = re.compile(rf"/(?:api/v1/runs|{'|'.join(OLD_WORDS)})/([^/]+)(?:/.*)?", re.DOTALL)
 _OPEN_TO_ALL_TOKENS: Final = ("/api/v1/health",)
 _CORS_HEADERS: Final = {
     "Access-Control-Allow-Methods": ", ".join(_METHODS),
