@@ -1,30 +1,49 @@
-"""The REST service as a process of its own, on a free port of this machine."""
+"""A service as a process of its own, on a free port of this machine."""
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import httpx
 
+REST: Final = ("mlgym.server.rest_service", "--event_storage_path")
+ALL: Final = ("mlgym", "board", "--storage")
+"""Websocket, REST and board in one."""
+
 
 class Service:
-    """A running `ml_board_rest_endpoint`; ends with its `with` block.
+    """A running service; ends with its `with` block.
 
     Args:
         storage: its storage folder.
         port: 0 for any that is free.
+        program: its module and arguments, up to the storage folder.
+        options: further arguments.
+        environment: further variables.
     """
 
-    def __init__(self, storage: Path, port: int = 0) -> None:
+    def __init__(
+        self,
+        storage: Path,
+        port: int = 0,
+        *,
+        program: Sequence[str] = REST,
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.storage = storage
         self.port = port or free_port()
+        self._command = [sys.executable, "-m", *program, str(storage), "--port", str(self.port), *options]
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -33,14 +52,11 @@ class Service:
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
-        command = [sys.executable, "-m", "mlgym.server.rest_service", "--port", str(self.port)]
-        self._process = subprocess.Popen(
-            [*command, "--event_storage_path", str(self.storage)], stderr=subprocess.PIPE, text=True
-        )
+        self._process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True, env=self._environment)
         give_up_at = time.monotonic() + 60
         while True:
             try:
-                httpx.get(f"{self.url}/api/v1/health").raise_for_status()
+                httpx.get(f"{self.url}/api/v1/health", trust_env=False)
                 return
             except httpx.TransportError:
                 assert self._process.poll() is None, self._process.communicate()
