@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from mlgym.errors import RunError
-from mlgym.tracking.hub_client import checked_url
+from mlgym.tracking.delivery import Hubs
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,7 @@ def check_launch(
     devices: Sequence[str],
     threads: int | Literal["auto"],
     text_logging_path: Path | None,
-    rest_endpoint: str | None = None,
+    hubs: Hubs | None = None,
 ) -> None:
     """Checks what no experiment could do anything about.
 
@@ -30,10 +30,10 @@ def check_launch(
         devices: as given.
         threads: as given.
         text_logging_path: folder for text logs; None for none.
-        rest_endpoint: address of a hub; None for none.
+        hubs: where the run is to be sent; None for nowhere.
 
     Raises:
-        HubError: that is no address.
+        HubError: one of them is no address.
         RunError: something is wrong; the text says what to change.
     """
     for device in devices:
@@ -42,8 +42,8 @@ def check_launch(
         raise RunError(f"`threads` must be from 1 to {MAX_THREADS} or `auto`, but is {threads}")
     if text_logging_path is not None:
         _check_folder(text_logging_path)
-    if rest_endpoint is not None:
-        checked_url(rest_endpoint)
+    if hubs is not None:
+        hubs.check()
 
 
 def _check_folder(wanted: Path) -> None:

@@ -17,6 +17,7 @@ from mlgym.events import has_writer
 from mlgym.execution import HeldRun, RunOptions, hold_run, read_record, resume_run
 from mlgym.names import DEFAULT_STORAGE, safe_name
 from mlgym.tracking import LATEST, RunFolder, find_run, list_runs
+from mlgym.tracking.delivery import Hubs
 from mlgym.tracking.hub_client import HubClient
 from mlgym.tracking.mirror import pull
 
@@ -38,6 +39,7 @@ def resume(
     slots_per_device: int | None = None,
     time_limit_s: float | None = None,
     text_logging_path: str | Path | None = None,
+    websocket_logging_servers: Sequence[str] = (),
     rest_endpoint: str | None = None,
     command: Sequence[str] = (),
     progress: bool = True,
@@ -62,6 +64,8 @@ def resume(
         slots_per_device: experiments at a time on one GPU.
         time_limit_s: an experiment that takes longer fails.
         text_logging_path: folder for the output of each experiment as text; None for none.
+        websocket_logging_servers: addresses of hubs that get the events as they happen; none by default, also where the
+            run was launched with some.
         rest_endpoint: address of a hub: the run comes from there where the storage folder does not have it, and goes
             there while it goes on; None for none, also where the run was launched with one.
         command: how it was called, for the record; empty for this process's own command line.
@@ -88,7 +92,7 @@ def resume(
             "slots_per_device": slots_per_device,
             "time_limit_s": time_limit_s,
             "text_logging_path": None if text_logging_path is None else Path(text_logging_path),
-            "rest_endpoint": rest_endpoint,
+            "hubs": Hubs(websocket_logging_servers=tuple(websocket_logging_servers), rest_endpoint=rest_endpoint),
         },
         allowed_changes=[*allow_config_change, *([EPOCHS] if raised else [])],
         retry_failed=retry_failed,
@@ -126,7 +130,7 @@ def go_on(
             devices=options.devices,
             threads=options.threads,
             text_logging_path=options.text_logging_path,
-            rest_endpoint=options.rest_endpoint,
+            hubs=options.hubs,
         )
         display = open_display(held.state) if progress else None
         try:

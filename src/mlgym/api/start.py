@@ -15,6 +15,7 @@ from mlgym.display.progress import open_display
 from mlgym.execution import RunOptions, launch
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking import find_run
+from mlgym.tracking.delivery import Hubs
 
 
 def run(
@@ -31,6 +32,7 @@ def run(
     time_limit_s: float | None = None,
     determinism: Literal["bitwise", "fast"] = "bitwise",
     text_logging_path: str | Path | None = None,
+    websocket_logging_servers: Sequence[str] = (),
     rest_endpoint: str | None = None,
     auto_resume: bool | None = None,
     command: Sequence[str] = (),
@@ -52,6 +54,8 @@ def run(
         time_limit_s: an experiment that takes longer fails.
         determinism: `fast` allows operations whose results differ between repetitions.
         text_logging_path: folder for the output of each experiment as text.
+        websocket_logging_servers: addresses of hubs that get the events as they happen, such as
+            `http://127.0.0.1:8080` of `mlgym board`; they are shown the token in `MLGYM_TOKEN`.
         rest_endpoint: address of a hub, which is kept like the run folder while the run goes on; None for none.
         auto_resume: go on with the newest unfinished run of the same config (the one of `run_id`, where that exists)
             instead of starting another one; None for what the config says.
@@ -70,7 +74,8 @@ def run(
     document = load(config, overrides)
     space = check(document)
     logs = None if text_logging_path is None else Path(text_logging_path)
-    check_launch(devices=devices, threads=threads, text_logging_path=logs, rest_endpoint=rest_endpoint)
+    hubs = Hubs(websocket_logging_servers=tuple(websocket_logging_servers), rest_endpoint=rest_endpoint)
+    check_launch(devices=devices, threads=threads, text_logging_path=logs, hubs=hubs)
     options = RunOptions(
         storage=Path(storage),
         run_id=run_id,
@@ -81,7 +86,7 @@ def run(
         threads=threads,
         time_limit_s=time_limit_s,
         text_logging_path=logs,
-        rest_endpoint=rest_endpoint,
+        hubs=hubs,
         determinism=determinism,
     )
     unfinished = unfinished_run(document, options) if _wants(auto_resume, document.auto_resume) else None
@@ -93,7 +98,7 @@ def run(
             "slots_per_device": slots_per_device,
             "time_limit_s": time_limit_s,
             "text_logging_path": logs,
-            "rest_endpoint": rest_endpoint,
+            "hubs": hubs,
         }
         return go_on(unfinished, lambda held: document, given, command=command, progress=progress)
     display = open_display() if progress else None

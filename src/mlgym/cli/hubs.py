@@ -1,31 +1,23 @@
-"""What the command line says about hubs that it was told to send events to."""
+"""Several hubs behind one option: `--websocket-logging-servers http://a:5002 http://b:5002`."""
 
 from __future__ import annotations
 
-import socket
-import sys
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from typing import Final
 
-_TIMEOUT_S = 1.0
-
-
-def warn_of_hubs(urls: Sequence[str]) -> None:
-    """Warns of each hub that cannot be reached or will not get events; the run folder has everything in any case."""
-    for url in urls:
-        print(f"warning: {_complaint(url)}; the run folder has everything", file=sys.stderr)
+_OPTION: Final = "--websocket-logging-servers"
+_SCHEMES: Final = ("http://", "https://")
 
 
-def _complaint(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        address = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
-    except ValueError as error:
-        return f"`{url}` is no address of a hub ({error})"
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return f"`{url}` is no address of a hub (expected http://HOST:PORT)"
-    try:
-        socket.create_connection(address, _TIMEOUT_S).close()
-    except OSError as error:
-        return f"the hub {url} cannot be reached ({error.strerror or error})"
-    return f"this version does not stream to hubs yet, {url} gets nothing"
+def spread(arguments: Sequence[str]) -> list[str]:
+    """Gives a command line in which the option stands before each of its addresses; no change of a config is one."""
+    spread_out: list[str] = []
+    is_taking = False
+    for argument in arguments:
+        # The one right behind the option may be anything: what is no address is complained of later.
+        follows = bool(spread_out) and spread_out[-1] == _OPTION
+        is_taking = argument == _OPTION or follows or (is_taking and argument.startswith(_SCHEMES))
+        if is_taking and not follows and argument != _OPTION:
+            spread_out.append(_OPTION)
+        spread_out.append(argument)
+    return spread_out

@@ -27,6 +27,7 @@ from mlgym.cli import (
     sync_command,
     view_commands,
 )
+from mlgym.cli.hubs import spread
 from mlgym.errors import MlgymError
 from mlgym.texts import plain
 
@@ -75,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a mark that the terminal lacks is no reason to fail
     try:
-        app(args=arguments)
+        app(args=spread(sys.argv[1:] if arguments is None else arguments))
     except MlgymError as error:
         # It quotes configs and logs, which strangers may have written.
         print(plain(str(error)), file=sys.stderr)

@@ -57,9 +57,7 @@ def resume(
 ) -> None:
     """Go on with a run where each of its experiments stands."""
     from mlgym.api import resume as resume_run
-    from mlgym.cli.hubs import warn_of_hubs
 
-    warn_of_hubs(websocket_logging_servers or [])
     resumed = resume_run(
         run_id,
         overrides=overrides or [],
@@ -74,6 +72,7 @@ def resume(
         slots_per_device=slots_per_device,
         time_limit_s=time_limit_s,
         text_logging_path=text_logging_path,
+        websocket_logging_servers=websocket_logging_servers or [],
         rest_endpoint=rest_endpoint,
         command=["mlgym", *sys.argv[1:]],
         progress=not as_json or sys.stderr.isatty(),

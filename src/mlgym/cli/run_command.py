@@ -22,7 +22,8 @@ Overrides = Annotated[
 ]
 
 HubUrls = Annotated[
-    list[str] | None, typer.Option("--websocket-logging-servers", metavar="URL", help="Hubs that receive events.")
+    list[str] | None,
+    typer.Option("--websocket-logging-servers", metavar="URL ...", help="Hubs that get the events as they happen."),
 ]
 HubUrl = Annotated[
     str | None, typer.Option("--rest-endpoint", metavar="URL", help="Hub that keeps configs and checkpoints.")
@@ -68,9 +69,7 @@ def run(
 ) -> None:
     """Run every experiment that a config unfolds into."""
     from mlgym.api import run as run_config
-    from mlgym.cli.hubs import warn_of_hubs
 
-    warn_of_hubs(websocket_logging_servers or [])
     changes = [*(overrides or []), *([f"experiment.epochs={epochs}"] if epochs is not None else [])]
     finished = run_config(
         config,
@@ -85,6 +84,7 @@ def run(
         time_limit_s=time_limit_s,
         determinism=choice(determinism, ("bitwise", "fast"), "--determinism"),  # type: ignore[arg-type]
         text_logging_path=text_logging_path,
+        websocket_logging_servers=websocket_logging_servers or [],
         rest_endpoint=rest_endpoint,
         auto_resume=auto_resume,
         command=["mlgym", *sys.argv[1:]],

@@ -14,7 +14,7 @@ from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.run_record import CONFIG_FILE, ENVIRONMENT_FILE, record_of, write_record
 from mlgym.execution.text_logs import TextLogs
 from mlgym.tracking import create_run_folder
-from mlgym.tracking.uploader import uploading
+from mlgym.tracking.delivery import delivering
 
 
 def launch(
@@ -70,5 +70,5 @@ def launch(
         write_record(folder, record)
         folder.write_json(ENVIRONMENT_FILE, environment)
         opening = driver.opening(RunStarted, command, versions)
-        with uploading(folder, options.rest_endpoint, journal.warn_soon):
+        with delivering(folder, options.hubs, journal.warn_soon):
             return driver.run(opening, environment, Remaining(settled=skip), on_event=on_event)

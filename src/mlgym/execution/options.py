@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -13,6 +13,7 @@ from mlgym.execution.job import DEFAULT_ENTRY
 from mlgym.execution.scheduler import device_slots
 from mlgym.execution.server_process import PRELOAD, PRELOAD_IF_INSTALLED
 from mlgym.names import DEFAULT_STORAGE
+from mlgym.tracking.delivery import Hubs
 
 ExecutorKind: TypeAlias = Literal["inline", "processes"]
 Determinism: TypeAlias = Literal["bitwise", "fast"]
@@ -35,7 +36,7 @@ class RunOptions:
         grace_s: from asking an experiment to end to killing it, in s, >= 0.
         text_logging_path: folder for text files with the output of each experiment; None for none.
         determinism: `bitwise` refuses operations without a reproducible algorithm, `fast` allows them.
-        rest_endpoint: address of a hub that is kept like the run folder; None for none.
+        hubs: where the run is sent while it goes on.
         reproduces: the run whose results this one is to reproduce, for the record; None for none.
     """
 
@@ -50,7 +51,7 @@ class RunOptions:
     grace_s: float = 30.0
     text_logging_path: Path | None = None
     determinism: Determinism = "bitwise"
-    rest_endpoint: str | None = None
+    hubs: Hubs = field(default_factory=Hubs)
     reproduces: str | None = None
 
     @property

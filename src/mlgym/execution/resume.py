@@ -26,7 +26,7 @@ from mlgym.execution.text_logs import TextLogs
 from mlgym.reproduction.differences import environment_differences
 from mlgym.reproduction.verdict import difference_text
 from mlgym.tracking import RunFolder
-from mlgym.tracking.uploader import uploading
+from mlgym.tracking.delivery import delivering
 
 _MAX_LISTED: Final = 12
 
@@ -169,7 +169,7 @@ def resume_run(
     # The driver that comes after this one has to compare with what the experiments are given now.
     if changed != record:
         write_record(folder, changed)
-    with uploading(folder, options.rest_endpoint, journal.warn_soon):
+    with delivering(folder, options.hubs, journal.warn_soon):
         return driver.run(
             driver.opening(RunResumed, command, package_versions()),
             environment,

@@ -39,7 +39,8 @@ class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
         threads: threads of one operation in each experiment.
         threads_as_given: the same as it was asked for.
         determinism: as in `RunOptions`.
-        rest_endpoint: the hub of the launch, for whoever looks for the run; nobody sends anything there because of it.
+        websocket_logging_servers, rest_endpoint: the hubs of the launch, for whoever looks for the run; nobody sends
+            anything there because of it.
         reproduces: the run whose results this one is to reproduce; None for none.
         versions: of python and packages, by name.
     """
@@ -55,6 +56,7 @@ class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
     threads: int = 1
     threads_as_given: int | str = 1
     determinism: Determinism = "bitwise"
+    websocket_logging_servers: tuple[str, ...] = ()
     rest_endpoint: str | None = None
     reproduces: str | None = None
     time_limit_s: float | None = None
@@ -114,7 +116,8 @@ def record_of(
         threads=threads,
         threads_as_given=options.threads,
         determinism=options.determinism,
-        rest_endpoint=without_user(options.rest_endpoint) if options.rest_endpoint else None,
+        websocket_logging_servers=tuple(map(without_user, options.hubs.websocket_logging_servers)),
+        rest_endpoint=without_user(options.hubs.rest_endpoint) if options.hubs.rest_endpoint else None,
         reproduces=options.reproduces,
         time_limit_s=options.time_limit_s,
         grace_s=options.grace_s,

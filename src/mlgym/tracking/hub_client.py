@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ import httpx
 import msgspec
 
 from mlgym.errors import HubError
+from mlgym.names import TOKEN_VARIABLE
+from mlgym.tracking.backoff import Backoff
 from mlgym.tracking.manifest import FileEntry, sha256_of
 
 _T = TypeVar("_T")
@@ -68,7 +71,9 @@ class HubClient:
         self._patience_s = patience_s
         self._goes_on = goes_on
         is_near = urlsplit(self.url).hostname in _LOOPBACK
-        self._http = httpx.Client(base_url=f"{self.url}/api/v1/", timeout=_TIMEOUT, trust_env=not is_near)
+        self._http = httpx.Client(
+            base_url=f"{self.url}/api/v1/", headers=authorization(), timeout=_TIMEOUT, trust_env=not is_near
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -168,7 +173,7 @@ class HubClient:
             HubError: the hub does not have it, or what came is not what was expected, and then nothing of it is left.
         """
         give_up_at = time.monotonic() + self._patience_s
-        pause_s = _FIRST_PAUSE_S
+        backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         while (there := target.stat().st_size if target.exists() else 0) < expected.bytes or not target.exists():
             try:
                 self._append(url_path, target, there, expected.bytes)
@@ -176,8 +181,7 @@ class HubClient:
             except httpx.HTTPError as error:
                 if time.monotonic() > give_up_at or not self._goes_on():
                     raise self._unreachable(error) from error
-                time.sleep(pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                time.sleep(backoff.next_s())
         actual = sha256_of(target)
         if actual != expected.sha256:
             target.unlink()
@@ -242,7 +246,7 @@ class HubClient:
             HubError: no answer, or a refusal.
         """
         give_up_at = time.monotonic() + self._patience_s
-        pause_s = _FIRST_PAUSE_S
+        backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         while True:
             try:
                 answer = self._http.request(method, url_path, **options)
@@ -256,8 +260,7 @@ class HubClient:
                 failure, may_repeat = self._unreachable(error), not once or isinstance(error, httpx.ConnectError)
             if not may_repeat or time.monotonic() > give_up_at or not self._goes_on():
                 raise failure
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            time.sleep(backoff.next_s())
 
     def _count(self, num_bytes: int) -> None:
         self.bytes_sent += num_bytes
@@ -279,6 +282,12 @@ class HubClient:
 
     def _unreachable(self, error: httpx.HTTPError) -> HubError:
         return HubError(f"the hub {self.url} does not answer ({str(error) or type(error).__name__})")
+
+
+def authorization(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Gives the header with the token of `MLGYM_TOKEN`; nothing where there is none."""
+    token = environment.get(TOKEN_VARIABLE)
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def checked_url(url: str) -> str:

@@ -67,7 +67,7 @@ class Mirror:
         self._files: dict[str, FileEntry] | None = None
         self._stamps: dict[str, tuple[int, int]] = {}
         self._checkpoints: dict[tuple[int, str], dict[str, FileEntry]] | None = None
-        self._cursor: LogCursor | None = None
+        self._cursor = LogCursor()
         self._is_prefix = False
         self._deleted: set[tuple[int, str]] = set()
         self._damaged: set[tuple[int, str]] = set()
@@ -91,7 +91,7 @@ class Mirror:
             # It may be another hub by the next time, or the same one after a restore.
             self._files = self._checkpoints = None
             self._stamps.clear()
-            self._cursor = None
+            self._cursor = LogCursor()
             raise
         pushed.num_bytes = self._client.bytes_sent - before
         pushed.damaged = tuple(f"{number}/checkpoints/{name}" for number, name in sorted(self._damaged))
@@ -120,46 +120,49 @@ class Mirror:
         num_stored = 0
         try:
             with self._folder.log_path.open("rb") as file:
-                cursor = self._cursor
-                if cursor is None or os.fstat(file.fileno()).st_size < cursor.position:
-                    cursor = self._cursor = self._compared(file)
-                while group := cursor.group(file, max_bytes=_GROUP_BYTES):
-                    stored = self._send(file, cursor, group)
-                    if stored is not None:
-                        for line in group:
-                            self._note(line)
-                        num_stored += stored
-                        cursor.take(group)
+                self._locate(file)
+                while group := self._cursor.group(file, max_bytes=_GROUP_BYTES):
+                    stored = self._send(group)
+                    if stored is None:
+                        self._locate(file)
+                        continue
+                    for line in group:
+                        self._note(line)
+                    num_stored += stored
+                    self._cursor.take(group)
         except OSError as error:
             raise EventLogError(f"`{self._folder.log_path}` cannot be read: {error.strerror}") from error
         return num_stored
 
-    def _compared(self, file: BinaryIO) -> LogCursor:
-        """Gives where the log of the hub ends, if it is the beginning of the one here; else the start."""
-        self._deleted.clear()
-        cursor = LogCursor()
-        self._is_prefix = self._advance(file, cursor)
-        return cursor
+    def _locate(self, file: BinaryIO) -> None:
+        """Goes to where the log of the hub ends, if it is the beginning of the one here; it may have come by a socket.
 
-    def _advance(self, file: BinaryIO, cursor: LogCursor) -> bool:
+        Else all of it is sent once: the hub leaves out what it has.
+        """
+        size = os.fstat(file.fileno()).st_size
+        is_known = 0 < self._cursor.position <= size
+        if is_known and (size == self._cursor.position or not self._is_prefix):
+            return
         head = self._client.head(self._folder.run_id)
-        return cursor.advance(file, *((head.num_events, head.last_crc) if head else (0, None)), self._note)
+        there = (head.num_events, head.last_crc) if head else (0, None)
+        self._is_prefix = is_known and self._cursor.advance(file, *there, self._note)
+        if not self._is_prefix:
+            self._deleted.clear()
+            self._cursor = LogCursor()
+            self._is_prefix = self._cursor.advance(file, *there, self._note)
 
-    def _send(self, file: BinaryIO, cursor: LogCursor, group: list[bytes]) -> int | None:
-        """Sends events and gives how many the hub did not have; None where it turned out to be further than that."""
+    def _send(self, group: list[bytes]) -> int | None:
+        """Sends events and gives how many the hub did not have; None where its log does not end before them."""
         lines = b"".join(map(portable, group))
-        if self._is_prefix:
-            try:
-                return self._client.send_events(self._folder.run_id, lines, start=cursor.num_events)
-            except HubError as error:
-                if error.code != "offset_mismatch":
-                    raise
-            # They also come by a socket, or an earlier attempt was stored although its answer was lost.
-            self._is_prefix = self._advance(file, cursor)
-            return None
-        if any(read_origin(line) is None for line in group):
+        if not self._is_prefix and any(read_origin(line) is None for line in group):
             raise HubError(other_log_text(self._folder.run_id, self._client.url))
-        return self._client.send_events(self._folder.run_id, lines, start=None)
+        start = self._cursor.num_events if self._is_prefix else None
+        try:
+            return self._client.send_events(self._folder.run_id, lines, start=start)
+        except HubError as error:
+            if error.code != "offset_mismatch":
+                raise
+            return None
 
     def _note(self, line: bytes) -> None:
         """Remembers which checkpoints the run has deleted."""

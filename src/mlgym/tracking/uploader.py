@@ -1,18 +1,17 @@
-"""The run on its way to a hub while it goes on: a thread of the driver that nothing waits for."""
+"""The files of a run on their way to a hub while it goes on: a thread that nothing waits for."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 from mlgym.errors import MlgymError
-from mlgym.tracking import RunFolder
 from mlgym.tracking.hub_client import HubClient
 from mlgym.tracking.mirror import Mirror
+from mlgym.tracking.run_folder import RunFolder
 
 _EVERY_S: Final = 3.0
 _PATIENCE_S: Final = 10.0
@@ -22,35 +21,20 @@ _REST_PER_PUSH: Final = 9.0
 _logger: Final = logging.getLogger(__name__)
 
 
-@contextmanager
-def uploading(folder: RunFolder, url: str | None, warn: Callable[[str], None]) -> Iterator[None]:
-    """Keeps a run on a hub like the one here while the body runs, and once more at its end.
-
-    What the hub does not get is told, and nothing else happens: the run folder has everything.
-
-    Args:
-        folder: the run.
-        url: the hub; None for none.
-        warn: takes warnings for the run's log, from another thread.
-
-    Raises:
-        HubError: `url` is no address of a hub.
-    """
-    if url is None:
-        yield
-        return
-    uploader = _Uploader(folder, url, warn)
-    uploader.start()
-    try:
-        yield
-    finally:
-        uploader.finish()
-
-
-class _Uploader(threading.Thread):
-    """Pushes every few seconds until it is told to finish."""
+class Uploader(threading.Thread):
+    """Keeps a run on a hub like the one here: pushes every few seconds until it is told to finish."""
 
     def __init__(self, folder: RunFolder, url: str, warn: Callable[[str], None]) -> None:
+        """Makes the thread; `start` starts it.
+
+        Args:
+            folder: the run.
+            url: the hub.
+            warn: takes warnings for the run's log, from this thread.
+
+        Raises:
+            HubError: `url` is no address of a hub.
+        """
         # A hub that answers slowly must not keep the process from ending.
         super().__init__(name="uploader", daemon=True)
         self._give_up_at = float("inf")
@@ -63,6 +47,7 @@ class _Uploader(threading.Thread):
         self._damaged: tuple[str, ...] = ()
 
     def run(self) -> None:
+        """Pushes, again and again."""
         rest_s = 0.0
         while not self._ending.wait(rest_s):
             started_at = time.monotonic()

@@ -1,0 +1,176 @@
+"""The events of a run on their way to a hub while they happen: a thread that reads the log as its spool.
+
+Whatever the hub does, the writer of the log notices nothing: what was not sent yet stands in the file.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from mlgym.errors import HubError, MlgymError
+from mlgym.events.codec import MAX_LINE_BYTES, is_whole, read_origin
+from mlgym.tracking.backoff import Backoff
+from mlgym.tracking.hub_client import checked_url
+from mlgym.tracking.log_cursor import LogCursor
+from mlgym.tracking.mirror import other_log_text
+from mlgym.tracking.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from mlgym.tracking.hub_socket import HubSocket
+
+_POLL_S: Final = 0.02
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 30.0
+_GROUP_EVENTS: Final = 1000
+_GROUP_BYTES: Final = 2**20
+# At the end of a run: how long to try while nothing gets through, and in all.
+_PATIENCE_S: Final = 10.0
+_LAST_WORDS_S: Final = 300.0
+_logger: Final = logging.getLogger(__name__)
+
+
+class Streamer(threading.Thread):
+    """Sends what is added to a log until it is told to finish.
+
+    Attributes:
+        num_sent: events that the hub has acknowledged, those sent again included.
+    """
+
+    def __init__(
+        self, folder: RunFolder, url: str, warn: Callable[[str], None], *, sync_url: str | None = None
+    ) -> None:
+        """Makes the thread; `start` starts it.
+
+        Args:
+            folder: the run.
+            url: the hub.
+            warn: takes warnings for the run's log, from this thread.
+            sync_url: where `mlgym sync` would bring the run; None for `url`.
+
+        Raises:
+            HubError: `url` is no address of a hub.
+        """
+        # A hub that answers slowly must not keep the process from ending.
+        super().__init__(name=f"streamer to {url}", daemon=True)
+        self.num_sent = 0
+        self._folder = folder
+        self._url = checked_url(url)
+        self._warn = warn
+        self._remedy = f"`mlgym sync {folder.run_id} --to {sync_url or self._url}` brings it later"
+        self._backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+        self._cursor = LogCursor()
+        self._is_prefix = False
+        self._size_when_stuck = -1
+        self._ending = threading.Event()
+        self._give_up_at = float("inf")
+        self._progressed_at: float | None = None
+        self._is_complete = False
+        self._failure: str | None = None
+        self._has_warned = False
+        self._is_known_to_fail = False
+
+    def run(self) -> None:
+        """Connects and sends, again and again."""
+        # The libraries for it take a tenth of a second, which runs without a hub need not wait for.
+        from mlgym.tracking.hub_socket import HubSocket
+
+        while not self._is_complete:
+            try:
+                with HubSocket(self._url) as hub, self._folder.log_path.open("rb") as file:
+                    self._stream(hub, file)
+            except (MlgymError, OSError) as error:
+                self._note_failure(error)
+                if self._has_given_up():
+                    return
+                pause_s = self._backoff.next_s()
+                # Once the run has ended, somebody waits.
+                time.sleep(min(pause_s, 0.5)) if self._ending.is_set() else self._ending.wait(pause_s)
+
+    def hurry(self) -> None:
+        """Says that the log does not change any more, and waits for nothing."""
+        self._give_up_at = time.monotonic() + _LAST_WORDS_S
+        self._ending.set()
+
+    def finish(self) -> None:
+        """Waits until the hub has everything, as long as there is hope; the log must not change any more."""
+        self.hurry()
+        try:
+            self.join(_LAST_WORDS_S + _PATIENCE_S)
+        except KeyboardInterrupt:
+            _logger.warning("the hub %s does not have all of the run: it was interrupted; %s", self._url, self._remedy)
+            raise
+        if not self._is_complete and not self._is_known_to_fail:
+            reason = self._failure or "too slow"
+            _logger.warning("the hub %s does not have all of the run: %s; %s", self._url, reason, self._remedy)
+
+    def _stream(self, hub: HubSocket, file: BinaryIO) -> None:
+        self._locate(hub, file)
+        while not self._is_complete:
+            # Asked before reading: what stands there by then is all there will be.
+            is_last = self._ending.is_set()
+            group = self._cursor.group(file, max_bytes=_GROUP_BYTES, max_events=_GROUP_EVENTS)
+            if group:
+                self._send(hub, group)
+            elif self._was_rewritten(file):
+                self._cursor = LogCursor()
+                self._locate(hub, file)
+            elif is_last:
+                self._is_complete = True
+            else:
+                self._ending.wait(_POLL_S)
+
+    def _locate(self, hub: HubSocket, file: BinaryIO) -> None:
+        """Asks what the hub has and goes to where it ends.
+
+        Where it is not the beginning of the log here, all of it is sent once: the hub leaves out what it has.
+        """
+        head = hub.head(self._folder.run_id)
+        for cursor in (self._cursor, LogCursor()):
+            self._is_prefix = cursor.advance(file, head.num_events, head.last_crc)
+            self._cursor = cursor
+            if self._is_prefix:
+                return
+
+    def _send(self, hub: HubSocket, group: list[bytes]) -> None:
+        if not self._is_prefix and any(read_origin(line) is None for line in group):
+            raise HubError(other_log_text(self._folder.run_id, self._url), code="other_log")
+        hub.send(group)
+        self._cursor.take(group)
+        self.num_sent += len(group)
+        self._progressed_at = time.monotonic()
+        self._failure = None
+        self._is_known_to_fail = False
+        self._backoff.reset()
+
+    def _was_rewritten(self, file: BinaryIO) -> bool:
+        """Tells whether lines were taken back that this had read: the disk refused them, and they come again."""
+        size = os.fstat(file.fileno()).st_size
+        if size <= self._cursor.position or size == self._size_when_stuck:
+            return size < self._cursor.position
+        file.seek(self._cursor.position)
+        line = file.readline(MAX_LINE_BYTES)
+        if is_whole(line) or not line.endswith(b"\n"):
+            return False
+        self._size_when_stuck = size
+        return True
+
+    def _has_given_up(self) -> bool:
+        if not self._ending.is_set():
+            return False
+        # A hub that was never there is not waited for.
+        return self._progressed_at is None or time.monotonic() > min(
+            self._give_up_at, max(self._progressed_at, self._give_up_at - _LAST_WORDS_S) + _PATIENCE_S
+        )
+
+    def _note_failure(self, error: Exception) -> None:
+        self._failure = str(error)
+        if not self._has_warned:
+            self._has_warned = self._is_known_to_fail = True
+            message = f"{error}; the run goes on, and its folder has everything; {self._remedy}"
+            self._warn(message)
+            _logger.warning("%s", message)
