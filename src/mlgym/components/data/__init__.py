@@ -2,9 +2,21 @@
 
 from mlgym.components.data.adapted_loader import AdaptedLoader, as_loader
 from mlgym.components.data.augment import augment
+from mlgym.components.data.class_weights import balanced_class_weights
+from mlgym.components.data.columns import column_of
 from mlgym.components.data.data_loaders import data_loaders
 from mlgym.components.data.encode_features import encode_features
 from mlgym.components.data.fingerprint import Fingerprint, fingerprint, order_digest
+from mlgym.components.data.fold_split import fold_split
+from mlgym.components.data.folds import (
+    GroupKFold,
+    KFold,
+    LeaveOneGroupOut,
+    LeaveOneOut,
+    PredefinedFolds,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+)
 from mlgym.components.data.hugging_face import HuggingFaceData
 from mlgym.components.data.image_folder import ImageFolder
 from mlgym.components.data.image_sets import TrainAndTest, cifar10, fashion_mnist, mnist
@@ -22,6 +34,13 @@ from mlgym.components.data.operations import (
 )
 from mlgym.components.data.order import Order
 from mlgym.components.data.sample_sets import breast_cancer, diabetes, digits, iris, wine
+from mlgym.components.data.shuffle_folds import (
+    GroupShuffleSplit,
+    LastRows,
+    ShuffleSplit,
+    StratifiedShuffleSplit,
+    TimeSeriesSplit,
+)
 from mlgym.components.data.splits import random_split, stratified_split
 from mlgym.components.data.standardize import standardize
 from mlgym.components.data.table import TableData, table
@@ -31,19 +50,33 @@ from mlgym.components.data.worker_loader import WorkerLoader
 __all__ = [
     "AdaptedLoader",
     "Fingerprint",
+    "GroupKFold",
+    "GroupShuffleSplit",
     "HuggingFaceData",
     "ImageFolder",
+    "KFold",
+    "LastRows",
+    "LeaveOneGroupOut",
+    "LeaveOneOut",
     "Loader",
     "Order",
+    "PredefinedFolds",
+    "ShuffleSplit",
+    "StratifiedGroupKFold",
+    "StratifiedKFold",
+    "StratifiedShuffleSplit",
     "TableData",
     "TensorData",
     "TensorLoader",
+    "TimeSeriesSplit",
     "TrainAndTest",
     "WorkerLoader",
     "as_loader",
     "augment",
+    "balanced_class_weights",
     "breast_cancer",
     "cifar10",
+    "column_of",
     "concat",
     "data_loaders",
     "diabetes",
@@ -52,6 +85,7 @@ __all__ = [
     "fashion_mnist",
     "filter_labels",
     "fingerprint",
+    "fold_split",
     "in_memory",
     "iris",
     "labels_of",

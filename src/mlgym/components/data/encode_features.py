@@ -118,7 +118,9 @@ def _apply(encoding: _Encoding, split: str, data: Dataset[Any]) -> TensorData:
     same = isinstance(data, TableData) and set(data.features) == set(encoding.columns)
     if not isinstance(data, TableData) or not same or set(data.numeric) != set(encoding.means):
         raise DataError(f"split `{split}` is no table with the columns {', '.join(encoding.columns)} of the same types")
-    return TensorData(encoding.inputs(data), data.targets, classes=data.classes, features=encoding.features)
+    return TensorData(
+        encoding.inputs(data), data.targets, classes=data.classes, features=encoding.features, metadata=data.metadata
+    )
 
 
 def _refuse_missing(datasets: Mapping[str, Dataset[Any]]) -> None:

@@ -20,7 +20,7 @@ from mlgym.components.data.global_generators import SampleSeeds, preserved_gener
 from mlgym.components.data.labels import Labels, labels_of, num_samples_of, refuse_other_classes
 from mlgym.components.data.order import Indices
 from mlgym.components.data.table import TableData
-from mlgym.components.data.tensor_data import TensorData, Values
+from mlgym.components.data.tensor_data import TensorData, Values, joined_rows
 from mlgym.components.data.views import ConcatView, SubsetView, TargetView, is_deterministic
 from mlgym.config.registry import register
 from mlgym.errors import DataError
@@ -55,7 +55,9 @@ def concat(datasets: list[Dataset[Any]]) -> Dataset[Any]:
     if len(in_memory) < len(datasets) or not _alike(in_memory):
         return ConcatView(datasets)
     return in_memory[0].replace(
-        _joined([data.inputs for data in in_memory]), _joined([data.targets for data in in_memory])
+        _joined([data.inputs for data in in_memory]),
+        _joined([data.targets for data in in_memory]),
+        metadata=joined_rows([data.metadata for data in in_memory]),
     )
 
 
@@ -201,7 +203,9 @@ def in_memory(dataset: Dataset[Any], *, seed: int) -> TensorData:
     if isinstance(dataset, AugmentedData):
         raise DataError("`in_memory` would freeze the augmentation; put `augment` after it")
     inputs, targets = _collated(_read_all(dataset, seed))
-    return TensorData(inputs, targets, classes=getattr(dataset, "classes", None))
+    return TensorData(
+        inputs, targets, classes=getattr(dataset, "classes", None), metadata=getattr(dataset, "metadata", None)
+    )
 
 
 def _read_all(dataset: Dataset[Any], seed: int) -> Iterable[Any]:
@@ -238,7 +242,9 @@ def _with_targets(
         if isinstance(dataset.targets, dict):
             changed = name if name is not None else next(iter(dataset.targets))
             replaced = {**dataset.targets, changed: targets}
-        return TensorData(dataset.inputs, replaced, classes=classes, features=dataset.features)
+        return TensorData(
+            dataset.inputs, replaced, classes=classes, features=dataset.features, metadata=dataset.metadata
+        )
     if name is not None:
         raise DataError("one of several targets can be changed only in memory; put `in_memory` before")
     return TargetView(dataset, targets)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mlgym.components.data.tensor_data import TensorData
+from mlgym.components.data.tensor_data import Metadata, TensorData, rows_of
 from mlgym.config.registry import register
 from mlgym.errors import DataError
 from mlgym.names import did_you_mean
@@ -32,6 +32,7 @@ class TableData(Dataset[tuple[dict[str, Any], Any]]):
         targets: int64 (rows,) class indices or float32 (rows, outputs) values.
         features: the columns in the order of the file.
         classes: what class 0, 1, ... is called; None for values.
+        metadata: what stays with the rows but is no feature, (rows,) each.
     """
 
     deterministic: ClassVar[bool] = True
@@ -44,12 +45,14 @@ class TableData(Dataset[tuple[dict[str, Any], Any]]):
         *,
         features: Sequence[str],
         classes: Sequence[str] | None = None,
+        metadata: Metadata | None = None,
     ) -> None:
         self.numeric = dict(numeric)
         self.categorical = dict(categorical)
         self.targets = targets
         self.features = tuple(features)
         self.classes = None if classes is None else tuple(classes)
+        self.metadata = dict(metadata or {})
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -68,11 +71,14 @@ class TableData(Dataset[tuple[dict[str, Any], Any]]):
             self.targets[indices],
             features=self.features,
             classes=self.classes,
+            metadata=rows_of(self.metadata, indices),
         )
 
     def with_targets(self, targets: Tensor, classes: Sequence[str] | None = None) -> TableData:
         """Gives the table with other targets, (rows, ...)."""
-        return TableData(self.numeric, self.categorical, targets, features=self.features, classes=classes)
+        return TableData(
+            self.numeric, self.categorical, targets, features=self.features, classes=classes, metadata=self.metadata
+        )
 
 
 @register("table")
@@ -84,6 +90,7 @@ def table(
     task: Literal["classification", "regression"] = "classification",
     missing: Literal["error", "keep"] = "error",
     classes: list[str | int] | None = None,
+    metadata: list[str] | None = None,
     separator: str = ",",
 ) -> Dataset[Any]:
     """Reads a table from a CSV or Parquet file.
@@ -101,6 +108,8 @@ def table(
             the training split. Missing targets are always an error.
         classes: for a classification: the values that are class 0, 1, ...; None for all that occur, sorted. Give it
             where splits lie in files of their own, of which one may lack a class.
+        metadata: columns that stay with their rows but that no model sees, such as the patient a row is from
+            (`groups` of folds) or the fold that it was given to (`predefined_folds`).
         separator: between the values of a CSV file, one character.
 
     Raises:
@@ -108,10 +117,12 @@ def table(
     """
     frame = _read(Path(path), separator)
     targets = [target] if isinstance(target, str) else target
-    columns = _feature_columns(frame, targets, features)
+    kept = metadata or []
+    columns = _feature_columns(frame, targets, features, kept)
     values, named = _targets(frame, targets, task, classes)
     numeric, categorical = _split_columns(frame, columns)
-    data = TableData(numeric, categorical, values, features=columns, classes=named)
+    rows = {name: _metadata_column(frame[name]) for name in kept}
+    data = TableData(numeric, categorical, values, features=columns, classes=named, metadata=rows)
     incomplete = count_missing(data)
     if incomplete and missing == "error":
         listed = ", ".join(f"`{name}` ({count})" for name, count in incomplete.items())
@@ -122,7 +133,7 @@ def table(
     if categorical or incomplete:
         return data
     inputs = torch.stack([numeric[name] for name in columns], dim=1)  # (rows, features)
-    return TensorData(inputs, values, classes=named, features=columns)
+    return TensorData(inputs, values, classes=named, features=columns, metadata=rows)
 
 
 def count_missing(data: TableData) -> dict[str, int]:
@@ -148,11 +159,19 @@ def _read(path: Path, separator: str) -> polars.DataFrame:
     raise DataError(f"{path}: a table ends in .csv, .tsv, .csv.gz, .parquet or .pq")
 
 
-def _feature_columns(frame: polars.DataFrame, targets: list[str], features: list[str] | None) -> list[str]:
-    for name in [*targets, *(features or [])]:
+def _metadata_column(column: polars.Series) -> npt.NDArray[Any]:
+    """Gives a column as it is; one with missing values holds None there."""
+    return column.to_numpy() if column.null_count() == 0 else np.array(column.to_list(), dtype=object)
+
+
+def _feature_columns(
+    frame: polars.DataFrame, targets: list[str], features: list[str] | None, metadata: list[str]
+) -> list[str]:
+    for name in [*targets, *(features or []), *metadata]:
         if name not in frame.columns:
             raise DataError(f"the table has no column `{name}`{did_you_mean(name, frame.columns)}")
-    columns = [name for name in frame.columns if name not in targets] if features is None else features
+    others = [name for name in frame.columns if name not in targets and name not in metadata]
+    columns = others if features is None else features
     both = [name for name in columns if name in targets]
     if both:
         raise DataError(f"column `{both[0]}` cannot be a target and a feature: the model would be told the answer")

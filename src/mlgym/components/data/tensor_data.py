@@ -5,10 +5,12 @@ Holds the dataset and the walk over its one or several tensors; what selects, sp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, ClassVar, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -17,6 +19,8 @@ from mlgym.errors import DataError
 
 Values: TypeAlias = Tensor | dict[str, Tensor]
 """One tensor or several by name, each with the samples as first axis."""
+Metadata: TypeAlias = Mapping[str, npt.NDArray[Any]]
+"""What else is known of each sample, such as the patient it is from, by name: (samples,) of any type."""
 
 
 def map_values(function: Callable[[Tensor], Tensor], values: Values) -> Values:
@@ -39,6 +43,7 @@ class TensorData(Dataset[tuple[Any, Any]]):
         targets: (samples,) int64 class indices, (samples, outputs) float32 values, or several such tensors by name.
         classes: what class 0, 1, ... is called; None where there are no classes or they have no names.
         features: what the columns of inputs (samples, features) are called; None where they have no names.
+        metadata: what stays with the samples but is shown to no model, such as the groups that folds keep together.
 
     Raises:
         DataError: the tensors do not have the same number of samples.
@@ -54,11 +59,13 @@ class TensorData(Dataset[tuple[Any, Any]]):
         *,
         classes: Sequence[str] | None = None,
         features: Sequence[str] | None = None,
+        metadata: Metadata | None = None,
     ) -> None:
         self.inputs = inputs
         self.targets = targets
         self.classes = None if classes is None else tuple(classes)
         self.features = None if features is None else tuple(features)
+        self.metadata = dict(metadata or {})
         self._num_samples = _common_length([*tensors_of(inputs), *tensors_of(targets)])
 
     def __len__(self) -> int:
@@ -92,15 +99,24 @@ class TensorData(Dataset[tuple[Any, Any]]):
         Args:
             indices: (selected,) int64, each in [0, samples).
         """
-        return self.replace(*self.batch(indices))
+        return self.replace(*self.batch(indices), metadata=rows_of(self.metadata, indices))
 
-    def replace(self, inputs: Values | None = None, targets: Values | None = None) -> TensorData:
-        """Gives a dataset with other inputs or targets and the same names of classes and features."""
+    def replace(
+        self, inputs: Values | None = None, targets: Values | None = None, *, metadata: Metadata | None = None
+    ) -> TensorData:
+        """Gives a dataset with other inputs or targets and the same names of classes and features.
+
+        Args:
+            inputs: instead of those of the dataset.
+            targets: likewise.
+            metadata: likewise; needed where the samples are others.
+        """
         return TensorData(
             self.inputs if inputs is None else inputs,
             self.targets if targets is None else targets,
             classes=self.classes,
             features=self.features,
+            metadata=self.metadata if metadata is None else metadata,
         )
 
     def to(self, device: torch.device | str) -> TensorData:
@@ -109,6 +125,19 @@ class TensorData(Dataset[tuple[Any, Any]]):
             map_values(lambda tensor: tensor.to(device), self.inputs),
             map_values(lambda tensor: tensor.to(device), self.targets),
         )
+
+
+def rows_of(metadata: Metadata, indices: Tensor) -> Metadata:
+    """Gives the metadata of these samples, int64 (selected,), in this order."""
+    if not metadata:
+        return metadata
+    chosen: npt.NDArray[np.int64] = indices.cpu().numpy()
+    return {name: column[chosen] for name, column in metadata.items()}
+
+
+def joined_rows(parts: Sequence[Metadata]) -> Metadata:
+    """Gives the metadata of several sets one after the other; what one of them does not have is left out."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if all(name in p for p in parts)}
 
 
 def _common_length(tensors: list[Tensor]) -> int:
