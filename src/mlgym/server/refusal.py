@@ -81,7 +81,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     def on_known(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, MlgymError | OSError)
-        return error_response(request.url.path, _refusal_of(error))
+        return error_response(request.url.path, refusal_of(error))
 
     def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
@@ -108,7 +108,8 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, on_unforeseen)
 
 
-def _refusal_of(error: MlgymError | OSError) -> RefusedError:
+def refusal_of(error: MlgymError | OSError) -> RefusedError:
+    """Gives the refusal that an error comes to."""
     cause = error if isinstance(error, OSError) else error.__cause__
     if isinstance(error, RefusedError):
         return error
