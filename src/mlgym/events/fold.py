@@ -49,6 +49,7 @@ class ExperimentState:
         swept: the swept values, by short key.
         trial: what it is for, as `experiment_config` has it; empty in old logs.
         sizes: number of samples by split, as far as its process told them.
+        fingerprints: hash (hex) of the samples by split, the same; two of the same hash are the same samples.
         device: where it runs or ran.
         attempt: how often it was started again, from 0.
         lineage: how often it went on in a way that need not repeat what came before, from 0.
@@ -73,6 +74,7 @@ class ExperimentState:
     swept: dict[str, Any] = field(default_factory=dict)
     trial: dict[str, Any] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict)
     device: str | None = None
     attempt: int = 0
     lineage: int = 0
@@ -351,6 +353,7 @@ def _on_data_fingerprint(experiment: ExperimentState, payload: Fields, at: float
     split, num_samples = payload.text("split"), payload.integer("num_samples")
     if split is not None and num_samples is not None:
         experiment.sizes[split] = num_samples
+        experiment.fingerprints[split] = payload.text("sha256") or ""
 
 
 def _on_job_status(experiment: ExperimentState, payload: Fields, at: float) -> None:
