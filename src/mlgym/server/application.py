@@ -91,7 +91,7 @@ class _Parts:
             await self._lifespan(scope, receive, send)
             return
         part = self._part(scope["path"])
-        if part is not None:
+        if part is not None and (scope["type"] == "http" or part is self._sockets):
             await part(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()

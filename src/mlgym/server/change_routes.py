@@ -25,7 +25,13 @@ def _without_repeats(tags: list[str]) -> list[str]:
     return list(dict.fromkeys(tags))
 
 
-_Tag = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_of_one_line)]
+def _not_empty(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    return text
+
+
+_Tag = Annotated[str, Field(max_length=64), AfterValidator(_of_one_line), AfterValidator(_not_empty)]
 
 
 class NotesChange(BaseModel):
