@@ -77,6 +77,20 @@ export interface CurveSet {
   readonly byKey: ReadonlyMap<string, ReadonlyMap<number, Curve>>;
 }
 
+/** Which curves a query is about. */
+export interface CurveChoice {
+  readonly keys: readonly string[];
+  /** Null for all experiments. */
+  readonly experiments: readonly number[] | null;
+  /** At most so many of each curve; the hub keeps first, last, smallest and largest of each piece. */
+  readonly points: number;
+}
+
+export function isWanted({ keys, experiments }: CurveChoice): (key: string, experiment: number) => boolean {
+  const [wantedKeys, wanted] = [new Set(keys), experiments === null ? null : new Set(experiments)];
+  return (key, experiment) => wantedKeys.has(key) && (wanted === null || wanted.has(experiment));
+}
+
 export type MutableCurves = Map<string, Map<number, Curve>>;
 
 export function curveOf(curves: MutableCurves, key: string, experimentId: number): Curve {

@@ -42,12 +42,10 @@ export function socketAddress(): string {
   return current?.socket ?? ownAddress();
 }
 
-/** Gives what the address of the page asks for, over what the server of the board says. */
-export function askedEndpoints(parameters: URLSearchParams, offered: Partial<Endpoints>): Endpoints {
-  return {
-    rest: tidyAddress(parameters.get("rest_endpoint")) ?? offered.rest ?? ownAddress(),
-    socket: tidyAddress(parameters.get("ws_endpoint")) ?? offered.socket ?? offered.rest ?? ownAddress(),
-  };
+/** Gives what the address of the page asks for; the hub that the page came from where it says nothing. */
+export function askedEndpoints(parameters: URLSearchParams): Endpoints {
+  const rest = tidyAddress(parameters.get("rest_endpoint")) ?? ownAddress();
+  return { rest, socket: tidyAddress(parameters.get("ws_endpoint")) ?? rest };
 }
 
 export function confirmedEndpoints(): string[] {
@@ -63,13 +61,37 @@ export function setConfirmedEndpoints(addresses: readonly string[]): void {
   window.localStorage.setItem(CONFIRMED_KEY, JSON.stringify([...new Set(addresses)]));
 }
 
-/** Gives the addresses that the user has to confirm before they are contacted. */
-export function unconfirmed(asked: Endpoints, offered: Partial<Endpoints>): string[] {
-  const trusted = new Set([window.location.origin, ...[offered.rest, offered.socket, ...confirmedEndpoints()].map(originOf)]);
-  return [...new Set([asked.rest, asked.socket])].filter((address) => !trusted.has(originOf(address)));
+const originOf = (address: string): string => new URL(address).origin;
+
+/**
+ * Gives the other origins that whoever started the board allows the page to talk to: those in its content security
+ * policy. Null where there is no policy; then only the user can allow one.
+ */
+export async function allowedOrigins(asked: Endpoints): Promise<string[] | null> {
+  // A board that is at home everywhere need not ask, and is drawn the sooner.
+  if ([asked.rest, asked.socket].every((address) => originOf(address) === window.location.origin)) return [];
+  const answer = await fetch(`${ownAddress()}/`, { method: "HEAD" }).catch(() => null);
+  return originsOfPolicy(answer?.headers.get("Content-Security-Policy") ?? null);
 }
 
-const originOf = (address: string | undefined): string => (address === undefined ? "" : new URL(address).origin);
+export function originsOfPolicy(policy: string | null): string[] | null {
+  const connect = policy?.split(";").find((one) => /^\s*connect-src\s/.test(one));
+  if (connect === undefined) return null;
+  return connect.trim().split(/\s+/).slice(1).flatMap((source) => {
+    const address = source.startsWith("'") ? null : tidyAddress(source);
+    return address === null ? [] : [originOf(address)];
+  }); // prettier-ignore
+}
+
+export type Verdict = { readonly kind: "go" } | { readonly kind: "ask" | "refused"; readonly addresses: readonly string[] };
+
+/** Tells whether the services may be asked, need the user's word, or are blocked by the policy anyway. */
+export function whoMayAsk(asked: Endpoints, allowed: readonly string[] | null): Verdict {
+  const known = new Set([window.location.origin, ...(allowed ?? confirmedEndpoints().map(originOf))]);
+  const addresses = [...new Set([asked.rest, asked.socket])].filter((address) => !known.has(originOf(address)));
+  if (addresses.length === 0) return { kind: "go" };
+  return { kind: allowed === null ? "ask" : "refused", addresses };
+}
 
 /** Takes a token out of the address's fragment, which is sent to no server and stands in no log. */
 export function takeToken(): void {

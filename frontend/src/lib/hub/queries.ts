@@ -1,7 +1,9 @@
 // The queries that several pages share. A query's key names what it shows; `at` is null for now, else a number of events.
 import { keepPreviousData, queryOptions, useQuery, type UseQueryResult } from "@tanstack/react-query";
 import type { ExperimentTable, RunDetail, Timeline } from "@/types/api";
-import type { CurveSet } from "../curves";
+import { isWanted, withPoints, type CurveChoice, type CurveSet } from "../curves";
+import { since } from "../live/recent";
+import { tableAfter } from "../live/table";
 import { useParameter } from "../url";
 import { getJson, postForBytes, runRoute } from "./client";
 import { readCurves } from "./columns";
@@ -11,19 +13,22 @@ const MAX_ROWS = 10_000;
 const settled = { staleTime: Infinity, refetchOnWindowFocus: false } as const;
 
 export const runQuery = (run: string, at: number | null) =>
-  queryOptions({
+  queryOptions<RunDetail, Error, RunDetail, readonly ["run", string, number | null]>({
     ...settled,
-    queryKey: ["run", run, at] as const,
+    queryKey: ["run", run, at],
     queryFn: ({ signal }) => getJson<RunDetail>(runRoute(run), { at }, signal),
-    placeholderData: (before: RunDetail | undefined) => (before?.run_id === run ? before : undefined),
+    placeholderData: (before, query) => (query?.queryKey[1] === run ? before : undefined),
   });
 
 export const tableQuery = (run: string, at: number | null) =>
-  queryOptions({
+  queryOptions<ExperimentTable, Error, ExperimentTable, readonly ["table", string, number | null]>({
     ...settled,
-    queryKey: ["table", run, at] as const,
-    queryFn: ({ signal }) => getJson<ExperimentTable>(runRoute(run, "/experiments"), { at, limit: MAX_ROWS }, signal),
-    placeholderData: (before: ExperimentTable | undefined, query) => (query?.queryKey[1] === run ? before : undefined),
+    queryKey: ["table", run, at],
+    queryFn: async ({ signal }) => {
+      const table = await getJson<ExperimentTable>(runRoute(run, "/experiments"), { at, limit: MAX_ROWS }, signal);
+      return at === null ? since(run, table.at).reduce(tableAfter, table) : table;
+    },
+    placeholderData: (before, query) => (query?.queryKey[1] === run ? before : undefined),
   });
 
 export const timelineQuery = (run: string) =>
@@ -34,25 +39,19 @@ export const timelineQuery = (run: string) =>
     placeholderData: keepPreviousData,
   });
 
-export interface CurveChoice {
-  readonly keys: readonly string[];
-  /** Null for all experiments. */
-  readonly experiments: readonly number[] | null;
-  /** At most so many of each curve; the hub keeps first, last, smallest and largest of each piece. */
-  readonly points: number;
-}
-
 export const curvesQuery = (run: string, choice: CurveChoice, at: number | null) =>
-  queryOptions({
+  queryOptions<CurveSet, Error, CurveSet, readonly ["curves", string, number | null, CurveChoice]>({
     ...settled,
-    queryKey: ["curves", run, at, choice] as const,
-    queryFn: async ({ signal }): Promise<CurveSet> => {
+    queryKey: ["curves", run, at, choice],
+    queryFn: async ({ signal }) => {
       const body = { ...choice, method: "minmax", format: "binary", at };
-      return readCurves(await postForBytes(runRoute(run, "/metrics"), body, signal));
+      const set = readCurves(await postForBytes(runRoute(run, "/metrics"), body, signal));
+      const missed = at === null ? since(run, set.at).flatMap((delta) => delta.points) : [];
+      return withPoints(set, missed, isWanted(choice));
     },
     enabled: choice.keys.length > 0,
     gcTime: 60_000,
-    placeholderData: (before: CurveSet | undefined, query) => (query?.queryKey[1] === run ? before : undefined),
+    placeholderData: (before, query) => (query?.queryKey[1] === run ? before : undefined),
   });
 
 /** Gives how many events the view takes into account, null for live. */

@@ -4,6 +4,7 @@ import { create } from "zustand";
 import { socketAddress, token } from "../endpoints";
 import { applyDelta } from "./apply";
 import type { Delta } from "./delta";
+import { remember } from "./recent";
 import type { ConnectionState, Statistics, ToPage, ToWorker } from "./messages";
 
 interface Connection {
@@ -54,6 +55,7 @@ function onNextFrame(action: () => void): void {
 
 function draw(client: QueryClient, delta: Delta): void {
   if (delta.run === watched) {
+    remember(delta);
     applyDelta(client, delta);
     for (const listener of logListeners) listener(delta);
   }

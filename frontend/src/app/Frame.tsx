@@ -1,0 +1,101 @@
+// What is around every page: header, places, selection, time travel.
+import { Suspense, useEffect, useState, type ReactNode } from "react";
+import { Notice, Waiting } from "@/components/Notice";
+import { useRunId } from "@/lib/hub/queries";
+import { changeView, toPage, usePage } from "@/lib/url";
+import { Boundary } from "./Boundary";
+import classes from "./Frame.module.css";
+import { Header } from "./Header";
+import { OF_RUN, OF_STORAGE, PLACES } from "./pages";
+import { Palette } from "./Palette";
+import { SelectionBar } from "./SelectionBar";
+import { TimeTravel } from "./TimeTravel";
+import { useLive } from "./useLive";
+
+export function Frame(): ReactNode {
+  const run = useRunId();
+  const page = usePage();
+  const [isPaletteOpen, setPaletteOpen] = useState(false);
+  useLive(run);
+  useShortcuts(() => setPaletteOpen(true));
+  useEffect(() => {
+    const place = PLACES.find((one) => one.page === page)?.title;
+    document.title = [place, run, "MLboard"].filter(Boolean).join(" · ");
+  }, [page, run]);
+  const isOfRun = page !== "runs" && page !== "settings";
+  return (
+    <div className={classes.frame}>
+      <a className={classes.skip} href="#page" onClick={(event) => (event.preventDefault(), document.getElementById("page")?.focus())}>
+        Skip to the page
+      </a>
+      <Header run={run} onPalette={() => setPaletteOpen(true)} />
+      <Places run={run} current={page} />
+      <div className={classes.middle}>
+        {isOfRun && run !== null ? <SelectionBar run={run} /> : null}
+        <main id="page" className={classes.page} tabIndex={-1}>
+          <Boundary key={`${page} ${run ?? ""}`}>
+            <Suspense fallback={<Waiting what="the page" />}>
+              <PageOf page={page} run={run} />
+            </Suspense>
+          </Boundary>
+        </main>
+      </div>
+      {isOfRun && run !== null ? <TimeTravel key={run} run={run} /> : null}
+      <Palette isOpen={isPaletteOpen} onClose={() => setPaletteOpen(false)} />
+    </div>
+  );
+}
+
+function PageOf({ page, run }: { readonly page: ReturnType<typeof usePage>; readonly run: string | null }): ReactNode {
+  const [OfRun, OfStorage] = [OF_RUN[page], OF_STORAGE[page]];
+  if (OfStorage !== undefined) return <OfStorage />;
+  if (OfRun !== undefined && run !== null) return <OfRun key={run} run={run} />;
+  return <Notice title="No run is open">Choose one on the page of runs.</Notice>;
+}
+
+function Places({ run, current }: { readonly run: string | null; readonly current: string }): ReactNode {
+  const places = PLACES.filter(({ page }) => run !== null || OF_STORAGE[page] !== undefined);
+  return (
+    <nav className={classes.places} aria-label="Pages">
+      {places.map(({ page, title, question, Icon }) => (
+        <button
+          key={page}
+          type="button"
+          className={classes.place}
+          title={question}
+          aria-current={page === current ? "page" : undefined}
+          onClick={() => changeView(toPage(page))}
+        >
+          <Icon aria-hidden />
+          <span>{title}</span>
+        </button>
+      ))}
+    </nav>
+  );
+}
+
+/** Ctrl K for the palette, `/` for the page's search, digits for the pages. */
+function useShortcuts(openPalette: () => void): void {
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent): void => {
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+        event.preventDefault();
+        openPalette();
+        return;
+      }
+      const isTyping = event.target instanceof Element && event.target.matches("input, select, textarea, [contenteditable]");
+      if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === "/") {
+        const search = document.querySelector<HTMLInputElement>("[data-search] input");
+        if (search === null) return;
+        event.preventDefault();
+        search.focus();
+        search.select();
+      }
+      const place = PLACES.find(({ key }) => key === event.key);
+      if (place !== undefined) changeView(toPage(place.page));
+    };
+    window.addEventListener("keydown", onKey);
+    return () => window.removeEventListener("keydown", onKey);
+  }, [openPalette]);
+}

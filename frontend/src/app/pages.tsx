@@ -1,0 +1,29 @@
+// The pages, each loaded when it is first opened; what is not finished is not here.
+import { IconAdjustments, IconChartLine, IconListDetails, IconRoute, IconSettings } from "@tabler/icons-react";
+import { lazy, type ComponentType, type LazyExoticComponent } from "react";
+import type { Page } from "@/lib/url";
+
+type Props = { readonly run: string };
+type Lazy<P> = LazyExoticComponent<ComponentType<P>>;
+
+export const OF_RUN: Partial<Record<Page, Lazy<Props>>> = {
+  flow: lazy(async () => ({ default: (await import("@/features/flow/components/FlowPage")).FlowPage })),
+};
+
+export const OF_STORAGE: Partial<Record<Page, Lazy<object>>> = {
+  runs: lazy(async () => ({ default: (await import("@/features/runs/components/RunsPage")).RunsPage })),
+};
+
+export interface Place {
+  readonly page: Page;
+  readonly title: string;
+  readonly question: string;
+  readonly Icon: typeof IconSettings;
+  readonly key: string;
+}
+
+export const PLACES: readonly Place[] = [
+  { page: "runs", title: "Runs", question: "Which run?", Icon: IconListDetails, key: "1" },
+  { page: "flow", title: "Flow", question: "What is happening, what went wrong?", Icon: IconRoute, key: "2" },
+];
+void IconAdjustments, IconChartLine;

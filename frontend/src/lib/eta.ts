@@ -1,0 +1,33 @@
+// When a run will be done, from what was measured of it so far; no guess where nothing was.
+import type { ExperimentRow } from "@/types/api";
+
+/** Gives how long an experiment still takes, in s; null where its pace is not known yet. */
+export function remainingOf(row: ExperimentRow, now: number): number | null {
+  if (row.status !== "running" || row.started_at === null || row.progress === null) return null;
+  const { fraction } = row.progress;
+  // Start-up is most of the first percent.
+  if (fraction < 0.01) return null;
+  return ((now - row.started_at) * (1 - fraction)) / fraction;
+}
+
+/** Gives how long a run still takes, in s, with as many experiments at a time as run now. */
+export function remainingOfRun(rows: readonly ExperimentRow[], numExperiments: number, now: number): number | null {
+  const running = rows.filter((row) => row.status === "running");
+  if (running.length === 0) return null;
+  const left = running.map((row) => remainingOf(row, now));
+  if (left.some((one) => one === null)) return null;
+  const waiting = Math.max(0, numExperiments - rows.filter((row) => row.status !== "waiting").length);
+  const ended = rows.flatMap((row) => (row.status === "done" && row.duration_s !== null ? [row.duration_s] : []));
+  const whole = running.map((row, i) => now - (row.started_at ?? now) + (left[i] ?? 0));
+  const known = ended.length > 0 ? ended : whole;
+  const mean = known.reduce((sum, one) => sum + one, 0) / known.length;
+  const work = left.reduce<number>((sum, one) => sum + (one ?? 0), 0) + waiting * mean;
+  return Math.max(work / running.length, ...left.map((one) => one ?? 0));
+}
+
+/** Gives how long an experiment took, or has taken so far. */
+export function durationOf(row: ExperimentRow, now: number): number | null {
+  if (row.started_at === null) return row.duration_s;
+  if (row.finished_at !== null) return Math.max(0, row.finished_at - row.started_at);
+  return row.status === "running" ? Math.max(0, now - row.started_at) : row.duration_s;
+}

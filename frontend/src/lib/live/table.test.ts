@@ -1,0 +1,54 @@
+import { describe, expect, it } from "vitest";
+import type { ExperimentTable } from "@/types/api";
+import { DeltaFold } from "./fold";
+import { tableAfter } from "./table";
+
+const table: ExperimentTable = {
+  at: 10, total: 1, num_all: 1,
+  columns: [{ key: "val/loss", kind: "metric", type: "number", direction: "min" }],
+  rows: [{
+    experiment_id: 0, status: "running", swept: {}, trial: {}, rank: null, progress: null, device: null, attempt: 0,
+    latest: { "val/loss": { value: 0.5, epoch: 1, step: 1 } }, best: { "val/loss": { value: 0.5, epoch: 1, step: 1 } },
+    error: null, exit_signal: null, stop_reason: null, started_at: null, finished_at: null, duration_s: null,
+    steps_per_s: null, rss_bytes: null, num_checkpoints: 0, verdict: null,
+  }],
+}; // prettier-ignore
+
+function after(first: number, experiment: number, scores: (number | null)[]): ExperimentTable {
+  const fold = new DeltaFold("r", first);
+  scores.forEach((score, i) =>
+    fold.add({
+      event_id: first + i,
+      data: {
+        event_type: "evaluation_result",
+        creation_ts: 0,
+        payload: { experiment_id: experiment, epoch: 2 + i, step: 2 + i, loss_scores: [{ loss: "loss", split: "val", score }] },
+      },
+    }),
+  );
+  const delta = fold.take();
+  if (delta === null) throw new Error("nothing came");
+  return tableAfter(table, delta);
+}
+
+describe("the table after a delta", () => {
+  it("has the latest value, and the best by the metric's direction", () => {
+    const row = after(10, 0, [0.2, 0.7]).rows[0];
+    expect([row?.latest["val/loss"]?.value, row?.best["val/loss"]?.value]).toEqual([0.7, 0.2]);
+  });
+
+  it("never takes NaN for the best", () => {
+    const row = after(10, 0, [null]).rows[0];
+    expect([row?.latest["val/loss"]?.non_finite, row?.best["val/loss"]?.value]).toEqual(["nan", 0.5]);
+  });
+
+  it("ignores what it has already", () => {
+    expect(after(8, 0, [0.1, 0.1])).toBe(table);
+  });
+
+  it("gets a row for an experiment that is new", () => {
+    const { rows, total } = after(10, 3, [0.4]);
+    expect([rows.map((row) => row.experiment_id), total]).toEqual([[0, 3], 2]);
+    expect(rows[0]).toBe(table.rows[0]);
+  });
+});

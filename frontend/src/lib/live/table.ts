@@ -1,0 +1,77 @@
+// The table of experiments after a delta; what the hub's fold does with a row, done here for what came since.
+import type { ExperimentRow, ExperimentTable, MetricValue } from "@/types/api";
+import { numberOf } from "../format";
+import type { Delta, RowChange } from "./delta";
+
+type Directions = ReadonlyMap<string, "min" | "max">;
+
+/** Gives the table with what changed; rows that did not change stay the same objects. */
+export function tableAfter(table: ExperimentTable, delta: Delta): ExperimentTable {
+  if (delta.to <= table.at || delta.rows.length === 0) return delta.to > table.at ? { ...table, at: delta.to } : table;
+  const changes = new Map(delta.rows.map((change) => [change.experimentId, change]));
+  const directions: Directions = new Map(
+    table.columns.flatMap((column) => (column.direction == null ? [] : [[column.key, column.direction] as const])),
+  );
+  const rows = table.rows.map((row) => {
+    const change = changes.get(row.experiment_id);
+    changes.delete(row.experiment_id);
+    return change === undefined ? row : rowAfter(row, change, directions);
+  });
+  for (const change of changes.values()) rows.push(rowAfter(emptyRow(change.experimentId), change, directions));
+  if (changes.size > 0) rows.sort((a, b) => a.experiment_id - b.experiment_id);
+  const added = changes.size;
+  return { ...table, at: delta.to, rows, total: table.total + added, num_all: table.num_all + added };
+}
+
+/** Tells whether a delta has metrics or parameters that the table does not know. */
+export function hasNewColumns(table: ExperimentTable, delta: Delta): boolean {
+  const known = new Set(table.columns.map(({ key }) => key));
+  return delta.rows.some(
+    ({ values, fields }) =>
+      Object.keys(values).some((key) => !known.has(key)) || Object.keys(fields.swept ?? {}).some((key) => !known.has(key)),
+  );
+}
+
+function rowAfter(row: ExperimentRow, change: RowChange, directions: Directions): ExperimentRow {
+  const [latest, best] = [{ ...row.latest }, { ...row.best }];
+  for (const [key, values] of Object.entries(change.values)) {
+    for (const value of values) {
+      latest[key] = value;
+      const better = betterOf(best[key], value, directions.get(key));
+      if (better !== undefined) best[key] = better;
+    }
+  }
+  return { ...row, ...change.fields, latest, best };
+}
+
+function betterOf(best: MetricValue | undefined, value: MetricValue, direction: "min" | "max" | undefined): MetricValue | undefined {
+  const [old, found] = [numberOf(best), numberOf(value)];
+  if (direction === undefined || found === null || Number.isNaN(found)) return best;
+  if (old === null || Number.isNaN(old)) return value;
+  return (direction === "min" ? found < old : found > old) ? value : best;
+}
+
+function emptyRow(experimentId: number): ExperimentRow {
+  return {
+    experiment_id: experimentId,
+    status: "waiting",
+    swept: {},
+    trial: {},
+    latest: {},
+    best: {},
+    rank: null,
+    progress: null,
+    device: null,
+    attempt: 0,
+    error: null,
+    exit_signal: null,
+    stop_reason: null,
+    started_at: null,
+    finished_at: null,
+    duration_s: null,
+    steps_per_s: null,
+    rss_bytes: null,
+    num_checkpoints: 0,
+    verdict: null,
+  };
+}
