@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from mlgym.display.output import print_json
-from mlgym.display.reproduction import reproduction_lines, reproduction_text, tell, verdicts_facts, verdicts_text
+from mlgym.display.reproduction import tell, verdicts_facts, verdicts_text
 from mlgym.events import Difference, ExperimentState, ReproductionRecord
 from mlgym.reproduction.comparison import compare
 from mlgym.reproduction.verdict import Verdict
+from mlgym.validation.report import reproduction_lines, reproduction_text
 from tests.reproduction.logs import epochs, results
 
 

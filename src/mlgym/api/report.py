@@ -6,9 +6,9 @@ import html
 from typing import Any
 
 from mlgym.api.columns import swept_columns
-from mlgym.display.reproduction import reproduction_lines
 from mlgym.events import RunState
 from mlgym.validation import Selection, rank
+from mlgym.validation.report import reproduction_lines
 
 
 class Report:

@@ -53,10 +53,10 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show the experiments of a run, the best first."""
-    from mlgym.display.reproduction import reproduction_lines
     from mlgym.display.tables import experiment_facts, experiments_table, run_facts
     from mlgym.tracking import find_run
     from mlgym.validation import rank, selection_of
+    from mlgym.validation.report import reproduction_lines
 
     folder = find_run(storage, run_id)
     state = folder.state()

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from mlgym.config import dump_yaml
-from mlgym.display.reproduction import reproduction_text
 from mlgym.display.tables import epochs_text
 from mlgym.events import ExperimentState
 from mlgym.texts import duration, key_text, number, one_line, plain, value_text
+from mlgym.validation.report import reproduction_text
 
 _MAX_LOG_LINES: Final = 40
 _MAX_TRACE_LINE: Final = 2000

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from mlgym.events import ExperimentState, ReproductionRecord
 from mlgym.reproduction.verdict import Verdict, exit_code
 from mlgym.texts import one_line, plain
-
-_WORDS = {"identical": "identical", "within_tolerance": "equal within tolerance", "diverged": "diverged"}
-_MAX_LISTED = 20
+from mlgym.validation.report.reproductions import VERDICT_WORDS
 
 
 def tell(line: str) -> None:
@@ -27,7 +24,7 @@ def verdicts_text(verdicts: Sequence[Verdict]) -> str:
     if len(verdicts) > 1:
         names = [verdict.verdict or "failed" for verdict in verdicts]
         kinds = dict.fromkeys(names)
-        parts.append(", ".join(f"{names.count(kind)} {_WORDS.get(kind, kind)}" for kind in kinds))
+        parts.append(", ".join(f"{names.count(kind)} {VERDICT_WORDS.get(kind, kind)}" for kind in kinds))
     return "\n".join(parts)
 
 
@@ -61,23 +58,3 @@ def _facts(verdict: Verdict) -> dict[str, Any]:
         if bisection is None
         else {"conclusion": bisection.conclusion, "run_ids": list(bisection.run_ids)},
     }
-
-
-def reproduction_text(record: ReproductionRecord) -> str:
-    """Gives a remembered verdict in a line: `identical (10 digests) in run 2026-11-23--16-14-30`."""
-    where = [f"in epoch {record.epoch}"] if record.epoch is not None else []
-    where += [f"at step {record.step}"] if record.step is not None else []
-    where += [f"first in `{record.tensor}`"] if record.tensor else []
-    parted = f", bits part {', '.join(where)}" if where else ""
-    name = _WORDS.get(record.verdict, record.verdict)
-    digests = f"{record.num_digests} digest{'' if record.num_digests == 1 else 's'}"
-    text = f"{name} ({digests}{parted}) in run {record.new_run_id}, of run {record.original_run_id}"
-    return one_line(text, 300)
-
-
-def reproduction_lines(experiments: Iterable[ExperimentState]) -> list[str]:
-    """Gives a line for each experiment that was run again, or is a repetition, with its last verdict."""
-    found = [(one.experiment_id, one.reproduction) for one in experiments if one.reproduction is not None]
-    lines = [f"experiment {number} reproduced: {reproduction_text(record)}" for number, record in sorted(found)]
-    more = [f"... and {len(lines) - _MAX_LISTED} more"] if len(lines) > _MAX_LISTED else []
-    return [*lines[:_MAX_LISTED], *more]

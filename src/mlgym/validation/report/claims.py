@@ -1,0 +1,269 @@
+"""The sentences of a report: what may be claimed, on which data, what to beware of, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mlgym.events import RunState
+from mlgym.texts import key_text, number, value_text
+from mlgym.validation.ranking import Selection
+from mlgym.validation.report.comparisons import share_text, signed
+from mlgym.validation.report.facts import ConfigurationFacts, DataUseFacts, ImportancesFacts, IntervalFacts, NestedFacts
+from mlgym.validation.report.trials import Trial, has_folds
+
+_LEVEL = 0.05
+_MIN_FIT = 0.3
+
+
+def is_test_split(split: str) -> bool:
+    """Says whether a split is, by its name, one that no selection may see."""
+    return split == "test" or split.startswith("test_") or split.endswith("_test")
+
+
+def with_spread(mean: float | None, sd: float | None) -> str:
+    """Gives `0.9712 ± 0.0034`."""
+    return number(mean) if sd is None else f"{number(mean)} \N{PLUS-MINUS SIGN} {number(sd, 2)}"
+
+
+def interval_text(interval: IntervalFacts) -> str:
+    """Gives `[0.94, 0.98]`."""
+    return f"[{number(interval.low)}, {number(interval.high)}]"
+
+
+def name_of(one: ConfigurationFacts) -> str:
+    """Gives what a configuration is called in a sentence: its swept values."""
+    values = ", ".join(f"{key_text(key)} {value_text(value)}" for key, value in one.swept.items())
+    return f"configuration {one.configuration}" + (f" ({values})" if values else "")
+
+
+def claims_of(
+    configurations: Sequence[ConfigurationFacts],
+    nested: NestedFacts | None,
+    selection: Selection | None,
+    *,
+    num_configurations: int,
+    has_folds: bool,
+) -> list[str]:
+    """Gives the sentences that may be quoted, of which each says what it does not say."""
+    if selection is None:
+        return []
+    if nested is not None:
+        return _of_nested(nested, num_configurations)
+    best = configurations[0] if configurations and configurations[0].rank == 1 else None
+    if best is None or best.mean is None:
+        return []
+    if has_folds:
+        return _of_folds(best, configurations, selection, num_configurations)
+    return _of_grid(best, selection, num_configurations)
+
+
+def _of_nested(nested: NestedFacts, num_configurations: int) -> list[str]:
+    scored = [one for one in nested.outer_folds if one.outer_score is not None]
+    if nested.mean is None or not scored:
+        return []
+    chosen = f"choosing among {num_configurations} configurations" if num_configurations > 1 else "training"
+    interval = (
+        f", approximate {nested.interval.confidence:.0%} interval {interval_text(nested.interval)}"
+        if nested.interval
+        else ""
+    )
+    claim = (
+        f"On data that decided nothing, the whole procedure ({chosen} by inner cross validation, then training anew) "
+        f"scores {nested.metric} {with_spread(nested.mean, nested.sd)} (mean and sd over {len(scored)} outer "
+        f"folds{interval}). This is about the procedure, not about any one configuration."
+    )
+    claims = [claim]
+    if nested.num_winners > 1:
+        claims.append(
+            f"{nested.num_winners} different configurations won the {len(nested.outer_folds)} outer folds: the choice "
+            "depends on the data, and no single one of them is what was measured."
+        )
+    if nested.optimism is not None:
+        claims.append(_optimism(nested.optimism))
+    return claims
+
+
+def _optimism(optimism: float) -> str:
+    if optimism <= 0:
+        return f"The winners' inner scores were no better than their outer ones ({signed(optimism)} on average)."
+    return (
+        f"The inner score of the winner was {number(optimism)} better than its outer score on average: by so much a "
+        "search without outer folds would have flattered itself."
+    )
+
+
+def _of_folds(
+    best: ConfigurationFacts, configurations: Sequence[ConfigurationFacts], selection: Selection, num: int
+) -> list[str]:
+    score = f"{selection.metric} {with_spread(best.mean, best.sd)}"
+    if num == 1:
+        level = best.interval
+        interval = f", approximate {level.confidence:.0%} interval {interval_text(level)}" if level else ""
+        return [f"Cross validation scores {score} (mean and sd over folds{interval})."]
+    claim = (
+        f"The best of {num} configurations is {name_of(best)}: {score}. It was chosen on the folds that it was scored "
+        "on, so that this is too good an estimate for new data; nested cross validation gives an honest one."
+    )
+    claims = [claim]
+    tested = [one for one in configurations if one.p_to_best is not None]
+    alike = [one for one in tested if (one.p_to_best or 0) >= _LEVEL]
+    if tested:
+        how = f"corrected resampled t-test at {_LEVEL}, after Holm"
+        some = f"{len(alike)} of {_count(len(tested), 'other')} cannot be told from it"
+        claims.append(f"{some if alike else 'All others tested are worse'} ({how}).")
+    return claims
+
+
+def _of_grid(best: ConfigurationFacts, selection: Selection, num: int) -> list[str]:
+    over_seeds = f" (mean and sd over {best.num_scored} seeds)" if best.num_scored > 1 else ""
+    claims = [
+        f"The best of {num} configurations is {name_of(best)}: {selection.metric} "
+        f"{with_spread(best.mean, best.sd)}{over_seeds}."
+        if num > 1
+        else f"{name_of(best).capitalize()} scores {selection.metric} {with_spread(best.mean, best.sd)}{over_seeds}."
+    ]
+    name = selection.metric.partition("/")[2]
+    held_out = [key for key in best.metrics if is_test_split(key.partition("/")[0]) and key.endswith(f"/{name}")]
+    if is_test_split(selection.split):
+        return claims
+    decided = "It was chosen by this score" if num > 1 else "Its epoch was chosen by this score"
+    if held_out:
+        test = best.metrics[held_out[0]]
+        claims.append(
+            f"{decided}; on data that decided nothing it has {held_out[0]} {with_spread(test.mean, test.sd)}."
+        )
+    elif num > 1 or selection.at == "best":
+        claims.append(f"{decided}, so that it is too good an estimate for new data.")
+    if best.num_scored > 1:
+        claims.append("The spread over seeds is that of training on the same data, not that of other data.")
+    return claims
+
+
+def data_of(selection: Selection | None, trials: Sequence[Trial], nested: NestedFacts | None) -> list[DataUseFacts]:
+    """Gives which data each number was computed on, and what else these data decided."""
+    if selection is None:
+        return []
+    epoch = "the epoch and " if selection.at == "best" else ""
+    if nested is not None:
+        own_epoch = " They also chose the epoch of that fit." if selection.at == "best" else ""
+        return [
+            DataUseFacts(
+                numbers="inner scores",
+                data=f"the validation parts of the inner folds, which lie inside the outer training part; they chose "
+                f"{epoch}the winner",
+            ),
+            DataUseFacts(
+                numbers="outer scores, their mean and interval",
+                data=f"the outer test folds, which no training and no choice of a configuration saw.{own_epoch}",
+            ),
+        ]
+    if has_folds(trials):
+        return [
+            DataUseFacts(
+                numbers=f"{selection.metric}: scores, mean, sd, interval",
+                data=f"the held-out part of each fold, which its training did not see; it chose {epoch}the order here",
+            ),
+            *_others(selection, trials),
+        ]
+    return [
+        DataUseFacts(
+            numbers=selection.metric, data=f"the split `{selection.split}`, the same for all; it chose {epoch}the order"
+        ),
+        *_others(selection, trials),
+    ]
+
+
+def _others(selection: Selection, trials: Iterable[Trial]) -> list[DataUseFacts]:
+    splits = dict.fromkeys(key.partition("/")[0] for trial in trials for key in trial.experiment.metrics)
+    return [
+        DataUseFacts(
+            numbers=f"{split}/...",
+            data=f"the split `{split}`, at the epoch that {selection.metric} chose"
+            + ("; it decided nothing" if is_test_split(split) else "; the parameters were fitted to it")
+            if is_test_split(split) or split == "train"
+            else f"the split `{split}`, at the epoch that {selection.metric} chose",
+        )
+        for split in splits
+        if split != selection.split
+    ]
+
+
+def warnings_of(
+    state: RunState,
+    selection: Selection | None,
+    trials: Sequence[Trial],
+    configurations: Sequence[ConfigurationFacts],
+    nested: NestedFacts | None,
+    importance: ImportancesFacts | None,
+) -> list[str]:
+    """Gives what makes the numbers worth less than they look."""
+    found = []
+    if selection is not None and is_test_split(selection.split) and nested is None:
+        found.append(
+            f"{selection.metric} decides here: whatever is chosen on test data has no honest score left. Select by a "
+            "validation split."
+        )
+    if state.environment.get("deterministic") is False:
+        found.append("determinism: fast - the run need not repeat bit for bit.")
+    num_lost = sum(trial.is_lost for trial in trials)
+    if num_lost:
+        hit = sum(bool(one.num_failed) for one in configurations)
+        found.append(
+            f"{_count(num_lost, 'experiment')} failed or ended without a score; {_count(hit, 'configuration')} "
+            "with such a one rank last and have no mean."
+        )
+    if nested is not None and selection is not None and selection.at == "best" and _has_epochs(trials, selection):
+        found.append(
+            "The outer scores are those of the best epoch on the outer test folds, so that they flatter. Set "
+            "`validation.select.at: last`."
+        )
+    if importance is not None and importance.fit is not None and importance.fit < _MIN_FIT:
+        found.append(
+            f"The forest behind the shares of variance hardly predicts scores (R\N{SUPERSCRIPT TWO} = "
+            f"{share_text(importance.fit) if importance.fit > 0 else number(importance.fit, 2)}): they say little."
+        )
+    return found
+
+
+def _has_epochs(trials: Sequence[Trial], selection: Selection) -> bool:
+    fits = (trial.experiment.metrics.get(selection.metric) for trial in trials if trial.role == "outer")
+    return any(history is not None and len(history) > 1 for history in fits)
+
+
+def missing_of(
+    state: RunState,
+    selection: Selection | None,
+    trials: Sequence[Trial],
+    configurations: Sequence[ConfigurationFacts],
+    nested: NestedFacts | None,
+    num_configurations: int,
+) -> list[str]:
+    """Gives what the log does not have, or not yet."""
+    found = []
+    open_ids = [trial for trial in trials if trial.experiment.status in ("waiting", "running", "interrupted")]
+    not_started = (state.num_experiments or 0) - len(trials)
+    num_open = len(open_ids) + max(0, not_started)
+    if num_open:
+        when = "so far: the run goes on, and" if state.status == "running" else f"the run is {state.status}:"
+        found.append(f"{when} {_count(num_open, 'experiment')} of {max(state.num_experiments or 0, len(trials))} "
+                     "have not ended.")  # fmt: skip
+    if selection is None and trials:
+        found.append("no metric was measured: nothing can be ranked.")
+    if num_configurations > len(configurations):
+        missing = num_configurations - len(configurations)
+        found.append(f"{_count(missing, 'configuration')} of {num_configurations} have no experiment yet.")
+    if nested is not None:
+        undecided = sum(one.outer_score is None for one in nested.outer_folds)
+        undecided += (nested.num_outer_folds or 0) - len(nested.outer_folds) if nested.num_outer_folds else 0
+        if undecided:
+            found.append(f"{_count(undecided, 'outer fold')} without an outer score: the mean is over the others.")
+    judged = [trial for trial in trials if trial.point is not None and has_folds([trial])]
+    if judged and any(trial.num_train is None or trial.num_held_out is None for trial in judged):
+        found.append("the sizes of some folds: there are no intervals and tests where they are needed.")
+    if trials and not any(trial.experiment.trial for trial in trials):
+        found.append("what each experiment was for: the log is older, so each counts as a configuration of its own.")
+    return found
+
+
+def _count(num: int, noun: str) -> str:
+    return f"{num} {noun}{'' if num == 1 else 's'}"

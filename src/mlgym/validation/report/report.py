@@ -1,0 +1,234 @@
+"""The report of a run: a fold over its log, as facts and in every format that people want."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from mlgym.errors import RunError
+from mlgym.events import RunState
+from mlgym.names import Best, did_you_mean
+from mlgym.texts import jsonable, value_text
+from mlgym.validation.importance import importances
+from mlgym.validation.ranking import Selection, selection_of
+from mlgym.validation.report.claims import claims_of, data_of, is_test_split, missing_of, warnings_of
+from mlgym.validation.report.comparisons import Side, compared, over_of, with_holm
+from mlgym.validation.report.configurations import configurations_of, num_planned_of
+from mlgym.validation.report.facts import (
+    SCHEMA_VERSION,
+    ComparisonFacts,
+    ConfigurationFacts,
+    ImportanceFacts,
+    ImportancesFacts,
+    ReportFacts,
+    SelectionFacts,
+)
+from mlgym.validation.report.nested import NESTED, nested_of
+from mlgym.validation.report.reproductions import reproduction_lines
+from mlgym.validation.report.trials import Trial, by_configuration, has_folds, trials_of
+from mlgym.validation.statistics import DEFAULT_CONFIDENCE
+
+
+class Report:
+    """What the log of a run says about its configurations, in several formats.
+
+    Args:
+        facts: everything that tables and sentences say.
+        state: the run, for the curves and confusion matrices of pictures.
+
+    Attributes:
+        facts: the same; `to_json` has it, and its fields keep their meaning.
+    """
+
+    def __init__(self, facts: ReportFacts, state: RunState) -> None:
+        self.facts = facts
+        self.state = state
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the facts as plain data; NaN and infinities become None."""
+        plain: dict[str, Any] = jsonable(msgspec.to_builtins(self.facts))
+        return plain
+
+    def to_json(self) -> str:
+        """Gives the facts as JSON; `docs/reference/report.schema.json` describes it."""
+        return msgspec.json.format(msgspec.json.encode(self.to_dict()), indent=2).decode() + "\n"
+
+
+def report_of(
+    state: RunState,
+    *,
+    run_id: str | None = None,
+    metric: str | None = None,
+    best: Best | None = None,
+    against: RunState | None = None,
+    compare: str | None = None,
+    rope: float | None = None,
+    confidence: float = DEFAULT_CONFIDENCE,
+) -> Report:
+    """Gives the report of a run, whatever state it is in.
+
+    Args:
+        state: the run.
+        run_id: how the report calls it; None for what the log says.
+        metric: `split/metric` that ranks; None for what the run selects by.
+        best: `min` or `max`; None for what the config or the metric's name says.
+        against: another run on the same folds or seeds to compare with.
+        compare: a swept key, such as `model`, whose values are compared, each by its best configuration.
+        rope: half the width of the region of practical equivalence, in units of the metric; None for 0.01 where the
+            scores are shares, else no statement about equivalence.
+        confidence: of intervals, in (0, 1).
+
+    Raises:
+        RunError: nobody measured that metric, no such key was swept, or the two runs cannot be compared.
+    """
+    selection = selection_of(state, metric, best)
+    trials = trials_of(state, selection)
+    is_nested = state.validation_mode == NESTED or any(trial.role in ("inner", "outer") for trial in trials)
+    nested = nested_of(state, trials, selection, confidence) if is_nested and selection is not None else None
+    ranked = [trial for trial in trials if trial.role != "outer"]
+    num_configurations = num_configurations_of(state, ranked)
+    configurations = configurations_of(
+        ranked,
+        selection,
+        num_planned=None if is_nested else num_planned_of(state, num_configurations),
+        confidence=confidence,
+        with_intervals=not is_nested,
+    )
+    importance = _importance(configurations)
+    comparisons: list[ComparisonFacts] = []
+    own_id = run_id or state.run_id or ""
+    if compare is not None:
+        comparisons += _compare_choices(compare, ranked, configurations, selection, is_nested, rope, confidence)
+    if against is not None:
+        sides = _side(own_id, trials, configurations), _side_of(against, selection, confidence)
+        comparisons.append(_compare_runs(*sides, selection, rope, confidence))
+    facts = ReportFacts(
+        schema_version=SCHEMA_VERSION,
+        run_id=own_id,
+        name=state.name,
+        status=state.status,
+        mode=state.validation_mode or "grid_search",
+        deterministic=_deterministic(state),
+        selection=_selection_facts(selection),
+        num_experiments=state.num_experiments or len(state.experiments),
+        counts={str(status): count for status, count in state.counts.items()},
+        num_configurations=num_configurations,
+        started_at=state.started_at,
+        duration_s=_duration(state),
+        configurations=configurations,
+        nested=nested,
+        importance=importance,
+        comparisons=comparisons,
+        claims=claims_of(
+            configurations, nested, selection, num_configurations=num_configurations, has_folds=has_folds(ranked)
+        ),
+        data=data_of(selection, ranked, nested),
+        warnings=warnings_of(state, selection, trials, configurations, nested, importance),
+        missing=missing_of(state, selection, trials, configurations, nested, num_configurations),
+        reproductions=reproduction_lines(state.experiments.values()),
+    )
+    return Report(facts, state)
+
+
+def num_configurations_of(state: RunState, trials: Sequence[Trial]) -> int:
+    """Gives how many points the grid or search has; in old logs, how many there are."""
+    told = state.validation.get("num_configurations")
+    return max(told if type(told) is int else 0, len(by_configuration(trials)))
+
+
+def _selection_facts(selection: Selection | None) -> SelectionFacts | None:
+    if selection is None:
+        return None
+    is_test = is_test_split(selection.split)
+    return SelectionFacts(metric=selection.metric, best=selection.best, at=selection.at, is_test=is_test)
+
+
+def _deterministic(state: RunState) -> bool | None:
+    told = state.environment.get("deterministic")
+    return told if isinstance(told, bool) else None
+
+
+def _duration(state: RunState) -> float | None:
+    end = state.finished_at or state.last_event_at
+    return None if end is None or state.started_at is None else max(0.0, end - state.started_at)
+
+
+def _importance(configurations: Sequence[ConfigurationFacts]) -> ImportancesFacts | None:
+    scored = [(one.swept, one.mean) for one in configurations if one.mean is not None and one.mean - one.mean == 0]
+    found = importances([swept for swept, _ in scored], [mean for _, mean in scored])
+    if found is None:
+        return None
+    return ImportancesFacts(
+        method=found.method,
+        shares=[ImportanceFacts(keys=list(one.keys), share=one.share) for one in found.shares],
+        unexplained=found.unexplained,
+        num_configurations=found.num_configurations,
+        fit=found.fit,
+    )
+
+
+def _side(run_id: str, trials: Sequence[Trial], configurations: Sequence[ConfigurationFacts]) -> Side:
+    """Gives what a run has to compare: its outer fits, or the experiments of its best configuration."""
+    outer = [trial for trial in trials if trial.role == "outer"]
+    if outer or not configurations:
+        return Side(f"run {run_id}", outer)
+    own = [trial for trial in trials if trial.configuration == configurations[0].configuration]
+    return Side(f"run {run_id}" if len(configurations) == 1 else f"the best of run {run_id}", own)
+
+
+def _side_of(state: RunState, selection: Selection | None, confidence: float) -> Side:
+    if selection is not None and selection.metric not in state.metric_keys:
+        raise RunError(
+            f"run `{state.run_id}` has no metric `{selection.metric}` to compare"
+            f"{did_you_mean(selection.metric, state.metric_keys)}"
+        )
+    trials = trials_of(state, selection)
+    ranked = [trial for trial in trials if trial.role != "outer"]
+    num_planned = num_planned_of(state, num_configurations_of(state, ranked))
+    configurations = configurations_of(ranked, selection, num_planned=num_planned, confidence=confidence)
+    return _side(state.run_id or "", trials, configurations)
+
+
+def _compare_runs(
+    first: Side, second: Side, selection: Selection | None, rope: float | None, confidence: float
+) -> ComparisonFacts:
+    if selection is None:
+        raise RunError("the run has no metric to compare: nothing was measured yet")
+    if (over_of(first.trials) == "seeds") != (over_of(second.trials) == "seeds"):
+        raise RunError(
+            f"{first.name} and {second.name} cannot be compared pair by pair: only one of them has folds; "
+            "run both with the same section `validation`"
+        )
+    return compared(first, second, selection, rope=rope, confidence=confidence)
+
+
+def _compare_choices(
+    key: str,
+    trials: Sequence[Trial],
+    configurations: Sequence[ConfigurationFacts],
+    selection: Selection | None,
+    is_nested: bool,
+    rope: float | None,
+    confidence: float,
+) -> list[ComparisonFacts]:
+    """Gives the best choice against each other one, each by its best configuration."""
+    keys = list(dict.fromkeys(each for one in configurations for each in one.swept))
+    if key not in keys:
+        raise RunError(f"`{key}` is no swept key{did_you_mean(key, keys)}")
+    if is_nested:
+        raise RunError(
+            f"`{key}` was chosen anew in each outer fold, so that its values have no outer scores of their own; run a "
+            "nested cross validation for each and compare them with --against"
+        )
+    winners: dict[str, ConfigurationFacts] = {}
+    for one in configurations:
+        if one.rank is not None and key in one.swept:
+            winners.setdefault(value_text(one.swept[key]), one)
+    groups = by_configuration(trials)
+    sides = [Side(f"{key} {value}", groups[one.configuration]) for value, one in winners.items()]
+    if selection is None or len(sides) < 2:
+        raise RunError(f"there are no two values of `{key}` with results to compare")
+    first, *others = sides
+    return with_holm([compared(first, one, selection, rope=rope, confidence=confidence) for one in others])
