@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from mlgym.events.codec import decode
 from mlgym.events.fields import Fields
 from mlgym.events.history import Measurements, MetricHistory, MetricPoint
-from mlgym.events.quick import EvaluationLine, evaluation_line
+from mlgym.events.quick import Evaluation, evaluation_line
 from mlgym.events.records import (
     ArtifactRecord,
     CheckpointRecord,
@@ -44,6 +44,7 @@ class ExperimentState:
 
     Args:
         experiment_id: its number in the run, from 0.
+        event_id: the last event that changed anything here but `recent_logs`; -1 for none.
         status: `failed` where its last attempt ended in an error.
         config: the resolved, sweep-free config.
         swept: the swept values, by short key.
@@ -69,6 +70,7 @@ class ExperimentState:
     """
 
     experiment_id: int
+    event_id: int = -1
     status: ExperimentStatusName = "waiting"
     config: dict[str, Any] = field(default_factory=dict)
     swept: dict[str, Any] = field(default_factory=dict)
@@ -97,7 +99,6 @@ class ExperimentState:
     rss_bytes: int | None = None
     recent_logs: deque[LogLine] = field(default_factory=_recent_logs)
     _lineage_began: tuple[int, int, int] | None = None  # lineage, epoch, step
-    _event_id: int = -1  # of the event that is being taken in
 
     def latest(self, key: str) -> MetricPoint | None:
         """Gives the last value of a metric such as `val/loss`, or None where there is none."""
@@ -110,14 +111,19 @@ class ExperimentState:
         place = None if history is None else history.best(best)
         return None if history is None or place is None else history[place]
 
-    def measure(self, line: EvaluationLine, at: float) -> None:
+    def measure(self, payload: Evaluation, at: float) -> None:
         """Takes the values of an evaluation in, which came at a time (s since the epoch)."""
-        payload = line.payload
-        row = self.measured.add(self._event_id, at, payload.epoch, payload.step)
+        row = self.measured.add(self.event_id, at, payload.epoch, payload.step)
+        metrics = self.metrics
+        # Most of what a fold does is done here.
         for score in payload.metric_scores:
-            self._history(f"{score.split}/{score.metric}").put(row, score.value)
+            key = f"{score.split}/{score.metric}"
+            history = metrics.get(key) or self._history(key)
+            history.put(row, score.value if score.score is None else score.score)
         for score in payload.loss_scores:
-            self._history(f"{score.split}/{score.loss}").put(row, score.value)
+            key = f"{score.split}/{score.loss}"
+            history = metrics.get(key) or self._history(key)
+            history.put(row, score.value if score.score is None else score.score)
 
     def _history(self, key: str) -> MetricHistory:
         history = self.metrics.get(key)
@@ -223,7 +229,7 @@ class RunState:
             experiment_id = payload.integer("experiment_id")
             if experiment_id is not None and experiment_id >= 0:
                 experiment = self._experiment(experiment_id)
-                experiment._event_id = event_id
+                experiment.event_id = event_id
                 _OF_EXPERIMENT[event_type](experiment, payload, at)
 
     def apply_line(self, event_id: int, line: bytes) -> dict[str, Any] | None:
@@ -246,8 +252,8 @@ class RunState:
         self.last_event_at = max(self.last_event_at or 0.0, at)
         self.run_id = self.run_id or quick.payload.grid_search_id
         experiment = self._experiment(quick.payload.experiment_id)
-        experiment._event_id = event_id
-        experiment.measure(quick, at)
+        experiment.event_id = event_id
+        experiment.measure(quick.payload, at)
         return None
 
     def mark_crashed(self) -> None:
@@ -260,6 +266,7 @@ class RunState:
         for experiment in self.experiments.values():
             if experiment.status == "running":
                 experiment.status = "interrupted"
+                experiment.event_id = self.num_events - 1
 
     def _experiment(self, experiment_id: int) -> ExperimentState:
         if experiment_id not in self.experiments:
@@ -398,7 +405,7 @@ def _on_progress(experiment: ExperimentState, payload: Fields, at: float) -> Non
 
 def _on_evaluation(experiment: ExperimentState, payload: Fields, at: float) -> None:
     epoch, step = _when(payload)
-    row = experiment.measured.add(experiment._event_id, at, epoch, step)
+    row = experiment.measured.add(experiment.event_id, at, epoch, step)
     for kind, list_key in (("metric", "metric_scores"), ("loss", "loss_scores")):
         for score in payload.items(list_key):
             key = _metric_key(score, kind)
@@ -484,7 +491,7 @@ def _on_experiment_resumed(experiment: ExperimentState, payload: Fields, at: flo
         experiment._lineage_began = began
         experiment.stop_reason = None
         for history in experiment.metrics.values():
-            history.cut_after(epoch, step, experiment._event_id)
+            history.cut_after(epoch, step, experiment.event_id)
 
 
 def _on_reproduction_verdict(experiment: ExperimentState, payload: Fields, at: float) -> None:

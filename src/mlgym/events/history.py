@@ -108,10 +108,13 @@ class MetricHistory:
             row: the last one of `measured`.
             value: the value.
         """
-        # Nearly always the last step is known and earlier.
-        if self.rows and not 0 <= self.measured.steps[self.rows[-1]] < self.measured.steps[row]:
-            self._forget_from(row)
-        self.rows.append(row)
+        rows = self.rows
+        if rows:
+            steps = self.measured.steps
+            # Nearly always the last step is known and earlier.
+            if not 0 <= steps[rows[-1]] < steps[row]:
+                self._forget_from(row)
+        rows.append(row)
         self.values.append(value)
 
     def cut_after(self, epoch: int, step: int, event_id: int) -> None:
