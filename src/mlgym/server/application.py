@@ -7,12 +7,12 @@ board` is all. What starts and ends with a service starts and ends here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,10 +22,12 @@ from mlgym.server.guard import Door, Guard, Limits, is_socket
 from mlgym.server.notes_log import NotesLog
 from mlgym.server.refusal import RefusedError, error_response
 from mlgym.server.rest import FIRST_WORDS, largest_body, rest_app
-from mlgym.server.sockets import SocketLimits, SocketService
 from mlgym.server.store import HubStore
 from mlgym.server.tokens import socket_access
 from mlgym.server.uploads import remove_stale
+
+if TYPE_CHECKING:
+    from mlgym.server.sockets import SocketService
 
 _SWEEP_EVERY_S: Final = 3600.0
 
@@ -51,7 +53,7 @@ def create_app(
     """
     limits = limits or Limits()
     door = door or Door()
-    parts = _Parts(storage, limits, rest=rest, sockets=sockets, board=board, origins=door.origins)
+    parts = _Parts(storage, limits, rest=rest, sockets=sockets, board=board)
     return Guard(
         parts, door=replace(door, is_public=parts.is_public), limit_of=partial(largest_body, limits), limits=limits
     )
@@ -68,7 +70,6 @@ class _Parts:
         rest: bool,
         sockets: bool,
         board: Board | None,
-        origins: Collection[str],
     ) -> None:
         self._board = board
         self._rest: ASGIApp | None = None
@@ -78,8 +79,11 @@ class _Parts:
             storage.mkdir(parents=True, exist_ok=True)
             store = HubStore(storage)
             if sockets:
+                # Those that have none start faster without it.
+                from mlgym.server.sockets import SocketLimits, SocketService
+
                 of_sockets = SocketLimits(message_bytes=limits.message_bytes)
-                self._sockets = SocketService(store, of_sockets, authorize=socket_access, origins=origins)
+                self._sockets = SocketService(store, of_sockets, authorize=socket_access)
             lifespan = partial(_running, store=store, sockets=self._sockets, limits=limits)
             if rest:
                 self._rest = rest_app(store, NotesLog(storage), limits)

@@ -88,7 +88,7 @@ def _found(folder: Path) -> dict[str, Path]:
     return {
         path.relative_to(folder).as_posix(): path
         for path in (folder.rglob("*") if folder.is_dir() else ())
-        if path.is_file() and path.suffix != ".py"
+        if path.is_file() and not path.is_symlink() and path.suffix != ".py"
     }
 
 

@@ -187,6 +187,7 @@ def serve(app: ASGIApp, listening: socket.socket, limits: Limits | None = None) 
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=int(limits.wait_s),
         timeout_graceful_shutdown=5,
     )
