@@ -11,7 +11,6 @@ import json
 import math
 import os
 import re
-from binascii import hexlify
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 from zlib import crc32
@@ -92,7 +91,7 @@ def is_sealed(line: bytes) -> bool:
 
 
 def _seal_of(covered: bytes) -> bytes:
-    return b',"crc":"%b"}\n' % hexlify(crc32(covered).to_bytes(4, "big"))
+    return b',"crc":"%08x"}\n' % crc32(covered)
 
 
 def is_whole(line: bytes) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from mlgym.events.codec import decode
 from mlgym.events.fields import Fields
 from mlgym.events.history import Measurements, MetricHistory, MetricPoint
-from mlgym.events.quick import Evaluation, evaluation_line
+from mlgym.events.quick import Evaluation, evaluation_line, named
 from mlgym.events.records import (
     ArtifactRecord,
     CheckpointRecord,
@@ -114,16 +114,18 @@ class ExperimentState:
     def measure(self, payload: Evaluation, at: float) -> None:
         """Takes the values of an evaluation in, which came at a time (s since the epoch)."""
         row = self.measured.add(self.event_id, at, payload.epoch, payload.step)
-        metrics = self.metrics
         # Most of what a fold does is done here.
+        metrics = self.metrics
         for score in payload.metric_scores:
-            key = f"{score.split}/{score.metric}"
-            history = metrics.get(key) or self._history(key)
-            history.put(row, score.value if score.score is None else score.score)
-        for score in payload.loss_scores:
-            key = f"{score.split}/{score.loss}"
-            history = metrics.get(key) or self._history(key)
-            history.put(row, score.value if score.score is None else score.score)
+            history = metrics.get(key := f"{score.split}/{score.metric}")
+            if history is None:
+                history = self._history(key)
+            history.put(row, named(score.non_finite) if score.score is None else score.score)
+        for loss in payload.loss_scores:
+            history = metrics.get(key := f"{loss.split}/{loss.loss}")
+            if history is None:
+                history = self._history(key)
+            history.put(row, named(loss.non_finite) if loss.score is None else loss.score)
 
     def _history(self, key: str) -> MetricHistory:
         history = self.metrics.get(key)
@@ -248,8 +250,10 @@ class RunState:
             self.apply(event_id, event)
             return event
         at = quick.creation_ts / 1e6
-        self.num_events = max(self.num_events, event_id + 1)
-        self.last_event_at = max(self.last_event_at or 0.0, at)
+        if event_id >= self.num_events:
+            self.num_events = event_id + 1
+        if self.last_event_at is None or at > self.last_event_at:
+            self.last_event_at = max(at, 0.0)
         self.run_id = self.run_id or quick.payload.grid_search_id
         experiment = self._experiment(quick.payload.experiment_id)
         experiment.event_id = event_id

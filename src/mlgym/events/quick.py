@@ -12,37 +12,41 @@ import msgspec
 
 _BEGINNING: Final = b'{"event_type":"evaluation_result",'
 _NAMES: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-_LARGEST: Final = 1e299
-
 
 _Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+# Whole numbers of so many digits are none for `Fields.number`.
+_Number = Annotated[float, msgspec.Meta(gt=-1e299, lt=1e299)]
 
 
-class Score(msgspec.Struct, gc=False):
-    """One value; exactly one of `metric` and `loss` names it."""
+class MetricOfLine(msgspec.Struct, gc=False):
+    """The value of a metric."""
 
-    split: str
-    metric: str | None = None
-    loss: str | None = None
-    score: float | None = None
+    split: _Text
+    metric: _Text
+    score: _Number | None = None
     non_finite: str | None = None
 
-    @property
-    def value(self) -> float:
-        """The number, also where JSON has none for it."""
-        return _NAMES.get(self.non_finite or "", math.nan) if self.score is None else self.score
+
+class LossOfLine(msgspec.Struct, gc=False):
+    """The value of a loss."""
+
+    split: _Text
+    loss: _Text
+    score: _Number | None = None
+    non_finite: str | None = None
 
 
 class Evaluation(msgspec.Struct, gc=False):
     """The payload of an evaluation whose values are all numbers."""
 
-    experiment_id: _Integer
+    experiment_id: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     epoch: _Integer
     step: _Integer
-    metric_scores: list[Score]
-    loss_scores: list[Score]
+    metric_scores: list[MetricOfLine]
+    loss_scores: list[LossOfLine]
     grid_search_id: str | None = None
-    tables: list[msgspec.Raw] = []
+    tables: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=0)] = []
 
 
 class EvaluationLine(msgspec.Struct, gc=False):
@@ -53,7 +57,7 @@ class EvaluationLine(msgspec.Struct, gc=False):
     payload: Evaluation
 
 
-_decoder: Final = msgspec.json.Decoder(EvaluationLine)
+_decode: Final = msgspec.json.Decoder(EvaluationLine).decode
 
 
 def evaluation_line(line: bytes) -> EvaluationLine | None:
@@ -61,21 +65,12 @@ def evaluation_line(line: bytes) -> EvaluationLine | None:
     if not line.startswith(_BEGINNING):
         return None
     try:
-        event = _decoder.decode(line)
+        event = _decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    payload = event.payload
-    if event.event_type != "evaluation_result" or payload.tables or payload.experiment_id < 0:
-        return None
-    for score in payload.metric_scores:
-        if not score.metric or not score.split or _is_huge(score):
-            return None
-    for score in payload.loss_scores:
-        if not score.loss or not score.split or _is_huge(score):
-            return None
-    return event
+    return event if event.event_type == "evaluation_result" else None
 
 
-def _is_huge(score: Score) -> bool:
-    # Whole numbers of so many digits are none for `Fields.number`.
-    return score.score is not None and not -_LARGEST < score.score < _LARGEST
+def named(non_finite: str | None) -> float:
+    """Gives the value that JSON has no number for."""
+    return _NAMES.get(non_finite or "", math.nan)
