@@ -1,0 +1,229 @@
+"""One run in memory: its state, folded from the log as far as it was read, and read on when it has grown."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from mlgym.errors import EventLogError
+from mlgym.events import RunState, has_writer
+from mlgym.events.scan import whole_lines
+from mlgym.server.projection.index import LogIndex
+from mlgym.server.projection.past import Past, full_copy, state_as_of
+from mlgym.server.refusal import RefusedError
+from mlgym.tracking.portable import line_crc
+
+TAIL_BYTES: Final = 256
+_MAX_MOMENTS: Final = 8
+_MAX_POINTS_OF_MOMENTS: Final = 5_000_000
+_SILENCE_S: Final = 60.0
+_STARTS: Final = ("run_started", "run_resumed")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the file system says of a log: equal ones mean that nothing was added."""
+
+    inode: int
+    num_bytes: int
+    changed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A run as of some number of events.
+
+    Args:
+        state: the state; to be looked at only, and only while the projection is held.
+        at: how many events it takes into account.
+        is_now: whether these are all.
+        is_live: whether somebody writes the log, or did so a moment ago.
+    """
+
+    state: RunState
+    at: int
+    is_now: bool
+    is_live: bool
+
+    @property
+    def is_crashed(self) -> bool:
+        """Whether nobody goes on with the run although it has not ended; a log cannot say that itself."""
+        return self.is_now and not self.is_live and self.state.status == "running"
+
+
+class Projection:
+    """The state of one run. Whoever reads it holds `lock`, which `hold` does.
+
+    Args:
+        path: the log.
+
+    Attributes:
+        state: after the events that were read.
+        index: where they stand.
+        num_bytes: how much of the log that is.
+        last_crc: checksum of the last event in the form that travels; None for none.
+        longest_silence_s: the longest time between two events of the run while it went on.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = threading.RLock()
+        self._reset()
+
+    def _reset(self) -> None:
+        self.state = RunState()
+        self.index = LogIndex()
+        self.num_bytes = 0
+        self.last_crc: str | None = None
+        self.longest_silence_s = 0.0
+        self.tail = b""
+        self._past = Past()
+        self._moments: OrderedDict[int, RunState] = OrderedDict()
+        self._stamp: Stamp | None = None
+
+    @property
+    def past(self) -> Past:
+        """Copies of earlier states."""
+        return self._past
+
+    @property
+    def num_points(self) -> int:
+        """How many values of metrics it holds, for keeping memory in bounds."""
+        return sum(len(one.rows) for each in self.state.experiments.values() for one in each.metrics.values())
+
+    def refresh(self) -> int:
+        """Reads what was added to the log, and gives how many events that is.
+
+        Raises:
+            EventLogError: there is no such log, or it cannot be read.
+        """
+        try:
+            with self.lock:
+                stamp = stamp_of(self.path)
+                if stamp == self._stamp:
+                    return 0
+                with self.path.open("rb") as file:
+                    added = self._read_on(file)
+                self._stamp = stamp
+                return added
+        except OSError as error:
+            raise EventLogError(f"the log cannot be read: {error.strerror}") from error
+
+    def view(self, at: int | None = None) -> View:
+        """Gives the run as it is, or as it was after the first `at` events.
+
+        Raises:
+            RefusedError: it has fewer.
+            EventLogError: the log cannot be read.
+        """
+        num_events = self.state.num_events
+        if at is None or at == num_events:
+            return View(self.state, num_events, is_now=True, is_live=self._is_live())
+        if at > num_events:
+            message = f"the run has {num_events:,} events, so there is no state after {at:,}"
+            raise RefusedError(422, "at_out_of_range", message, path="at")
+        state = self._moments.pop(at, None)
+        if state is None:
+            copy = self._past.before(at)
+            state = state_as_of(at, self.state, copy, self.lines_from(copy.num_bytes))
+        self._moments[at] = state
+        most = _MAX_MOMENTS if self.num_points * _MAX_MOMENTS <= _MAX_POINTS_OF_MOMENTS else 1
+        while len(self._moments) > most:
+            self._moments.popitem(last=False)
+        return View(state, at, is_now=False, is_live=True)
+
+    def marked(self, view: View) -> RunState:
+        """Gives the state with what a log cannot say: that the run died."""
+        if not view.is_crashed:
+            return view.state
+        state = full_copy(view.state)
+        for number, one in state.experiments.items():
+            one.measured = view.state.experiments[number].measured
+            one.metrics = view.state.experiments[number].metrics
+        state.mark_crashed()
+        return state
+
+    def lines_from(self, num_bytes: int) -> Iterator[bytes]:
+        """Yields the lines that were read, from a place of the log on.
+
+        Raises:
+            EventLogError: it cannot be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(num_bytes)
+                for line in whole_lines(file):
+                    num_bytes += len(line)
+                    if num_bytes > self.num_bytes:
+                        return
+                    yield line
+        except OSError as error:
+            raise EventLogError(f"the log cannot be read: {error.strerror}") from error
+
+    def _read_on(self, file: BinaryIO) -> int:
+        file.seek(self.num_bytes - len(self.tail))
+        # A writer takes back what the disk refused, and another run may have got this name.
+        if file.read(len(self.tail)) != self.tail:
+            self._reset()
+            file.seek(0)
+        return self._take(whole_lines(file))
+
+    def _take(self, lines: Iterator[bytes]) -> int:
+        state, before, last = self.state, self.state.num_events, b""
+        for line in lines:
+            event_id, heard_at = state.num_events, state.last_event_at
+            event = state.apply_line(event_id, line)
+            now = state.last_event_at or 0.0
+            if heard_at is not None and now - heard_at > self.longest_silence_s:
+                self._note_silence(now - heard_at, event)
+            self.index.add(event_id, self.num_bytes, now, event)
+            self.num_bytes += len(line)
+            last = line
+            if state.num_events >= self._past.next_at:
+                self._past.keep(state, self.num_bytes)
+        if last:
+            self.last_crc = line_crc(last)
+            self.tail = last[-TAIL_BYTES:]
+        return state.num_events - before
+
+    def _note_silence(self, silence_s: float, event: dict[str, Any] | None) -> None:
+        # Between a crash and the resume nobody was there to speak, nor after the end.
+        if self.state.finished_at is None and (event is None or event.get("event_type") not in _STARTS):
+            self.longest_silence_s = silence_s
+
+    def _is_live(self) -> bool:
+        return is_written(self.path, self.longest_silence_s)
+
+
+def is_written(path: Path, longest_silence_s: float) -> bool:
+    """Tells whether somebody goes on with a run.
+
+    The driver of a run holds its log. One that sends its events to a hub from elsewhere does not, and may be silent for
+    as long as it was before.
+
+    Args:
+        path: the log.
+        longest_silence_s: the longest time between two events so far, in s.
+    """
+    if has_writer(path):
+        return True
+    try:
+        silence_s = time.time() - path.stat().st_mtime
+    except OSError:
+        return False
+    return silence_s < max(_SILENCE_S, 2 * longest_silence_s)
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Gives the stamp of a log.
+
+    Raises:
+        OSError: there is none.
+    """
+    found = path.stat()
+    return Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
