@@ -58,10 +58,10 @@ def default_selection(state: RunState) -> Selection | None:
     first metric of the validation split, losses last. None where nothing was measured.
     """
     select = state.validation.get("select")
-    for metric, best in _watched(select):
+    for metric, best in watched(select):
         return Selection(metric, best, _epoch_that_counts(select))
     for experiment in state.experiments.values():
-        for metric, best in _watched(experiment.config):
+        for metric, best in watched(experiment.config):
             return Selection(metric, best)
     keys = state.metric_keys
     for split in _PREFERRED_SPLITS:
@@ -89,7 +89,7 @@ def selection_of(state: RunState, metric: str | None = None, best: Best | None =
         raise RunError(f"no experiment has the metric `{metric}`{did_you_mean(metric, state.metric_keys)}")
     if best is None:
         sections = [state.validation.get("select"), *(one.config for one in state.experiments.values())]
-        ways = [way for section in sections for key, way in _watched(section) if key == metric]
+        ways = [way for section in sections for key, way in watched(section) if key == metric]
         best = ways[0] if ways else "min" if smaller_is_better(metric) else "max"
     return Selection(metric, best, _epoch_that_counts(state.validation.get("select")))
 
@@ -124,14 +124,14 @@ def rank(state: RunState, selection: Selection | None) -> list[Ranked]:
     return ranked
 
 
-def _watched(config: Any) -> Iterator[tuple[str, Best]]:
+def watched(config: Any) -> Iterator[tuple[str, Best]]:
     """Gives (metric, direction) of each component that names both, those of the experiment itself first."""
     if isinstance(config, dict):
         metric, best = config.get("metric"), config.get("best")
         if isinstance(metric, str) and best in ("min", "max"):
             yield metric, best
         for value in sorted(config.items(), key=lambda item: item[0] != "experiment"):
-            yield from _watched(value[1])
+            yield from watched(value[1])
     elif isinstance(config, list):
         for value in config:
-            yield from _watched(value)
+            yield from watched(value)
