@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Final
 
-import msgspec
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from mlgym.errors import EventLogError
-from mlgym.events.codec import check_body
 from mlgym.events.log import CheckedBody
 from mlgym.server.bodies import groups_of_lines
+from mlgym.server.incoming import incoming, invalid_event
+from mlgym.server.ingest import Ingest
 from mlgym.server.refusal import RefusedError
 from mlgym.server.store import HubStore
 from mlgym.tracking.portable import body_of
 
 NDJSON: Final = "application/x-ndjson"
-
-
-class _Addressed(msgspec.Struct):
-    grid_search_id: Any = None
-
-
-class _Addressee(msgspec.Struct):
-    payload: _Addressed | None = None
-
-
-_addressee: Final = msgspec.json.Decoder(_Addressee)
+_PIECE_BYTES: Final = 2**20
+_RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.ASCII)
+_EXAMPLE: Final = (
+    '{"event_type":"log","creation_ts":1793462400000000,"payload":{"grid_search_id":"mnist"},"crc":"5f3c2a10"}\n'
+)
+_LINES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The lines", "content": {NDJSON: {"example": _EXAMPLE}}},
+    206: {"description": "The bytes asked for by `Range`", "content": {NDJSON: {"example": _EXAMPLE}}},
+    304: {"description": "Nothing came since the answer with this `ETag`"},
+    416: {"description": "The log has no such bytes"},
+}
 
 
 class RunHead(BaseModel):
@@ -57,6 +60,7 @@ def event_routes(store: HubStore) -> APIRouter:
         store: where runs are.
     """
     routes = APIRouter()
+    ingest = Ingest(store)
 
     @routes.get("/runs/{run}")
     def get_run(run: str) -> RunHead:
@@ -64,35 +68,54 @@ def event_routes(store: HubStore) -> APIRouter:
         head = store.head(run)
         return RunHead(run_id=run, num_events=head.num_events, num_bytes=head.num_bytes, last_crc=head.last_crc)
 
-    @routes.get("/runs/{run}/events", response_class=StreamingResponse)
-    def get_events(run: str, start: Annotated[int, Query(alias="from", ge=0)] = 0) -> StreamingResponse:
-        """The lines of the log from an event on, as they stand."""
-        return StreamingResponse(store.lines(run, start), media_type=NDJSON)
+    @routes.get("/runs/{run}/events", response_class=StreamingResponse, responses=_LINES)
+    def get_events(
+        run: str,
+        start: Annotated[int, Query(alias="from", ge=0, description="number of the first event")] = 0,
+        range_header: Annotated[str | None, Header(alias="Range")] = None,
+        if_range: Annotated[str | None, Header()] = None,
+        if_none_match: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        """The lines of the log from an event on, byte for byte as they stand."""
+        follower = store.logs.look(store.run(run).log_path, doubts=True)
+        _, end, last_line = follower.head()
+        begin = follower.offset(start)
+        etag = f'"{begin:x}-{end:x}-{(last_line or b"")[-11:-3].hex()}"'
+        headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "no-cache"}
+        if if_none_match is not None and etag in (each.strip() for each in if_none_match.split(",")):
+            return Response(status_code=304, headers=headers)
+        span = _span(range_header, end - begin) if if_range in (None, etag) else None
+        status = 200 if span is None else 206
+        if span is not None:
+            headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{end - begin}"
+            begin, end = begin + span.start, begin + span.stop
+        headers["Content-Length"] = str(end - begin)
+        return StreamingResponse(_bytes_of(follower.path, begin, end), status, headers, media_type=NDJSON)
 
     @routes.post("/runs/{run}/events")
     async def post_events(
-        run: str, request: Request, start: Annotated[int | None, Query(alias="from", ge=0)] = None
+        run: str,
+        request: Request,
+        start: Annotated[
+            int | None, Query(alias="from", ge=0, description="how many events the log has, where that matters")
+        ] = None,
     ) -> Received:
         """Stores the events that are new: those whose producer and number are not in the log.
 
-        With `from`, nothing is stored unless the log has exactly so many events.
+        The body is one event a line, of any length; what was stored before a line that is refused stays. With `from`,
+        nothing is stored unless the log has exactly so many events.
         """
-        path = (await asyncio.to_thread(store.make_run, run)).log_path
         num_received = num_stored = 0
-        appending = store.logs.appending(path)
-        log = await asyncio.to_thread(appending.__enter__)
-        try:
-            if start not in (None, log.num_events):
-                raise RefusedError(
-                    409, "offset_mismatch", f"the log has {log.num_events:,} events, not {start:,}", path="from"
-                )
-            async for lines in groups_of_lines(request):
-                group = await asyncio.to_thread(_checked, lines, run, num_received)
-                num_stored += await asyncio.to_thread(store.logs.append, path, group)
-                num_received += len(lines)
-            return Received(num_received=num_received, num_stored=num_stored, num_events=log.num_events)
-        finally:
-            appending.__exit__(None, None, None)
+        path = (await asyncio.to_thread(store.make_run, run)).log_path
+        if start is not None:
+            await ingest.add(run, [], at=start)
+        async for lines in groups_of_lines(request):
+            group = await asyncio.to_thread(_checked, lines, run, num_received)
+            ids = await ingest.add(run, group, at=None if start is None else start + num_stored)
+            num_stored += sum(event_id is not None for event_id in ids)
+            num_received += len(lines)
+        follower = await asyncio.to_thread(store.logs.look, path)
+        return Received(num_received=num_received, num_stored=num_stored, num_events=follower.view.num_events)
 
     return routes
 
@@ -105,15 +128,49 @@ def _checked(lines: Sequence[bytes], run_id: str, num_before: int) -> list[Check
     """
     group: list[CheckedBody] = []
     for number, line in enumerate(lines, num_before + 1):
+        place = f"line {number}"
         try:
             body = body_of(line)
-            origin = check_body(body)
-            addressee = _addressee.decode(body).payload
-        except (EventLogError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            message = str(error).encode(errors="backslashreplace").decode()
-            raise RefusedError(422, "invalid_event", f"line {number}: {message}", path=f"line {number}") from error
-        if addressee is not None and addressee.grid_search_id not in (None, run_id):
-            message = f"line {number}: the event belongs to another run; the lines before it may be stored"
-            raise RefusedError(422, "foreign_event", message, path=f"line {number}")
-        group.append((body, origin))
+        except EventLogError as error:
+            raise invalid_event(str(error), place) from error
+        event = incoming(body, place)
+        if event.run_id not in (None, run_id):
+            message = f"{place}: the event belongs to another run; the lines before it may be stored"
+            raise RefusedError(422, "foreign_event", message, path=place)
+        group.append(event.body)
     return group
+
+
+def _span(header: str | None, num_bytes: int) -> range | None:
+    """Gives which bytes are asked for; None for all of them, and for several ranges, which need not be served.
+
+    Raises:
+        RefusedError: there are no such bytes.
+    """
+    asked = _RANGE.fullmatch(header or "")
+    if asked is None:
+        return None
+    first, last, suffix = asked.groups()
+    span = range(max(0, num_bytes - int(suffix)), num_bytes)
+    if suffix is None:
+        span = range(int(first), min(int(last or num_bytes) + 1, num_bytes))
+        if last and int(last) < int(first):
+            return None
+    if not span:
+        raise RefusedError(
+            416, "no_such_range", f"there are {num_bytes:,} bytes", headers={"Content-Range": f"bytes */{num_bytes}"}
+        )
+    return span
+
+
+def _bytes_of(path: Path, begin: int, end: int) -> Iterator[bytes]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        while begin < end:
+            piece = os.pread(descriptor, min(_PIECE_BYTES, end - begin), begin)
+            if not piece:
+                raise EventLogError("the log was cut off while it was sent")
+            begin += len(piece)
+            yield piece
+    finally:
+        os.close(descriptor)

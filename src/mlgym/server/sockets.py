@@ -1,31 +1,52 @@
 """The Socket.IO side of a hub: events in, acknowledged once durable; histories and live events out.
 
 What is said on the wire is the protocol of MLgym 0.0.75 and what extends it; the work is done by `ingest` and `live`.
+A refusal is `{"error": {"code", "message", "path"}}`. The codes `in_use`, `disk_full`, `disk` and `internal` are about
+the hub, and the same events may be accepted later; all others are about what was sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Annotated, Any, Final, TypeVar
 
+import msgspec
+from engineio.payload import Payload
+from socketio import ASGIApp, AsyncServer, exceptions
 from starlette.types import Receive, Scope, Send
 
+from mlgym.errors import MlgymError
+from mlgym.events.log import CheckedBody
+from mlgym.server.engine import EngineDoor
+from mlgym.server.incoming import RUN_PATH, incoming
+from mlgym.server.ingest import Ingest, StoredIds
+from mlgym.server.live import Live
+from mlgym.server.packets import MALFORMED, EventPacket
+from mlgym.server.refusal import RefusedError, not_found, refusal_of
+from mlgym.server.socket_client import Pending, SessionAccess, SocketClient
 from mlgym.server.store import HubStore
 
 SOCKET_PATH: Final = "/socket.io"
-
-
-class SessionAccess(Protocol):
-    """What whoever connected may do; `tokens.Access` is one."""
-
-    def allows(self, run_id: str | None, *, write: bool) -> bool:
-        """Tells whether a run may be read or written; None for what concerns all runs."""
-
+OLD_ROOMS: Final = frozenset({"mlgym_event_publishers", "mlgym_streamed_logger"})
+"""What publishers of MLgym 0.0.75 join; nothing is ever sent there."""
+_PROTOCOL: Final = 2
+_CLIENT_KEY: Final = "mlgym.socket_client"
+# Browsers send what they have collected in one go.
+_MAX_PACKETS_OF_A_POLL: Final = 1000
+_logger: Final = logging.getLogger(__name__)
+# What the libraries have to say is about clients, who get an answer; it may also hold what these have sent.
+_silent: Final = logging.getLogger(f"{__name__}.library")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
 
 Authorize = Callable[[Mapping[str, Any], object], SessionAccess | None]
 """Gives what a socket may do, from the scope of ASGI and what the client sent as `auth`; None to refuse it."""
+Answer = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,46 +69,257 @@ class SocketLimits:
     client_pending_bytes: int = 16 * 2**20
     pending_bytes: int = 128 * 2**20
     patience_s: float = 10.0
-    in_use_s: float = 3.0
+    in_use_s: float = 1.0
+
+
+class _Join(msgspec.Struct):
+    rooms: list[str]
+    client_id: Any = "<unknown>"
+    protocol: Any = 1
+    from_event_id: dict[str, Annotated[int, msgspec.Meta(ge=0)]] = {}
+
+
+class _Head(msgspec.Struct):
+    run_id: str
+
+
+_join: Final = msgspec.json.Decoder(_Join)
+_head: Final = msgspec.json.Decoder(_Head)
+_events: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class SocketService:
     """The Socket.IO service of a hub, as an ASGI app for everything below `SOCKET_PATH`.
 
-    To be served with `running()` entered in the app's lifespan, by uvicorn with `ws_max_size=limits.message_bytes`,
-    `ws_per_message_deflate=False` (deflate costs 300 kB a client) and `ws_ping_interval=None` (Engine.IO has its own).
+    To be served behind a guard that checks `Host` and `Origin`, with `running()` entered in the app's lifespan, by
+    uvicorn with `ws_max_size=limits.message_bytes`, `ws_per_message_deflate=False` (deflate costs 300 kB a client) and
+    `ws_ping_interval=None` (Engine.IO has its own).
 
-        service = SocketService(store, authorize=socket_access, origins=["http://127.0.0.1:8080"])
+        service = SocketService(store, authorize=socket_access)
         async with service.running():
             await service(scope, receive, send)
+
+    Beside the messages of the protocol there are two: `mlgym_head` with `{"run_id": ...}` asks what stands in a log and
+    is answered like the REST route of a run; `resync` with `{"run_id": ..., "from_event_id": n}` tells a client of
+    protocol 2 that nothing more will come of a run until it joins again from `n`, and that what it has from there on is
+    void: it was too slow, or the log has lost its end.
+
+    Attributes:
+        store: where runs are.
+        limits: what a client may cost.
+        ingest: what stores events.
     """
 
-    def __init__(
-        self,
-        store: HubStore,
-        limits: SocketLimits | None = None,
-        *,
-        authorize: Authorize,
-        origins: Collection[str] = (),
-    ) -> None:
+    def __init__(self, store: HubStore, limits: SocketLimits | None = None, *, authorize: Authorize) -> None:
         """Makes the service; `running` starts it.
 
         Args:
             store: where runs are; the same object as that of a REST service in the same process.
             limits: what a client may cost.
             authorize: says what a client that connects may do.
-            origins: pages of other origins that may connect; those of the service's own origin always may.
         """
         self.store = store
         self.limits = limits or SocketLimits()
+        self.ingest = Ingest(store, in_use_s=self.limits.in_use_s)
+        self._live = Live(store)
         self._authorize = authorize
-        self._origins = origins
+        self._clients: dict[str, SocketClient] = {}
+        self._by_engine_sid: dict[str, SocketClient] = {}
+        self._pending = Pending(self.limits.pending_bytes)
+        Payload.max_decode_packets = _MAX_PACKETS_OF_A_POLL
+        self._sio = AsyncServer(
+            async_mode="asgi",
+            serializer=EventPacket,
+            namespaces=["/"],
+            cors_allowed_origins=[],  # the guard has looked at the origin
+            max_http_buffer_size=self.limits.message_bytes,
+            http_compression=False,
+            logger=_silent,
+            engineio_logger=_silent,
+        )
+        self._door = EngineDoor(ASGIApp(self._sio, socketio_path=SOCKET_PATH), self._room, self.limits.message_bytes)
+        for name, handler in self._handlers().items():
+            self._sio.on(name, handler)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serves while the body runs: follows logs that other processes write, and ends every connection at last."""
-        yield
+        """Serves while the body runs: follows logs that other processes write, and lets go of everything at last."""
+        following = asyncio.create_task(self._live.run())
+        try:
+            yield
+        finally:
+            for client in list(self._clients.values()):
+                client.close()
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+            await self.ingest.close()
+            await self._sio.shutdown()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Takes a request or a websocket below `SOCKET_PATH`."""
-        raise NotImplementedError
+        await self._door(scope, receive, send)
+
+    def _handlers(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "connect": self._on_connect,
+            "disconnect": self._on_disconnect,
+            "join": partial(self._answered, self._on_join),
+            "leave": self._on_leave,
+            "ping": self._on_ping,
+            "mlgym_event": partial(self._answered, self._on_event),
+            "mlgym_events": partial(self._answered, self._on_events),
+            "mlgym_head": partial(self._answered, self._on_head),
+            "*": self._on_unknown,
+        }
+
+    async def _room(self, scope: Scope, engine_sid: str | None) -> None:
+        """Waits until more may be read of a connection."""
+        client = scope.get(_CLIENT_KEY) or self._by_engine_sid.get(engine_sid or "")
+        if client is not None:
+            await client.pending.room()
+        await self._pending.room()
+
+    async def _on_connect(self, sid: str, environ: Mapping[str, Any], auth: object = None) -> None:
+        access = self._authorize(environ["asgi.scope"], auth)
+        if access is None:
+            raise exceptions.ConnectionRefusedError("this service asks for a token")
+        client = SocketClient(
+            self._sio,
+            sid,
+            access,
+            pending=Pending(self.limits.client_pending_bytes),
+            feed=self._live.feed(),
+            patience_s=self.limits.patience_s,
+        )
+        self._clients[sid] = self._by_engine_sid[client.engine_sid] = client
+        # A websocket that begins as one has no Engine.IO session in its address.
+        environ["asgi.scope"][_CLIENT_KEY] = client
+
+    def _on_disconnect(self, sid: str, reason: str = "") -> None:
+        client = self._clients.pop(sid, None)
+        if client is not None:
+            self._by_engine_sid.pop(client.engine_sid, None)
+            client.close()
+
+    async def _on_leave(self, sid: str, *_: bytes) -> None:
+        await self._sio.emit("server_log_message", "You are now disconnected.", to=sid)
+        await self._sio.disconnect(sid)
+
+    async def _on_ping(self, sid: str, *_: bytes) -> None:
+        await self._sio.emit("pong", to=sid)
+
+    async def _on_unknown(self, event: str, sid: str, *arguments: bytes) -> Answer:
+        if event == MALFORMED:
+            return _refused(RefusedError(400, "malformed", arguments[0].decode(errors="replace")))
+        return _refused(RefusedError(404, "unknown_event", f"there is no message `{event[:80]}`"))
+
+    async def _answered(self, handler: Callable[[SocketClient, bytes], Any], sid: str, *arguments: bytes) -> Answer:
+        """Gives what a handler answers, and its refusals in the one form."""
+        try:
+            client = self._clients.get(sid)
+            if client is None:
+                raise RefusedError(401, "unauthorized", "this client is not connected")
+            if len(arguments) != 1:
+                raise RefusedError(422, "invalid", f"expected one argument, but there are {len(arguments)}")
+            answer: Answer = await handler(client, arguments[0])
+            return answer
+        except (MlgymError, OSError) as error:
+            refusal = refusal_of(error)
+        except Exception:
+            _logger.exception("a message of a client made the service fail")
+            refusal = RefusedError(500, "internal", "the service failed; its log says how")
+        # Older clients ask for no answer, but print this.
+        await self._sio.emit("server_log_message", f"refused: {refusal}", to=sid)
+        return _refused(refusal)
+
+    async def _on_join(self, client: SocketClient, argument: bytes) -> Answer:
+        wanted = _read(_join, argument)
+        rooms = [room for room in dict.fromkeys(wanted.rooms) if room not in OLD_ROOMS]
+        for room in rooms:
+            self._check_readable(client, room)
+        if len(client.feed.rooms | set(rooms)) > self.limits.rooms:
+            raise RefusedError(
+                422, "too_many_rooms", f"a client follows at most {self.limits.rooms} runs", path="rooms"
+            )
+        client.knows_all = isinstance(wanted.protocol, int) and wanted.protocol >= _PROTOCOL
+        about = f"Client {str(wanted.client_id)[:200]} joined rooms: {', '.join(wanted.rooms)}"
+        await self._sio.emit("server_log_message", about, to=client.sid)
+        client.start()
+        num_events = {room: await client.feed.join(room, wanted.from_event_id.get(room, 0)) for room in rooms}
+        return {"num_events": num_events}
+
+    async def _on_event(self, client: SocketClient, argument: bytes) -> Answer:
+        (event_id,) = await self._store(client, [argument], ["event"])
+        return {"event_id": event_id}
+
+    async def _on_events(self, client: SocketClient, argument: bytes) -> Answer:
+        bodies = _read(_events, argument)
+        if len(bodies) > self.limits.batch_events:
+            message = f"a message has at most {self.limits.batch_events:,} events, but this has {len(bodies):,}"
+            raise RefusedError(413, "too_large", message)
+        ids = await self._store(client, bodies, [f"events[{number}]" for number in range(len(bodies))])
+        return {"event_ids": ids}
+
+    async def _on_head(self, client: SocketClient, argument: bytes) -> Answer:
+        run_id = _read(_head, argument).run_id
+        self._check_readable(client, run_id)
+        path = self.store.folder(run_id).log_path
+        head = await asyncio.to_thread(self.store.logs.head, path)
+        return {"run_id": run_id, **asdict(head)}
+
+    async def _store(self, client: SocketClient, bodies: Sequence[bytes], places: Sequence[str]) -> StoredIds:
+        """Checks events, all of them before any is stored, and stores them; gives their numbers in the same order."""
+        by_run: dict[str, list[CheckedBody]] = {}
+        runs = []
+        for body, place in zip(bodies, places, strict=True):
+            event = incoming(bytes(body), place)
+            if event.run_id is None:
+                raise RefusedError(422, "invalid_event", f"{place}: `{RUN_PATH}` says which run it is of", path=place)
+            if event.run_id not in by_run:
+                self._check_writable(client, event.run_id)
+            by_run.setdefault(event.run_id, []).append(event.body)
+            runs.append(event.run_id)
+        num_bytes = sum(map(len, bodies))
+        with client.pending.holding(num_bytes), self._pending.holding(num_bytes):
+            stored = await asyncio.gather(
+                *(self.ingest.add(run_id, group) for run_id, group in by_run.items()), return_exceptions=True
+            )
+        ids = {}
+        for run_id, found in zip(by_run, stored, strict=True):
+            if isinstance(found, BaseException):
+                raise found
+            ids[run_id] = iter(found)
+        return [next(ids[run_id]) for run_id in runs]
+
+    def _check_readable(self, client: SocketClient, run_id: str) -> None:
+        folder = self.store.folder(run_id)
+        if not client.access.allows(run_id, write=False):
+            raise RefusedError(403, "foreign_run", "this token is for another run", path=run_id)
+        if folder.path.is_symlink() or folder.log_path.is_symlink():
+            raise not_found(f"there is no run `{run_id}`")
+
+    def _check_writable(self, client: SocketClient, run_id: str) -> None:
+        self.store.folder(run_id)
+        if not client.access.allows(run_id, write=True):
+            raise RefusedError(403, "forbidden", "this token does not allow to write this run", path=RUN_PATH)
+
+
+_T = TypeVar("_T")
+
+
+def _read(decoder: msgspec.json.Decoder[_T], argument: bytes) -> _T:
+    """Reads the argument of a message.
+
+    Raises:
+        RefusedError: it is not what was expected.
+    """
+    try:
+        return decoder.decode(argument)
+    except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors
+        message = str(error).encode(errors="backslashreplace").decode()
+        raise RefusedError(422, "invalid", message, path=message.rpartition("`$")[2].strip("`.") or None) from error
+
+
+def _refused(refusal: RefusedError) -> Answer:
+    return {"error": {"code": refusal.code, "message": str(refusal), "path": refusal.path}}
