@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlgym.api import Experiment, Run, compare_runs, load_model, load_run, reproduce, resume, run
+    from mlgym.api import Experiment, Run, compare_runs, load_model, load_run, reproduce, resume, run, track
     from mlgym.components.tensors import StepOutput
     from mlgym.config import register, use
 
@@ -26,6 +26,7 @@ __all__ = [
     "reproduce",
     "resume",
     "run",
+    "track",
     "use",
 ]
 
@@ -40,6 +41,7 @@ _LAZY = {
     "reproduce": "mlgym.api",
     "resume": "mlgym.api",
     "run": "mlgym.api",
+    "track": "mlgym.api",
     "use": "mlgym.config",
 }
 

@@ -5,11 +5,14 @@ from mlgym.api.reproduction import compare_runs, reproduce
 from mlgym.api.results import Experiment, Run, load_model, load_run
 from mlgym.api.resumption import resume
 from mlgym.api.start import run
+from mlgym.api.tracked_run import TrackedRun
+from mlgym.api.tracking import track
 
 __all__ = [
     "Experiment",
     "ExperimentCheckpoint",
     "Run",
+    "TrackedRun",
     "checkpoints_of",
     "compare_runs",
     "export_weights",
@@ -18,4 +21,5 @@ __all__ = [
     "reproduce",
     "resume",
     "run",
+    "track",
 ]

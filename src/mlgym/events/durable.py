@@ -12,9 +12,11 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
     Raises:
         OSError: some of it, or nothing, was written.
     """
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    written = os.write(descriptor, data)
+    if written != len(data):
+        rest = memoryview(data)[written:]
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
 
 
 def fsync_folder(folder: Path) -> None:

@@ -156,7 +156,7 @@ class EventLog:
             line = seal(body)
             self._unsynced = self._unconfirmed = True
             self._put(line)
-            self._standing.add(line, 1, [origin])
+            self._standing.add_line(line, origin)
             self._unconfirmed = False
 
     def sync(self) -> None:

@@ -6,6 +6,8 @@ import itertools
 import os
 import time
 import uuid
+import weakref
+from typing import Final
 
 from mlgym.events.codec import encode
 from mlgym.events.types import Event, Payload
@@ -24,7 +26,7 @@ class Producer:
     def _become(self, name: str) -> None:
         self._name = name
         self._seqs = itertools.count()
-        self._pid = os.getpid()
+        _producers.add(self)
 
     @property
     def name(self) -> str:
@@ -33,9 +35,6 @@ class Producer:
 
     def event(self, payload: Payload) -> Event:
         """Gives the next event: stamped with now (microseconds since the epoch), its producer and its number."""
-        if os.getpid() != self._pid:
-            # A forked child that went on with its parent's numbers would have its events taken for repeats.
-            self._become(uuid.uuid4().hex)
         return Event(
             event_type=payload.event_type,
             creation_ts=time.time_ns() // 1000,
@@ -51,3 +50,15 @@ class Producer:
             EventLogError: the payload cannot be written as one line of JSON.
         """
         return encode(self.event(payload))
+
+
+_producers: Final[weakref.WeakSet[Producer]] = weakref.WeakSet()
+
+
+def _rename_all() -> None:
+    # A forked child that went on with its parent's numbers would have its events taken for repeats.
+    for producer in list(_producers):
+        producer._become(uuid.uuid4().hex)
+
+
+os.register_at_fork(after_in_child=_rename_all)

@@ -10,7 +10,6 @@ from typing import BinaryIO, Final
 
 from mlgym.events.codec import MAX_LINE_BYTES, Origin, is_whole, read_origin
 
-
 TAIL_BYTES: Final = 64
 """Of the last line, checksum included: another log has others there."""
 
@@ -85,6 +84,14 @@ class Scan:
         self.num_events += num_events
         self.tail = (self.tail + lines[-TAIL_BYTES:])[-TAIL_BYTES:]
         self.seen.update(origins)
+
+    def add_line(self, line: bytes, origin: Origin) -> None:
+        """Adds one line; else as `add`, at half the cost."""
+        self.num_bytes += len(line)
+        self.num_events += 1
+        # A sealed line is longer than the tail.
+        self.tail = line[-TAIL_BYTES:]
+        self.seen.add(origin)
 
     def is_beginning_of(self, file: BinaryIO) -> bool:
         """Tells whether a log still begins with what was found here, going by its tail."""

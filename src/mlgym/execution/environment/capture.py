@@ -36,8 +36,8 @@ def recorded_command(command: Sequence[str], variables: Mapping[str, str] = os.e
 
 def capture_environment(
     *,
-    threads: int,
-    deterministic: bool,
+    threads: int | None,
+    deterministic: bool | None,
     folder: Path | None,
     variables: Mapping[str, str] = os.environ,
     command: Sequence[str] = (),
@@ -47,11 +47,13 @@ def capture_environment(
     """Gives the surroundings of a run's experiments as plain data, without secrets, in a fraction of a second.
 
     What is recorded holds for the processes that run the experiments; CUDA is not initialised. It is called where the
-    config has been checked, so that PyTorch and the user's modules are loaded already.
+    config has been checked, so that PyTorch and the user's modules are loaded already; where PyTorch is not, it stays
+    so and nothing is recorded of it.
 
     Args:
-        threads: threads of one operation in each experiment.
-        deterministic: whether deterministic algorithms are asked for.
+        threads: threads of one operation in each experiment; None where nobody says it.
+        deterministic: whether the experiments' processes use deterministic algorithms; None where this process is the
+            one that computes, and its settings are recorded as they are.
         folder: where the config lies, for the git commit and the user's modules; None for the working directory.
         variables: the environment variables of the experiments.
         command: how the run was launched.
@@ -61,6 +63,7 @@ def capture_environment(
     place = (folder or Path.cwd()).absolute()
     # What is secret in the driver's own environment may also stand in a diff.
     secrets = secret_values({**os.environ, **variables})
+    with_torch = "torch" in sys.modules
     return {
         "python": {
             "version": platform.python_version(),
@@ -76,7 +79,7 @@ def capture_environment(
         },
         "cpu": {
             "model": cpu_model(),
-            "isa": instruction_set(),
+            "isa": instruction_set() if with_torch else None,
             "cores": os.cpu_count(),
             "usable_cores": usable_cores(),
         },
@@ -87,7 +90,7 @@ def capture_environment(
         "package_hashes": package_hashes(),
         "git": git_state(place, secrets),
         "command": mask_command(command, secrets),
-        "torch": torch_settings(deterministic=deterministic),
+        "torch": torch_settings(deterministic=deterministic) if with_torch else None,
         "threads": threads,
         "deterministic": deterministic,
         "hash_seed": variables.get("PYTHONHASHSEED", _NO_HASH_SEED),
