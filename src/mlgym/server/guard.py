@@ -55,7 +55,7 @@ class Limits:
         wait_s: how long the next piece of a body, or the head of a request, may take, in s.
         stall_s: how long a client may take nothing of an answer, in s.
         stale_upload_s: how long an upload that nobody goes on with is kept, in s.
-        idle_log_s: how long the log of a run that gets no events stays open, in s.
+        idle_log_s: how long the log of a run that gets no events stays open, in s: nobody else can write it meanwhile.
     """
 
     body_bytes: int = 16 * 2**20
@@ -66,7 +66,7 @@ class Limits:
     wait_s: float = 30.0
     stall_s: float = 120.0
     stale_upload_s: float = 7 * 86_400.0
-    idle_log_s: float = 10.0
+    idle_log_s: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mlgym.errors import EventLogError, InvalidNameError, RunError
-from mlgym.events.scan import whole_lines
+from mlgym.errors import InvalidNameError, RunError
 from mlgym.names import LOG_FILE, SAFE_NAME, safe_name
 from mlgym.server.open_logs import LogHead, OpenLogs
 from mlgym.server.refusal import not_found
@@ -31,7 +30,6 @@ from mlgym.tracking.manifest import (
 EXPERIMENT_ID: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 _FILE_SUFFIXES: Final = (".yml", ".yaml", ".json")
 _OF_EPOCH: Final = re.compile(r"epoch_(\d+)(?:-step_(\d+))?", re.ASCII)
-_PIECE_BYTES: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +102,6 @@ class HubStore:
     def head(self, run_id: str) -> LogHead:
         """Gives what stands in the log of a run."""
         return self.logs.head(self.run(run_id).log_path)
-
-    def lines(self, run_id: str, start: int) -> Iterator[bytes]:
-        """Yields the lines of a log that stand at this moment, from event `start` on, in pieces of whole lines."""
-        path = self.run(run_id).log_path
-        end = self.logs.head(path).num_bytes
-        return _pieces(path, start, end)
 
     def files(self, run_id: str) -> Iterator[tuple[str, FileEntry]]:
         """Yields the configs and records of a run and its experiments: path within the run, size and hash."""
@@ -253,23 +245,3 @@ def _existing(path: Path, message: str) -> Path:
     if path.is_symlink() or not path.is_file():
         raise not_found(message)
     return path
-
-
-def _pieces(path: Path, start: int, end: int) -> Iterator[bytes]:
-    piece: list[bytes] = []
-    num_bytes = position = 0
-    try:
-        with path.open("rb") as file:
-            for event_id, line in enumerate(whole_lines(file)):
-                position += len(line)
-                if position > end:
-                    break
-                if event_id >= start:
-                    piece.append(line)
-                    num_bytes += len(line)
-                if num_bytes > _PIECE_BYTES:
-                    yield b"".join(piece)
-                    piece, num_bytes = [], 0
-    except OSError as error:
-        raise EventLogError(f"the log cannot be read: {error.strerror}") from error
-    yield b"".join(piece)
