@@ -32,6 +32,7 @@ LOOPBACK: Final = "127.0.0.1"
 BOARD_PORT: Final = 8080
 _SPARE_DESCRIPTORS: Final = 256
 _WANTED_DESCRIPTORS: Final = 65_536
+_MAX_PORT: Final = 65_535
 _ANYWHERE: Final = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
@@ -125,6 +126,8 @@ def listen(address: Address) -> socket.socket:
         ServiceError: it cannot be had.
     """
     try:
+        if not 0 <= address.port <= _MAX_PORT:
+            raise OverflowError(f"a port is 0 to {_MAX_PORT}")  # the C library takes the last 16 bits of others
         family, kind, protocol, _, where = socket.getaddrinfo(
             address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
