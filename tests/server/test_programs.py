@@ -111,7 +111,8 @@ def test_a_token_of_the_environment(tmp_path: Path) -> None:
         ]
         assert statuses == [401, 403, 403, 200, 200]
         _, said = service.stop()
-    assert "token" not in said
+    assert SECRET not in said
+    assert "write token" not in said
     environment = {**os.environ, "MLGYM_TOKEN": SECRET}
     for arguments, expected in ((["token"], tokens.read), (["token", "--run", "run"], tokens.of_run("run"))):
         printed = subprocess.run(
