@@ -20,6 +20,7 @@ from mlgym.errors import HubError, InvalidNameError, RunError
 from mlgym.events import CheckpointDeleted, CheckpointSaved, EventLog, Payload, Producer
 from mlgym.tracking import RunFolder, create_run_folder
 from mlgym.tracking import hub_client as client_module
+from mlgym.tracking.artifacts import save_artifact
 from mlgym.tracking.hub_client import HubClient
 from mlgym.tracking.manifest import MANIFEST_FILE, FileEntry, manifest_bytes
 from mlgym.tracking.mirror import Mirror, Pushed, pull, push
@@ -50,13 +51,14 @@ def client(hub: Service) -> Iterator[HubClient]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
-    """A run with configs, a hundred events, some of them without a producer, and a checkpoint."""
+    """A run with configs, a hundred events, some of them without a producer, a checkpoint and an artifact."""
     folder = create_run_folder(tmp_path / "here", RUN_ID)
     folder.log_path.write_bytes(b"".join(lines(100)))
     folder.write_text("run_config.yml", "threads: 1\n")
     for experiment_id in range(2):
         folder.write_json(f"{experiment_id}/experiment_config.json", {"lr": experiment_id})
     save(folder, "epoch_1-step_10", os.urandom(1000))
+    save_artifact(folder, 1, "curve", 0, "curve.png", lambda path: path.write_bytes(os.urandom(500)))
     return folder
 
 
@@ -105,7 +107,7 @@ def deleted(name: str) -> CheckpointDeleted:
 def test_push(hub: Service, client: HubClient, run: RunFolder) -> None:
     """The hub's folder becomes the run's, byte for byte; pushing again sends nothing."""
     first = push(run, client)
-    assert (first.num_files, first.num_events, first.num_checkpoints) == (3, 100, 1)
+    assert (first.num_files, first.num_events, first.num_checkpoints, first.num_artifacts) == (3, 100, 1, 1)
     assert content(hub.storage) == content(run.storage)
     assert push(run, client) == Pushed()
 

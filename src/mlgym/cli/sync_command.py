@@ -22,7 +22,7 @@ def sync(
     storage: Storage = Path(DEFAULT_STORAGE),
     as_json: Json = False,
 ) -> None:
-    """Send what a hub lacks of a run; may be interrupted and repeated. Exits with 1 where a checkpoint is damaged."""
+    """Send what a hub lacks of a run; may be interrupted and repeated. Exits with 1 where something is damaged."""
     from mlgym.tracking import find_run
     from mlgym.tracking.hub_client import HubClient
     from mlgym.tracking.mirror import push
@@ -39,11 +39,12 @@ def sync(
     else:
         print(
             f"{folder.run_id}: sent {pushed.num_events} events, {pushed.num_files} configs and records, "
-            f"{pushed.num_checkpoints} checkpoints; deleted {pushed.num_deleted} checkpoints on {client.url}",
+            f"{pushed.num_checkpoints} checkpoints, {pushed.num_artifacts} artifacts; deleted {pushed.num_deleted} "
+            f"checkpoints on {client.url}",
             file=sys.stderr,
         )
     for path in pushed.damaged:
-        print(f"checkpoint {path} does not match its manifest, so it was not sent", file=sys.stderr)
+        print(f"{path} does not match its manifest, so it was not sent", file=sys.stderr)
     raise typer.Exit(1 if pushed.damaged else 0)
 
 

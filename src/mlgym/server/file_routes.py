@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mlgym.server.bodies import write_body
 from mlgym.server.refusal import not_found
-from mlgym.server.store import HubStore
+from mlgym.server.store import HubStore, Listing
 from mlgym.server.uploads import OFFSET, Uploads
 from mlgym.tracking.manifest import FileEntry
 
@@ -36,8 +36,8 @@ class Manifest(BaseModel):
     files: Annotated[dict[str, FileFacts], Field(min_length=1, max_length=_MAX_FILES)]
 
 
-class CheckpointFacts(BaseModel):
-    """A complete checkpoint."""
+class ListingFacts(BaseModel):
+    """A complete checkpoint or artifact."""
 
     experiment_id: int
     name: str
@@ -82,16 +82,19 @@ def file_routes(store: HubStore, uploads: Uploads) -> APIRouter:
         return Done()
 
     @routes.get("/runs/{run}/checkpoints")
-    def list_checkpoints(run: str) -> list[CheckpointFacts]:
+    def list_checkpoints(run: str) -> list[ListingFacts]:
         """The complete checkpoints of a run."""
-        return [
-            CheckpointFacts(
-                experiment_id=one.experiment_id,
-                name=one.name,
-                files={file: FileFacts.model_validate(entry) for file, entry in one.files.items()},
-            )
-            for one in store.checkpoints(run)
-        ]
+        return [_facts(one) for one in store.checkpoints(run)]
+
+    @routes.get("/runs/{run}/artifacts")
+    def list_artifacts(run: str) -> list[ListingFacts]:
+        """The figures, texts and files that were logged in a run."""
+        return [_facts(one) for one in store.artifacts(run)]
+
+    @routes.get("/runs/{run}/artifacts/{experiment}/{name}/{file}", response_class=FileResponse)
+    def get_artifact_file(run: str, experiment: str, name: str, file: str) -> FileResponse:
+        """A file of an artifact, or a range of it."""
+        return download(store.artifact_file(run, experiment, name, file))
 
     @routes.get("/runs/{run}/checkpoints/{experiment}/{name}/{file}", response_class=FileResponse)
     def get_checkpoint_file(run: str, experiment: str, name: str, file: str) -> FileResponse:
@@ -140,6 +143,11 @@ def file_routes(store: HubStore, uploads: Uploads) -> APIRouter:
         return Done()
 
     return routes
+
+
+def _facts(one: Listing) -> ListingFacts:
+    files = {file: FileFacts.model_validate(entry) for file, entry in one.files.items()}
+    return ListingFacts(experiment_id=one.experiment_id, name=one.name, files=files)
 
 
 def download(path: Path) -> FileResponse:

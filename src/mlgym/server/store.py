@@ -17,6 +17,7 @@ from mlgym.names import LOG_FILE, SAFE_NAME, safe_name
 from mlgym.server.open_logs import LogHead, OpenLogs
 from mlgym.server.refusal import not_found
 from mlgym.tracking import LATEST, RunFolder, create_run_folder, write_atomically
+from mlgym.tracking.artifacts import ARTIFACT_NAME, ARTIFACTS
 from mlgym.tracking.manifest import (
     CHECKPOINT_NAME,
     MANIFEST_FILE,
@@ -33,12 +34,12 @@ _OF_EPOCH: Final = re.compile(r"epoch_(\d+)(?:-step_(\d+))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointListing:
-    """A complete checkpoint.
+class Listing:
+    """A complete checkpoint or artifact.
 
     Args:
         experiment_id: whose it is.
-        name: such as `epoch_3-step_120`.
+        name: such as `epoch_3-step_120`, or `confusion.3` of an artifact.
         files: size and hash of each file, without the manifest.
     """
 
@@ -143,14 +144,21 @@ class HubStore:
         names = [each.name for each in os.scandir(self.run(run_id).path) if each.is_dir(follow_symlinks=False)]
         return sorted(int(name) for name in names if EXPERIMENT_ID.fullmatch(name))
 
-    def checkpoints(self, run_id: str) -> Iterator[CheckpointListing]:
+    def checkpoints(self, run_id: str) -> Iterator[Listing]:
         """Yields the complete checkpoints of a run."""
+        return self._listings(run_id, "checkpoints", CHECKPOINT_NAME)
+
+    def artifacts(self, run_id: str) -> Iterator[Listing]:
+        """Yields the complete artifacts of a run."""
+        return self._listings(run_id, ARTIFACTS, ARTIFACT_NAME)
+
+    def _listings(self, run_id: str, kind: str, form: re.Pattern[str]) -> Iterator[Listing]:
         folder = self.run(run_id)
         for experiment_id in self.experiments(run_id):
-            for path in _folders(self._inside(folder, [str(experiment_id), "checkpoints"])):
-                files = read_manifest(path / MANIFEST_FILE) if CHECKPOINT_NAME.fullmatch(path.name) else {}
+            for path in _folders(self._inside(folder, [str(experiment_id), kind])):
+                files = read_manifest(path / MANIFEST_FILE) if form.fullmatch(path.name) else {}
                 if files and all(SAFE_NAME.fullmatch(file) for file in files):
-                    yield CheckpointListing(experiment_id, path.name, files)
+                    yield Listing(experiment_id, path.name, files)
 
     def checkpoint_file(self, run_id: str, experiment: str, name: str, file: str) -> Path:
         """Gives where a file of a checkpoint is.
@@ -161,6 +169,28 @@ class HubStore:
         """
         path = self.checkpoint_dir(self.run(run_id), experiment, name) / safe_name(file, "file name")
         return _existing(path, f"checkpoint `{name}` has no `{file}`")
+
+    def artifact_file(self, run_id: str, experiment: str, name: str, file: str) -> Path:
+        """Gives where a file of an artifact is.
+
+        Raises:
+            InvalidNameError: a name is not allowed.
+            RefusedError: it is missing.
+        """
+        if not ARTIFACT_NAME.fullmatch(name):
+            raise InvalidNameError(f"artifact name {name!r} is not allowed: expected `NAME.VERSION`")
+        path = self.upload_dir(self.run(run_id), experiment, name) / safe_name(file, "file name")
+        return _existing(path, f"artifact `{name}` has no `{file}`")
+
+    def upload_dir(self, folder: RunFolder, experiment: str, name: str) -> Path:
+        """Gives the folder of a checkpoint or, where the name is none of a checkpoint, of an artifact.
+
+        Raises:
+            InvalidNameError: a name is not allowed.
+        """
+        if ARTIFACT_NAME.fullmatch(name):
+            return self._inside(folder, [_number(experiment, "experiment id"), ARTIFACTS, safe_name(name)])
+        return self.checkpoint_dir(folder, experiment, name)
 
     def checkpoint_dir(self, folder: RunFolder, experiment: str, name: str) -> Path:
         """Gives the folder of a checkpoint; it need not exist.

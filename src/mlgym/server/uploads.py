@@ -1,4 +1,4 @@
-"""Checkpoints on their way in: hidden folders that become checkpoints once every hash is right.
+"""Checkpoints and artifacts on their way in: hidden folders that become what they are once every hash is right.
 
 The folder `.epoch_3-step_120.upload` collects files, in any order and number of requests. Nothing sees it but uploads:
 its name begins with a dot. Whoever writes a file of it holds a lock on that file.
@@ -22,6 +22,7 @@ from mlgym.events.durable import fsync_folder, write_all
 from mlgym.names import safe_name
 from mlgym.server.refusal import RefusedError
 from mlgym.server.store import HubStore
+from mlgym.tracking.artifacts import ARTIFACTS
 from mlgym.tracking.manifest import (
     MANIFEST_FILE,
     FileEntry,
@@ -48,7 +49,7 @@ class Uploads:
 
     def offset(self, run_id: str, experiment: str, name: str, file: str) -> int:
         """Gives how many bytes of a file are there; 0 where nothing was sent yet."""
-        path = self._partial(self._store.checkpoint_dir(self._store.folder(run_id), experiment, name), file)
+        path = self._partial(self._store.upload_dir(self._store.folder(run_id), experiment, name), file)
         return path.stat().st_size if path.is_file() else 0
 
     @contextmanager
@@ -66,7 +67,7 @@ class Uploads:
             InvalidNameError: a name is not allowed.
             RefusedError: another number of bytes is there, or somebody else writes.
         """
-        checkpoint = self._store.checkpoint_dir(self._store.make_run(run_id), experiment, name)
+        checkpoint = self._store.upload_dir(self._store.make_run(run_id), experiment, name)
         path = self._partial(checkpoint, file)
         make_checkpoints_folder(checkpoint.parent)
         path.parent.mkdir(exist_ok=True)
@@ -92,7 +93,7 @@ class Uploads:
             RefusedError: a file does not match, and what was sent of it is gone; or somebody still writes one.
             OSError: the disk refused; nothing is visible.
         """
-        checkpoint = self._store.checkpoint_dir(self._store.make_run(run_id), experiment, name)
+        checkpoint = self._store.upload_dir(self._store.make_run(run_id), experiment, name)
         paths = {file: self._partial(checkpoint, file) for file in files}
         folder = _unfinished_of(checkpoint)
         if read_manifest(checkpoint / MANIFEST_FILE) == dict(files):
@@ -113,7 +114,7 @@ class Uploads:
 
     def discard(self, run_id: str, experiment: str, name: str) -> bool:
         """Removes what was sent of a checkpoint, and tells whether there was anything."""
-        folder = _unfinished_of(self._store.checkpoint_dir(self._store.run(run_id), experiment, name))
+        folder = _unfinished_of(self._store.upload_dir(self._store.run(run_id), experiment, name))
         was_there = folder.is_dir()
         shutil.rmtree(folder, ignore_errors=True)
         return was_there
@@ -127,7 +128,7 @@ class Uploads:
 def remove_stale(storage: Path, max_age_s: float) -> None:
     """Removes uploads that nobody has gone on with for so long (s)."""
     before = time.time() - max_age_s
-    for parent in storage.glob("*/*/checkpoints"):
+    for parent in (*storage.glob("*/*/checkpoints"), *storage.glob(f"*/*/{ARTIFACTS}")):
         for path in (*parent.glob(".*"), *parent.glob("epoch_*/.*")):
             newest = max((each.stat().st_mtime for each in (path, *path.glob("*"))), default=0.0)
             if _UNFINISHED.fullmatch(path.name) and newest < before:

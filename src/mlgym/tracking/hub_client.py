@@ -37,8 +37,8 @@ class RunHead(msgspec.Struct):
     last_crc: str | None
 
 
-class HubCheckpoint(msgspec.Struct):
-    """A complete checkpoint on a hub."""
+class HubListing(msgspec.Struct):
+    """A complete checkpoint or artifact on a hub."""
 
     experiment_id: int
     name: str
@@ -134,17 +134,24 @@ class HubClient:
         self._request("PUT", f"runs/{run_id}/files/{name}", content=content, headers=_typed("application/octet-stream"))
         self._count(len(content))
 
-    def checkpoints(self, run_id: str) -> list[HubCheckpoint]:
+    def checkpoints(self, run_id: str) -> list[HubListing]:
         """Gives the complete checkpoints on the hub; none where it does not know the run."""
-        answer = self._request("GET", f"runs/{run_id}/checkpoints", missing_ok=True)
-        return [] if answer is None else _parsed(answer, list[HubCheckpoint])
+        return self._listing(f"runs/{run_id}/checkpoints")
+
+    def artifacts(self, run_id: str) -> list[HubListing]:
+        """Gives the complete artifacts on the hub; none where it does not know the run."""
+        return self._listing(f"runs/{run_id}/artifacts")
+
+    def _listing(self, url_path: str) -> list[HubListing]:
+        answer = self._request("GET", url_path, missing_ok=True)
+        return [] if answer is None else _parsed(answer, list[HubListing])
 
     def delete_checkpoint(self, run_id: str, experiment_id: int, name: str) -> None:
         """Removes a checkpoint, or what was sent of one, where there is any."""
         self._request("DELETE", f"runs/{run_id}/checkpoints/{experiment_id}/{name}", missing_ok=True)
 
-    def send_checkpoint(self, run_id: str, experiment_id: int, folder: Path, files: Mapping[str, FileEntry]) -> None:
-        """Sends a checkpoint: of each file what the hub does not have of it, then the manifest.
+    def send_folder(self, run_id: str, experiment_id: int, folder: Path, files: Mapping[str, FileEntry]) -> None:
+        """Sends a checkpoint or artifact: of each file what the hub does not have of it, then the manifest.
 
         Raises:
             HubError: the hub refuses; with `status` 422 where a file here is not what its manifest says.

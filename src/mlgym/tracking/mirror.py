@@ -8,24 +8,32 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Literal, TypeAlias
 
 from mlgym.errors import EventLogError, HubError, InvalidNameError, RunError
 from mlgym.events import CheckpointDeleted, CheckpointSaved, decode
 from mlgym.events.codec import is_whole, read_origin
 from mlgym.events.durable import fsync_folder
 from mlgym.names import LOG_FILE, SAFE_NAME, safe_name
-from mlgym.tracking.hub_client import HubCheckpoint, HubClient
+from mlgym.tracking.artifacts import ARTIFACT_NAME
+from mlgym.tracking.hub_client import HubClient, HubListing
 from mlgym.tracking.log_cursor import LogCursor
 from mlgym.tracking.manifest import CHECKPOINT_NAME, MANIFEST_FILE, FileEntry, manifest_bytes, read_manifest, sha256_of
 from mlgym.tracking.portable import portable
 from mlgym.tracking.run_folder import RunFolder
 
+_Key: TypeAlias = tuple[int, str]
+"""Experiment, and name of the folder."""
+_Kind: TypeAlias = Literal["checkpoints", "artifacts"]
+_CHECKPOINTS: Final = "checkpoints"
+_ARTIFACTS: Final = "artifacts"
+_NAMES: Final[dict[_Kind, re.Pattern[str]]] = {_CHECKPOINTS: CHECKPOINT_NAME, _ARTIFACTS: ARTIFACT_NAME}
 _FILE_SUFFIXES: Final = (".yml", ".yaml", ".json")
 _GROUP_BYTES: Final = 4 * 2**20
 _ATTEMPTS: Final = 3
@@ -42,7 +50,9 @@ class Pushed:
         num_checkpoints: checkpoints that were sent.
         num_deleted: checkpoints that the run has deleted and the hub now, too.
         num_bytes: that were sent.
-        damaged: checkpoints that do not match their manifests and were left out, relative to the run folder.
+        num_artifacts: figures, texts and files that were sent.
+        damaged: checkpoints and artifacts that do not match their manifests and were left out, relative to the run
+            folder.
     """
 
     num_files: int = 0
@@ -50,6 +60,7 @@ class Pushed:
     num_checkpoints: int = 0
     num_deleted: int = 0
     num_bytes: int = 0
+    num_artifacts: int = 0
     damaged: tuple[str, ...] = ()
 
 
@@ -66,11 +77,11 @@ class Mirror:
         self._client = client
         self._files: dict[str, FileEntry] | None = None
         self._stamps: dict[str, tuple[int, int]] = {}
-        self._checkpoints: dict[tuple[int, str], dict[str, FileEntry]] | None = None
+        self._there: dict[_Kind, dict[_Key, dict[str, FileEntry]]] = {}
         self._cursor = LogCursor()
         self._is_prefix = False
-        self._deleted: set[tuple[int, str]] = set()
-        self._damaged: set[tuple[int, str]] = set()
+        self._deleted: set[_Key] = set()
+        self._damaged: set[tuple[_Kind, _Key]] = set()
 
     def push(self) -> Pushed:
         """Sends what the hub lacks, and removes there what the run has deleted.
@@ -82,19 +93,21 @@ class Mirror:
         before = self._client.bytes_sent
         pushed = Pushed()
         try:
-            checkpoints = self._checkpoints_here()
+            checkpoints = self._here(_CHECKPOINTS)
             pushed.num_files = self._push_files()
             pushed.num_events = self._push_events()
-            pushed.num_checkpoints = self._push_checkpoints(checkpoints)
+            pushed.num_checkpoints = self._push_folders(_CHECKPOINTS, checkpoints)
             pushed.num_deleted = self._push_deletions()
+            pushed.num_artifacts = self._push_folders(_ARTIFACTS, self._here(_ARTIFACTS))
         except HubError:
             # It may be another hub by the next time, or the same one after a restore.
-            self._files = self._checkpoints = None
+            self._files = None
+            self._there.clear()
             self._stamps.clear()
             self._cursor = LogCursor()
             raise
         pushed.num_bytes = self._client.bytes_sent - before
-        pushed.damaged = tuple(f"{number}/checkpoints/{name}" for number, name in sorted(self._damaged))
+        pushed.damaged = tuple(f"{number}/{kind}/{name}" for kind, (number, name) in sorted(self._damaged))
         return pushed
 
     def _push_files(self) -> int:
@@ -177,54 +190,60 @@ class Mirror:
         elif event["event_type"] == CheckpointSaved.event_type:
             self._deleted.discard((int(experiment), rest))
 
-    def _checkpoints_here(self) -> dict[tuple[int, str], tuple[Path, dict[str, FileEntry]]]:
+    def _here(self, kind: _Kind) -> dict[_Key, tuple[Path, dict[str, FileEntry]]]:
         found = {}
         for experiment_id in _experiments_of(self._folder):
-            parent = self._folder.checkpoints_dir(experiment_id)
+            parent = self._folder.experiment_dir(experiment_id) / kind
             for path in sorted(parent.iterdir()) if parent.is_dir() else ():
-                files = read_manifest(path / MANIFEST_FILE) if CHECKPOINT_NAME.fullmatch(path.name) else {}
+                files = read_manifest(path / MANIFEST_FILE) if _NAMES[kind].fullmatch(path.name) else {}
                 if files:
                     found[experiment_id, path.name] = (path, files)
         return found
 
-    def _push_checkpoints(self, here: dict[tuple[int, str], tuple[Path, dict[str, FileEntry]]]) -> int:
+    def _push_folders(self, kind: _Kind, here: dict[_Key, tuple[Path, dict[str, FileEntry]]]) -> int:
         run_id, num_sent = self._folder.run_id, 0
-        there = self._checkpoints_there()
+        there = self._listed(kind)
         for key, (path, files) in here.items():
-            if there.get(key) == files or key in self._damaged:
+            if there.get(key) == files or (kind, key) in self._damaged:
                 continue
             try:
-                self._client.send_checkpoint(run_id, key[0], path, files)
+                self._client.send_folder(run_id, key[0], path, files)
             except FileNotFoundError:
                 # The run has deleted it meanwhile.
-                self._client.delete_checkpoint(run_id, *key)
+                if kind == _CHECKPOINTS:
+                    self._client.delete_checkpoint(run_id, *key)
                 there.pop(key, None)
                 continue
             except HubError as error:
                 if error.code != "mismatch":
                     raise
-                self._damaged.add(key)
+                self._damaged.add((kind, key))
                 continue
             there[key] = files
             num_sent += 1
         return num_sent
 
     def _push_deletions(self) -> int:
-        there = self._checkpoints_there()
+        there = self._listed(_CHECKPOINTS)
         gone = [key for key in there if key in self._deleted and not self._stands(key)]
         for key in gone:
             self._client.delete_checkpoint(self._folder.run_id, *key)
             del there[key]
         return len(gone)
 
-    def _stands(self, key: tuple[int, str]) -> bool:
+    def _stands(self, key: _Key) -> bool:
         return (self._folder.checkpoints_dir(key[0]) / key[1]).exists()
 
-    def _checkpoints_there(self) -> dict[tuple[int, str], dict[str, FileEntry]]:
-        if self._checkpoints is None:
-            listed = self._client.checkpoints(self._folder.run_id)
-            self._checkpoints = {(one.experiment_id, one.name): one.files for one in listed}
-        return self._checkpoints
+    def _listed(self, kind: _Kind) -> dict[_Key, dict[str, FileEntry]]:
+        if kind not in self._there:
+            self._there[kind] = {
+                (one.experiment_id, one.name): one.files for one in _on_hub(self._client, kind, self._folder.run_id)
+            }
+        return self._there[kind]
+
+
+def _on_hub(client: HubClient, kind: _Kind, run_id: str) -> list[HubListing]:
+    return client.checkpoints(run_id) if kind == _CHECKPOINTS else client.artifacts(run_id)
 
 
 def push(folder: RunFolder, client: HubClient) -> Pushed:
@@ -264,7 +283,7 @@ def pull(run_id: str, storage: Path, client: HubClient) -> RunFolder:
     try:
         temporary.mkdir(parents=True, exist_ok=True)
         with _held(temporary, run_id):
-            for step in (_pull_checkpoints, _pull_files, _pull_log):
+            for step in (_pull_folders, _pull_files, _pull_log):
                 _again(step, run_id, temporary, client)
             temporary.rename(folder.path)
         fsync_folder(storage)
@@ -298,21 +317,22 @@ def _again(step: Callable[[str, Path, HubClient], None], run_id: str, target: Pa
             return
 
 
-def _pull_checkpoints(run_id: str, target: Path, client: HubClient) -> None:
-    listed = client.checkpoints(run_id)
-    for one in listed:
-        _pull_checkpoint(run_id, target, client, one)
-    _forget_others(target, {(str(one.experiment_id), one.name) for one in listed})
+def _pull_folders(run_id: str, target: Path, client: HubClient) -> None:
+    listed = {kind: _on_hub(client, kind, run_id) for kind in _NAMES}
+    for kind, ones in listed.items():
+        for one in ones:
+            _pull_folder(run_id, target, client, kind, one)
+    _forget_others(target, {(str(one.experiment_id), kind, one.name) for kind, ones in listed.items() for one in ones})
 
 
-def _pull_checkpoint(run_id: str, target: Path, client: HubClient, one: HubCheckpoint) -> None:
-    if one.experiment_id < 0 or not CHECKPOINT_NAME.fullmatch(one.name) or MANIFEST_FILE in one.files:
+def _pull_folder(run_id: str, target: Path, client: HubClient, kind: _Kind, one: HubListing) -> None:
+    if one.experiment_id < 0 or not _NAMES[kind].fullmatch(one.name) or MANIFEST_FILE in one.files:
         raise InvalidNameError(
-            f"the hub {client.url} lists a checkpoint {one.name!r} of experiment {one.experiment_id}"
+            f"the hub {client.url} lists {one.name!r} of experiment {one.experiment_id} among its {kind}"
         )
-    folder = target / str(one.experiment_id) / "checkpoints" / one.name
+    folder = target / str(one.experiment_id) / kind / one.name
     folder.mkdir(parents=True, exist_ok=True)
-    base = f"runs/{run_id}/checkpoints/{one.experiment_id}/{one.name}"
+    base = f"runs/{run_id}/{kind}/{one.experiment_id}/{one.name}"
     for file, entry in one.files.items():
         client.download(f"{base}/{safe_name(file, 'file name')}", folder / file, entry)
     (folder / MANIFEST_FILE).write_bytes(manifest_bytes(one.files))
@@ -321,11 +341,12 @@ def _pull_checkpoint(run_id: str, target: Path, client: HubClient, one: HubCheck
     fsync_folder(folder)
 
 
-def _forget_others(target: Path, wanted: set[tuple[str, str]]) -> None:
+def _forget_others(target: Path, wanted: set[tuple[str, str, str]]) -> None:
     """Removes what an earlier attempt brought and the hub has deleted since."""
-    for path in target.glob("*/checkpoints/*"):
-        if (path.parent.parent.name, path.name) not in wanted:
-            shutil.rmtree(path)
+    for kind in _NAMES:
+        for path in target.glob(f"*/{kind}/*"):
+            if (path.parent.parent.name, kind, path.name) not in wanted:
+                shutil.rmtree(path)
 
 
 def _pull_files(run_id: str, target: Path, client: HubClient) -> None:

@@ -82,5 +82,5 @@ class Uploader(threading.Thread):
         else:
             self._failure = None
             for path in set(damaged) - set(self._damaged):
-                self._warn(f"checkpoint {path} does not match its manifest, so the hub did not take it")
+                self._warn(f"{path} does not match its manifest, so the hub did not take it")
             self._damaged = damaged
