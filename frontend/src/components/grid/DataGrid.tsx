@@ -1,0 +1,227 @@
+// A table of any size: only the rows and columns that are in sight exist. The model of columns (order, pins, widths) is
+// TanStack Table's, the window onto it TanStack Virtual's; what is here is the picture and the keyboard.
+import {
+  columnOrderingFeature,
+  columnPinningFeature,
+  columnResizingFeature,
+  columnSizingFeature,
+  columnVisibilityFeature,
+  tableFeatures,
+  useTable,
+  type Column,
+  type ColumnDef,
+} from "@tanstack/react-table";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
+import classes from "./DataGrid.module.css";
+import { HeaderCell } from "./HeaderCell";
+
+const features = tableFeatures({
+  columnVisibilityFeature,
+  columnOrderingFeature,
+  columnPinningFeature,
+  columnSizingFeature,
+  columnResizingFeature,
+});
+export type GridFeatures = typeof features;
+
+export interface GridColumn<T> {
+  readonly id: string;
+  readonly title: string;
+  /** Shown small beside the title: the unit, or which value of a metric it is. */
+  readonly note?: string;
+  readonly hint?: string;
+  readonly width: number;
+  readonly isNumber?: boolean;
+  readonly isPinned?: boolean;
+  readonly isSortable?: boolean;
+  readonly render: (row: T) => ReactNode;
+  readonly background?: (row: T) => string | undefined;
+}
+
+export interface GridSort {
+  readonly column: string;
+  readonly isDescending: boolean;
+}
+
+interface Props<T> {
+  readonly label: string;
+  readonly rows: readonly T[];
+  readonly columns: readonly GridColumn<T>[];
+  readonly keyOf: (row: T) => string;
+  readonly sort: GridSort | null;
+  readonly onSort: (column: string) => void;
+  readonly onOpen?: (row: T) => void;
+  readonly onToggle?: (row: T) => void;
+  readonly isSelected?: (row: T) => boolean;
+  readonly kindOf?: (row: T) => string | undefined;
+  /** Rows that are one piece over all columns, such as what is unfolded below a row. */
+  readonly wholeRow?: (row: T) => ReactNode | null;
+  readonly onPointerInside?: (isInside: boolean) => void;
+}
+
+const ROW_HEIGHT = 32;
+const OVERSCAN = 8;
+
+export function DataGrid<T extends object>(props: Props<T>): ReactNode {
+  const { rows, columns, keyOf } = props;
+  const scroller = useRef<HTMLDivElement>(null);
+  const [active, setActive] = useState(0);
+  const idPrefix = useId();
+  const definitions = useMemo(
+    () => columns.map((column): ColumnDef<GridFeatures, T> => ({ id: column.id, size: column.width, minSize: 44, header: column.title })),
+    [columns],
+  );
+  const byId = useMemo(() => new Map(columns.map((column) => [column.id, column])), [columns]);
+  const pinned = useMemo(() => columns.filter((column) => column.isPinned).map(({ id }) => id), [columns]);
+  const order = useMemo(() => columns.map(({ id }) => id), [columns]);
+  const table = useTable({
+    features,
+    columns: definitions,
+    data: NO_ROWS as T[],
+    columnResizeMode: "onChange",
+    state: { columnOrder: order, columnPinning: { start: pinned, end: NO_IDS } },
+  });
+  const fixed = table.getStartVisibleLeafColumns();
+  const moving = table.getCenterVisibleLeafColumns();
+  const fixedWidth = table.getStartTotalSize();
+
+  const rowWindow = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ROW_HEIGHT,
+    getItemKey: (index) => (rows[index] === undefined ? index : keyOf(rows[index])),
+    overscan: OVERSCAN,
+  });
+  const columnWindow = useVirtualizer({
+    horizontal: true,
+    count: moving.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: (index) => moving[index]?.getSize() ?? 80,
+    getItemKey: (index) => moving[index]?.id ?? index,
+    paddingStart: fixedWidth,
+    overscan: 3,
+  });
+  const widths = moving.map((column) => column.getSize()).join(",");
+  useEffect(() => columnWindow.measure(), [columnWindow, widths, fixedWidth]);
+
+  const shown = columnWindow.getVirtualItems();
+  const gap = (shown[0]?.start ?? fixedWidth) - fixedWidth;
+  const inSight = shown.flatMap((item) => moving[item.index] ?? []);
+  const isWhole = (index: number): boolean => rows[index] !== undefined && (props.wholeRow?.(rows[index]) ?? null) !== null;
+
+  const move = (by: number): void => {
+    let next = Math.min(rows.length - 1, Math.max(0, active + by));
+    while (isWhole(next) && next > 0 && next < rows.length - 1) next += Math.sign(by);
+    setActive(next);
+    rowWindow.scrollToIndex(next);
+  };
+  const onKey = (event: KeyboardEvent): void => {
+    if (event.target !== scroller.current) return;
+    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 15, PageUp: -15, Home: -rows.length, End: rows.length }[event.key];
+    const row = rows[active];
+    if (step !== undefined) move(step);
+    else if (event.key === "Enter" && row !== undefined) props.onOpen?.(row);
+    else if (event.key === " " && row !== undefined) props.onToggle?.(row);
+    else return;
+    event.preventDefault();
+  };
+
+  return (
+    <div
+      ref={scroller}
+      className={classes.scroller}
+      role="grid"
+      tabIndex={0}
+      aria-label={props.label}
+      aria-rowcount={rows.length + 1}
+      aria-colcount={columns.length}
+      aria-multiselectable={props.onToggle !== undefined}
+      aria-activedescendant={rows.length > 0 ? `${idPrefix}-${active}` : undefined}
+      onKeyDown={onKey}
+      onPointerEnter={() => props.onPointerInside?.(true)}
+      onPointerLeave={() => props.onPointerInside?.(false)}
+    >
+      <div className={classes.sizer} style={{ width: table.getTotalSize(), height: rowWindow.getTotalSize() + ROW_HEIGHT }}>
+        <div className={classes.head} role="row" aria-rowindex={1}>
+          {fixed.map((column) => (
+            <HeaderCell key={column.id} column={column} of={byId.get(column.id)} sort={props.sort} onSort={props.onSort} left={column.getStart("start")} />
+          ))}
+          <span className={classes.gap} style={{ width: gap }} role="presentation" />
+          {inSight.map((column) => (
+            <HeaderCell key={column.id} column={column} of={byId.get(column.id)} sort={props.sort} onSort={props.onSort} />
+          ))}
+        </div>
+        {rowWindow.getVirtualItems().map((item) => {
+          const row = rows[item.index];
+          if (row === undefined) return null;
+          const whole = props.wholeRow?.(row) ?? null;
+          return (
+            <div
+              key={item.key}
+              id={`${idPrefix}-${item.index}`}
+              ref={whole === null ? undefined : rowWindow.measureElement}
+              data-index={item.index}
+              className={whole === null ? classes.row : classes.whole}
+              role="row"
+              aria-rowindex={item.index + 2}
+              aria-selected={props.isSelected?.(row) ?? false}
+              data-kind={props.kindOf?.(row)}
+              data-active={item.index === active}
+              style={{ transform: `translateY(${item.start + ROW_HEIGHT}px)` }}
+              onClick={(event) => {
+                if (whole !== null || isControl(event.target)) return;
+                setActive(item.index);
+                props.onOpen?.(row);
+              }}
+            >
+              {whole !== null ? (
+                <div role="gridcell" className={classes.wholeCell}>
+                  {whole}
+                </div>
+              ) : (
+                <>
+                  {fixed.map((column) => (
+                    <Cell key={column.id} column={column} of={byId.get(column.id)} row={row} left={column.getStart("start")} />
+                  ))}
+                  <span className={classes.gap} style={{ width: gap }} role="presentation" />
+                  {inSight.map((column) => (
+                    <Cell key={column.id} column={column} of={byId.get(column.id)} row={row} />
+                  ))}
+                </>
+              )}
+            </div>
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+const NO_ROWS: never[] = [];
+const NO_IDS: string[] = [];
+
+const isControl = (target: EventTarget): boolean => target instanceof Element && target.closest("button, input, a, label") !== null;
+
+interface CellProps<T extends object> {
+  readonly column: Column<GridFeatures, T>;
+  readonly of: GridColumn<T> | undefined;
+  readonly row: T;
+  readonly left?: number;
+}
+
+function Cell<T extends object>({ column, of, row, left }: CellProps<T>): ReactNode {
+  if (of === undefined) return null;
+  const background = of.background?.(row);
+  return (
+    <div
+      role="gridcell"
+      className={classes.cell}
+      data-number={of.isNumber}
+      data-pinned={left !== undefined}
+      style={{ width: column.getSize(), left, background }}
+    >
+      {of.render(row)}
+    </div>
+  );
+}

@@ -1,0 +1,112 @@
+// The panels above the table: groups, columns, downloads.
+import { IconArrowDown, IconArrowUp, IconColumns3, IconDownload, IconPin, IconPinFilled, IconStack2 } from "@tabler/icons-react";
+import { useState, type ReactNode } from "react";
+import { Button, IconButton } from "@/components/Button";
+import { CheckField, TextField } from "@/components/Field";
+import { Panel } from "@/components/Panel";
+import { csvOf, saveBlob, saveText } from "@/lib/download";
+import { getBlob, runRoute } from "@/lib/hub/client";
+import { useAt } from "@/lib/hub/queries";
+import { joinNames } from "@/lib/lists";
+import { valueOf } from "@/lib/rowValues";
+import { changeView } from "@/lib/url";
+import type { FlowColumn } from "../model/columns";
+import type { FlowView } from "../model/useFlowView";
+import classes from "./Flow.module.css";
+
+export function GroupChoice({ view }: { readonly view: FlowView }): ReactNode {
+  const choices = view.columns.filter(({ group, id }) => group === "parameters" || group === "validation" || id === "device" || id === "status");
+  const toggle = (id: string): void => {
+    const next = view.groupBy.includes(id) ? view.groupBy.filter((one) => one !== id) : [...view.groupBy, id];
+    changeView({ group: joinNames(next), open: null }, { replace: true });
+  };
+  const names = view.groupBy.map((id) => view.columns.find((column) => column.id === id)?.title ?? id);
+  return (
+    <Panel label={names.length === 0 ? "Group" : `By ${names.join(", ")}`} icon={<IconStack2 />}>
+      <p className={classes.heading}>One row for each combination, with mean ± sd</p>
+      <ul className={classes.choices}>
+        {choices.map((column) => (
+          <li key={column.id}>
+            <CheckField label={column.title} isOn={view.groupBy.includes(column.id)} onChange={() => toggle(column.id)} />
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}
+
+export function ColumnChoice({ view }: { readonly view: FlowView }): ReactNode {
+  const [search, setSearch] = useState("");
+  const shown = view.shown.flatMap((id) => view.columns.find((column) => column.id === id) ?? []);
+  const others = view.columns.filter(({ id }) => !view.shown.includes(id));
+  const isFound = ({ title, id }: FlowColumn): boolean => `${title} ${id}`.toLowerCase().includes(search.toLowerCase());
+  const show = (ids: readonly string[]): void => changeView({ cols: joinNames(ids) }, { replace: true });
+  const swap = (id: string, by: number): void => {
+    const ids = [...view.shown];
+    const [from, to] = [ids.indexOf(id), ids.indexOf(id) + by];
+    if (to < 0 || to >= ids.length) return;
+    [ids[from], ids[to]] = [ids[to] ?? id, id];
+    show(ids);
+  };
+  const pin = (id: string): void => {
+    const next = view.pinned.includes(id) ? view.pinned.filter((one) => one !== id) : [...view.pinned, id];
+    changeView({ pins: next.length === 0 ? "none" : joinNames(next) }, { replace: true });
+  };
+  return (
+    <Panel label="Columns" icon={<IconColumns3 />} width={340}>
+      <TextField label="Find a column" isLabelHidden isWide value={search} onChange={setSearch} placeholder="Find a column" type="search" />
+      <ul className={classes.choices}>
+        {shown.filter(isFound).map((column) => (
+          <li key={column.id}>
+            <CheckField label={nameOf(column)} isOn onChange={() => show(view.shown.filter((id) => id !== column.id))} />
+            <IconButton label={`Move ${nameOf(column)} to the left`} onClick={() => swap(column.id, -1)}>
+              <IconArrowUp />
+            </IconButton>
+            <IconButton label={`Move ${nameOf(column)} to the right`} onClick={() => swap(column.id, 1)}>
+              <IconArrowDown />
+            </IconButton>
+            <IconButton label={`Keep ${nameOf(column)} in sight`} isOn={view.pinned.includes(column.id)} onClick={() => pin(column.id)}>
+              {view.pinned.includes(column.id) ? <IconPinFilled /> : <IconPin />}
+            </IconButton>
+          </li>
+        ))}
+      </ul>
+      <p className={classes.heading}>Not shown</p>
+      <ul className={classes.choices}>
+        {others.filter(isFound).slice(0, 200).map((column) => (
+          <li key={column.id}>
+            <CheckField label={nameOf(column)} isOn={false} onChange={() => show([...view.shown, column.id])} />
+          </li>
+        ))}
+      </ul>
+      <Button look="quiet" onClick={() => changeView({ cols: null, pins: null }, { replace: true })}>
+        As at first
+      </Button>
+    </Panel>
+  );
+} // prettier-ignore
+
+const nameOf = ({ title, note }: FlowColumn): string => (note === undefined ? title : `${title} ${note}`);
+
+export function Download({ run, view }: { readonly run: string; readonly view: FlowView }): ReactNode {
+  const at = useAt();
+  const saveShown = (): void => {
+    const columns = view.shown.filter((id) => id !== "curve" && id !== "left");
+    const rows = view.rows.map((row) => columns.map((id) => csvValue(valueOf(row, id))));
+    saveText(csvOf([columns, ...rows]), `${run}.csv`, "text/csv");
+  };
+  const fetchAll = (what: string, format: string): void => {
+    const query = { what, format, at, filter: what === "experiments" ? view.filterText : null };
+    void getBlob(runRoute(run, "/export"), query).then((blob) => saveBlob(blob, `${run}-${what}.${format}`));
+  };
+  return (
+    <Panel label="Download" icon={<IconDownload />} width={270}>
+      <Button onClick={saveShown}>This table (CSV)</Button>
+      <Button onClick={() => fetchAll("experiments", "csv")}>All columns (CSV)</Button>
+      <Button onClick={() => fetchAll("metrics", "csv")}>Every measurement (CSV)</Button>
+      <Button onClick={() => fetchAll("metrics", "parquet")}>Every measurement (Parquet)</Button>
+    </Panel>
+  );
+}
+
+const csvValue = (value: ReturnType<typeof valueOf>): string | number | null => (typeof value === "boolean" ? String(value) : value);

@@ -1,0 +1,55 @@
+// The table on a phone: a list with what matters most, each line opens everything.
+import type { ReactNode } from "react";
+import { Status } from "@/components/Status";
+import { formatNumber, formatValue } from "@/lib/format";
+import { columnsOf, valueOf } from "@/lib/rowValues";
+import { toggleSelected, type Selection } from "@/lib/selection";
+import { changeView, toPage } from "@/lib/url";
+import type { ExperimentTable } from "@/types/api";
+import { progressCell } from "./cells";
+import type { FlowView } from "../model/useFlowView";
+import classes from "./Flow.module.css";
+
+interface Props {
+  readonly view: FlowView;
+  readonly table: ExperimentTable;
+  readonly selection: Selection;
+}
+
+const MAX_LINES = 300;
+
+export function FlowList({ view, table, selection }: Props): ReactNode {
+  const swept = columnsOf(table.columns, "swept").slice(0, 3);
+  const numbers = view.columns.filter(({ id, group }) => group === "metrics" && view.shown.includes(id)).slice(0, 2);
+  return (
+    <ul className={classes.list} aria-label="Experiments">
+      {view.rows.slice(0, MAX_LINES).map((row) => (
+        <li key={row.experiment_id} data-selected={selection.set.has(row.experiment_id)}>
+          <input
+            type="checkbox"
+            className={classes.select}
+            checked={selection.set.has(row.experiment_id)}
+            aria-label={`Select experiment ${row.experiment_id}`}
+            onChange={() => toggleSelected(row.experiment_id)}
+          />
+          <button type="button" className={classes.open} onClick={() => changeView(toPage("experiment", { experiment: String(row.experiment_id) }))}>
+            <b className="number">{row.experiment_id}</b> <Status status={row.status} />
+            <br />
+            <span className="dim">{swept.map((key) => `${key.split(".").at(-1) ?? key} ${formatValue(row.swept[key])}`).join(" · ")}</span>
+          </button>
+          <span className={classes.numbers}>
+            {numbers.map((column) => (
+              <span key={column.id}>
+                <small>{column.title}</small>
+                {formatNumber(valueOf(row, column.id) as number | null)}
+              </span>
+            ))}
+          </span>
+          {row.status === "running" ? <span className={classes.line}>{progressCell(row)}</span> : null}
+          {row.error === null ? null : <span className={`${classes.line ?? ""} ${classes.error ?? ""}`}>{row.error}</span>}
+        </li>
+      ))}
+      {view.rows.length > MAX_LINES ? <li className="dim">{view.rows.length - MAX_LINES} more: filter to see them</li> : null}
+    </ul>
+  );
+}

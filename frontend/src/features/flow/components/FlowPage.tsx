@@ -1,0 +1,162 @@
+// What is happening, and what went wrong: the table of experiments.
+import { IconFlame } from "@tabler/icons-react";
+import { useMediaQuery } from "@mantine/hooks";
+import { useMemo, type ReactNode } from "react";
+import { Button } from "@/components/Button";
+import { TextField } from "@/components/Field";
+import { DataGrid } from "@/components/grid/DataGrid";
+import { Notice, Problem, Waiting } from "@/components/Notice";
+import { useNow } from "@/lib/clock";
+import { useAt, useCurves, useRun, useTable } from "@/lib/hub/queries";
+import { useScheme } from "@/lib/scheme";
+import { toggleSelected, useSelection } from "@/lib/selection";
+import { changeView, toPage } from "@/lib/url";
+import type { ExperimentRow, ExperimentTable, RunDetail } from "@/types/api";
+import { curveMetric } from "../model/columns";
+import { causeOf, causesOf, type Item } from "../model/items";
+import { sortBy, toggleUnfolded, useFlowView, type FlowView } from "../model/useFlowView";
+import { useHeldOrder } from "../model/useHeldOrder";
+import { ColumnChoice, Download, GroupChoice } from "./Choices";
+import { Failure } from "./Failure";
+import classes from "./Flow.module.css";
+import { FlowList } from "./FlowList";
+import { gridColumns } from "./gridColumns";
+
+const SPARK_POINTS = 48;
+
+export function FlowPage({ run }: { readonly run: string }): ReactNode {
+  const { data: table, error, refetch } = useTable(run);
+  const { data: detail } = useRun(run);
+  if (table === undefined) return error === null ? <Waiting what="the experiments" /> : <Problem error={error} what="run" onRetry={() => void refetch()} />;
+  return <Flow run={run} table={table} detail={detail} />;
+}
+
+interface Props {
+  readonly run: string;
+  readonly table: ExperimentTable;
+  readonly detail: RunDetail | undefined;
+}
+
+function Flow({ run, table, detail }: Props): ReactNode {
+  const view = useFlowView(table, detail);
+  const selection = useSelection();
+  const isPhone = useMediaQuery("(max-width: 700px)");
+  const causes = useMemo(() => causesOf(table.rows), [table.rows]);
+  return (
+    <div className={classes.page}>
+      <Tools run={run} view={view} total={table.rows.length} />
+      {causes.size === 0 ? null : <Causes causes={causes} view={view} />}
+      {table.rows.length === 0 ? (
+        <Notice title="No experiment has started yet">Rows appear here as soon as the first one does.</Notice>
+      ) : view.rows.length === 0 ? (
+        <Notice title="No experiment matches">
+          <p>{emptyReason(view)}</p>
+          <Button onClick={() => changeView({ filter: null, only: null, hide: null })}>Show all {table.rows.length}</Button>
+        </Notice>
+      ) : isPhone === true ? (
+        <FlowList view={view} table={table} selection={selection} />
+      ) : (
+        <Table run={run} view={view} table={table} detail={detail} causes={causes} />
+      )}
+    </div>
+  );
+}
+
+function emptyReason(view: FlowView): ReactNode {
+  if (view.filterText === "") return "All of them are hidden, or not selected.";
+  return (
+    <>
+      The filter <code>{view.filterText}</code> leaves none.
+    </>
+  );
+}
+
+function Tools({ run, view, total }: { readonly run: string; readonly view: FlowView; readonly total: number }): ReactNode {
+  return (
+    <div className={classes.tools} data-search>
+      <TextField
+        label="Filter experiments"
+        isLabelHidden
+        isWide
+        type="search"
+        value={view.filterText}
+        placeholder="status:failed or lr<0.01 and val/loss<0.2"
+        problem={view.filterProblem}
+        onChange={(text) => changeView({ filter: text }, { replace: true })}
+      />
+      <span className={classes.count}>
+        {view.rows.length === total ? `${total} experiments` : `${view.rows.length} of ${total}`}
+      </span>
+      <GroupChoice view={view} />
+      <ColumnChoice view={view} />
+      <Button isOn={view.isHeated} icon={<IconFlame />} title="Shade metrics by how good they are" onClick={() => changeView({ heat: view.isHeated ? null : "1" }, { replace: true })}>
+        Shade
+      </Button>
+      <Download run={run} view={view} />
+    </div>
+  );
+}
+
+function Causes({ causes, view }: { readonly causes: ReadonlyMap<string, readonly ExperimentRow[]>; readonly view: FlowView }): ReactNode {
+  return (
+    <div className={classes.causes}>
+      {[...causes].slice(0, 4).map(([cause, rows]) => {
+        const first = rows[0];
+        if (first === undefined) return null;
+        return (
+          <button key={cause} type="button" className={classes.cause} title="Show what happened" onClick={() => toggleUnfolded(view, String(first.experiment_id))}>
+            <b>{rows.length} failed</b>
+            <span>{first.error ?? first.exit_signal}</span>
+          </button>
+        );
+      })}
+    </div>
+  );
+}
+
+interface TableProps extends Props {
+  readonly view: FlowView;
+  readonly causes: ReadonlyMap<string, readonly ExperimentRow[]>;
+}
+
+function Table({ run, view, table, detail, causes }: TableProps): ReactNode {
+  const [selection, scheme, at, clock] = [useSelection(), useScheme(), useAt(), useNow()];
+  const metric = curveMetric(table, detail, view.sort?.column ?? null);
+  const isCurveShown = view.shown.includes("curve");
+  const choice = useMemo(() => ({ keys: metric !== null && isCurveShown ? [metric] : [], experiments: null, points: SPARK_POINTS }), [metric, isCurveShown]);
+  const { data: curves } = useCurves(run, choice);
+  const isLive = at === null && detail?.status === "running";
+  const now = isLive ? clock : (detail?.last_event_at ?? clock);
+  const columns = useMemo(
+    () => gridColumns({ view, selection, scheme, now, metric, curves }),
+    [view, selection, scheme, now, metric, curves],
+  );
+  const held = useHeldOrder(view.items, [view.filterText, view.sort?.column, view.sort?.isDescending, view.groupBy, [...view.unfolded], selection.ids, selection.isOnly, [...selection.hidden], at].join("|"));
+  const open = (item: Item): void => {
+    if (item.kind === "group") toggleUnfolded(view, item.key);
+    else changeView(toPage("experiment", { experiment: String(item.row.experiment_id) }));
+  };
+  return (
+    <div className={classes.gridBox}>
+      {held.waiting === 0 ? null : (
+        <button type="button" className={classes.pill} onPointerEnter={() => held.onPointerInside(true)} onClick={held.apply}>
+          {held.waiting} updates
+        </button>
+      )}
+      <DataGrid
+        label="Experiments"
+        rows={held.items}
+        columns={columns}
+        keyOf={(item) => item.key}
+        sort={view.sort}
+        onSort={(column) => sortBy(view, column)}
+        onOpen={open}
+        onToggle={(item) => item.kind === "experiment" && toggleSelected(item.row.experiment_id)}
+        isSelected={(item) => item.kind === "experiment" && selection.set.has(item.row.experiment_id)}
+        kindOf={(item) => item.kind}
+        wholeRow={(item) => (item.kind === "failure" ? <Failure run={run} row={item.row} alike={causes.get(causeOf(item.row)) ?? []} /> : null)}
+        onPointerInside={held.onPointerInside}
+      />
+    </div>
+  );
+}

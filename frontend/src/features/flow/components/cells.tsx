@@ -1,0 +1,86 @@
+// What stands in the cells of the table of experiments.
+import type { ReactNode } from "react";
+import { Status } from "@/components/Status";
+import { ProgressBar } from "@/components/ProgressBar";
+import { durationOf, remainingOf } from "@/lib/eta";
+import { formatBytes, formatDuration, formatMoment, formatNumber, formatValue, MISSING } from "@/lib/format";
+import { valueOf } from "@/lib/rowValues";
+import type { Spread } from "@/lib/statistics";
+import type { ExperimentRow } from "@/types/api";
+import classes from "./Flow.module.css";
+
+export function progressCell(row: ExperimentRow): ReactNode {
+  const { progress } = row;
+  if (progress === null) return row.status === "running" ? <span className="dim">starting</span> : null;
+  const epoch = Math.min(progress.num_epochs, progress.epoch + (row.status === "done" ? 1 : 0));
+  const words = `${epoch}/${progress.num_epochs}`;
+  if (row.status === "running") {
+    const where = progress.phase === "train" ? `${progress.batch}/${progress.num_batches}` : progress.split;
+    return (
+      <span className={classes.progress} title={`epoch ${progress.epoch + 1} of ${progress.num_epochs}, ${progress.phase} ${progress.split}, batch ${progress.batch} of ${progress.num_batches}`}>
+        <ProgressBar fraction={progress.fraction} label={words} />
+        <small className="number">{where}</small>
+      </span>
+    );
+  }
+  const stop = row.stop_reason === null ? null : <span className={classes.stopped}>stopped early</span>;
+  return (
+    <span className="number" title={row.stop_reason ?? undefined}>
+      {row.status === "failed" ? `epoch ${progress.epoch + 1}/${progress.num_epochs}` : words} {stop}
+    </span>
+  );
+}
+
+export function factCell(row: ExperimentRow, id: string, now: number): ReactNode {
+  switch (id) {
+    case "experiment_id":
+      return row.experiment_id;
+    case "status":
+      return <Status status={row.status} />;
+    case "progress":
+      return progressCell(row);
+    case "duration_s":
+      return formatDuration(durationOf(row, now));
+    case "left":
+      return formatDuration(remainingOf(row, now));
+    case "steps_per_s":
+      return row.steps_per_s === null ? MISSING : formatNumber(row.steps_per_s, 3);
+    case "rss_bytes":
+      return formatBytes(row.rss_bytes);
+    case "started_at":
+      return formatMoment(row.started_at);
+    case "error":
+      return <ErrorCell row={row} />;
+    case "device":
+    case "verdict":
+      return formatValue(valueOf(row, id) ?? undefined);
+    default:
+      return formatNumber(valueOf(row, id) as number | null);
+  }
+}
+
+function ErrorCell({ row }: { readonly row: ExperimentRow }): ReactNode {
+  if (row.error !== null) {
+    return (
+      <span className={classes.error} title={row.error}>
+        {row.error}
+      </span>
+    );
+  }
+  return row.stop_reason === null ? null : (
+    <span className={classes.stopped} title={row.stop_reason}>
+      {row.stop_reason}
+    </span>
+  );
+}
+
+/** A mean always with what it is over. */
+export function spreadCell(spread: Spread | null): ReactNode {
+  if (spread === null) return MISSING;
+  return (
+    <span title={`mean of ${spread.n}${spread.sd === null ? "" : `, sd ${formatNumber(spread.sd)}`}, from ${formatNumber(spread.low)} to ${formatNumber(spread.high)}`}>
+      {formatNumber(spread.mean)}
+      {spread.sd === null ? null : <small className="dim"> ±{formatNumber(spread.sd, 2)}</small>}
+    </span>
+  );
+}

@@ -1,0 +1,140 @@
+// The columns of the table: how each one shows experiments, and groups of them.
+import { IconChevronDown, IconChevronRight } from "@tabler/icons-react";
+import type { ReactNode } from "react";
+import type { GridColumn } from "@/components/grid/DataGrid";
+import { Sparkline } from "@/components/Sparkline";
+import { selectionColour, themeColour, type Scheme } from "@/lib/colours";
+import type { CurveSet } from "@/lib/curves";
+import { formatNumber, formatValue, MISSING } from "@/lib/format";
+import { valueOf } from "@/lib/rowValues";
+import { toggleSelected, type Selection } from "@/lib/selection";
+import type { ExperimentRow } from "@/types/api";
+import { factCell, spreadCell } from "./cells";
+import type { FlowColumn } from "../model/columns";
+import type { ExperimentItem, GroupItem, Item } from "../model/items";
+import { toggleUnfolded, type FlowView } from "../model/useFlowView";
+import classes from "./Flow.module.css";
+
+export interface Surroundings {
+  readonly view: FlowView;
+  readonly selection: Selection;
+  readonly scheme: Scheme;
+  readonly now: number;
+  readonly metric: string | null;
+  readonly curves: CurveSet | undefined;
+}
+
+const SUMMED = new Set(["steps_per_s", "duration_s", "rss_bytes", "num_checkpoints"]);
+
+export function gridColumns(around: Surroundings): GridColumn<Item>[] {
+  const { view } = around;
+  const byId = new Map(view.columns.map((column) => [column.id, column]));
+  const shown = view.shown.flatMap((id) => byId.get(id) ?? []);
+  return shown.map((column): GridColumn<Item> => {
+    const range = view.isHeated && column.group === "metrics" ? rangeOf(view.rows, column) : null;
+    return {
+      id: column.id,
+      title: column.id === "curve" && around.metric !== null ? around.metric : column.title,
+      ...(column.note === undefined ? {} : { note: column.note }),
+      ...(column.hint === undefined ? {} : { hint: column.hint }),
+      width: column.id === "experiment_id" ? 76 : column.width,
+      isNumber: column.isNumber,
+      isPinned: view.pinned.includes(column.id),
+      isSortable: column.id !== "curve" && column.id !== "left",
+      render: (item) => render(item, column, around),
+      ...(range === null ? {} : { background: (item: Item) => heat(item, column, range) }),
+    };
+  });
+}
+
+function render(item: Item, column: FlowColumn, around: Surroundings): ReactNode {
+  if (item.kind === "group") return groupCell(item, column, around);
+  if (item.kind === "failure") return null;
+  if (column.id === "experiment_id") return <IdCell item={item} around={around} />;
+  if (column.id === "curve") return curveCell(item.row, around);
+  if (column.group === "facts") return factCell(item.row, column.id, around.now);
+  const value = valueOf(item.row, column.id);
+  if (column.group === "metrics") return formatNumber(value as number | null);
+  return value === null ? MISSING : <span title={formatValue(value)}>{formatValue(value)}</span>;
+}
+
+function IdCell({ item, around }: { readonly item: ExperimentItem; readonly around: Surroundings }): ReactNode {
+  const { row } = item;
+  const slot = around.selection.slotOf(row.experiment_id);
+  return (
+    <span className={classes.idCell}>
+      {row.status === "failed" ? (
+        <FoldButton isOpen={around.view.unfolded.has(item.key)} label={`What happened to experiment ${row.experiment_id}`} onClick={() => toggleUnfolded(around.view, item.key)} />
+      ) : null}
+      <input
+        type="checkbox"
+        className={classes.select}
+        tabIndex={-1}
+        checked={around.selection.set.has(row.experiment_id)}
+        aria-label={`Select experiment ${row.experiment_id}`}
+        onChange={() => toggleSelected(row.experiment_id)}
+      />
+      {slot === null ? null : <span className={classes.swatch} style={{ background: selectionColour(slot, around.scheme) }} />}
+      {row.experiment_id}
+    </span>
+  );
+}
+
+export function FoldButton({ isOpen, label, onClick }: { readonly isOpen: boolean; readonly label: string; readonly onClick: () => void }): ReactNode {
+  return (
+    <button type="button" tabIndex={-1} className={classes.fold} aria-expanded={isOpen} aria-label={label} onClick={onClick}>
+      {isOpen ? <IconChevronDown aria-hidden /> : <IconChevronRight aria-hidden />}
+    </button>
+  );
+}
+
+function groupCell(group: GroupItem, column: FlowColumn, around: Surroundings): ReactNode {
+  if (column.id === "experiment_id") {
+    return (
+      <span className={classes.idCell}>
+        <FoldButton isOpen={group.isOpen} label="Show the experiments of this group" onClick={() => toggleUnfolded(around.view, group.key)} />
+        <span title="experiments in this group">{group.members.length}×</span>
+      </span>
+    );
+  }
+  const name = group.names.find(([key]) => key === column.id);
+  if (name !== undefined) return name[1];
+  if (column.id === "status") return statusWords(group.members);
+  if (column.group === "metrics" || SUMMED.has(column.id)) return spreadCell(group.spread(column.id));
+  const values = new Set(group.members.map((row) => formatValue(valueOf(row, column.id) ?? undefined)));
+  if (column.group === "parameters" || column.group === "validation") return values.size === 1 ? [...values][0] : <span className="dim">{values.size} values</span>;
+  return null;
+}
+
+function statusWords(rows: readonly ExperimentRow[]): string {
+  const failed = rows.filter((row) => row.status === "failed").length;
+  const ended = rows.filter((row) => row.status === "done").length;
+  return `${ended}/${rows.length} done${failed > 0 ? `, ${failed} failed` : ""}`;
+}
+
+function curveCell(row: ExperimentRow, { metric, curves, selection, scheme }: Surroundings): ReactNode {
+  if (metric === null) return null;
+  const slot = selection.slotOf(row.experiment_id);
+  const colour = slot === null ? themeColour("--dim") : selectionColour(slot, scheme);
+  return <Sparkline curve={curves?.byKey.get(metric)?.get(row.experiment_id)} colour={colour} label={`${metric} of experiment ${row.experiment_id} over training`} />;
+}
+
+interface Range {
+  readonly low: number;
+  readonly high: number;
+}
+
+function rangeOf(rows: readonly ExperimentRow[], column: FlowColumn): Range | null {
+  const values = rows.map((row) => valueOf(row, column.id)).filter((value): value is number => typeof value === "number" && Number.isFinite(value));
+  if (values.length < 2) return null;
+  return { low: values.reduce((a, b) => Math.min(a, b)), high: values.reduce((a, b) => Math.max(a, b)) };
+}
+
+/** Shades a cell by how good it is among the rows that are shown. */
+function heat(item: Item, column: FlowColumn, { low, high }: Range): string | undefined {
+  const value = item.kind === "group" ? item.spread(column.id)?.mean : item.kind === "experiment" ? valueOf(item.row, column.id) : null;
+  if (typeof value !== "number" || !Number.isFinite(value) || high === low) return undefined;
+  const position = (value - low) / (high - low);
+  const goodness = column.direction === "min" ? 1 - position : position;
+  return `color-mix(in srgb, rgb(var(--heat-high)) ${Math.round(goodness * 70)}%, var(--paper))`;
+}

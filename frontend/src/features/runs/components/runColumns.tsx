@@ -1,0 +1,98 @@
+// The columns of the list of runs.
+import { IconArrowBackUp, IconPencil } from "@tabler/icons-react";
+import type { ReactNode } from "react";
+import { IconButton } from "@/components/Button";
+import type { GridColumn } from "@/components/grid/DataGrid";
+import { ProgressBar } from "@/components/ProgressBar";
+import { Status } from "@/components/Status";
+import { formatCount, formatDuration, formatMoment, formatNumber, formatWhole, MISSING, numberOf } from "@/lib/format";
+import { changeView } from "@/lib/url";
+import type { RunSummary } from "@/types/api";
+import { useChangeRun } from "../api/changeRun";
+import classes from "./Runs.module.css";
+
+interface Around {
+  readonly runs: readonly RunSummary[];
+  readonly chosen: ReadonlySet<string>;
+  readonly now: number;
+  readonly onToggle: (run: string) => void;
+  readonly onEdit: (run: RunSummary) => void;
+}
+
+export function durationOfRun(run: RunSummary, now: number): number | null {
+  if (run.duration_s !== null) return run.duration_s;
+  return run.status === "running" && run.started_at !== null ? now - run.started_at : null;
+}
+
+export function runColumns({ chosen, now, onToggle, onEdit }: Around): GridColumn<RunSummary>[] {
+  return [
+    { id: "name", title: "run", width: 300, isPinned: true, render: (run) => <Name run={run} isChosen={chosen.has(run.run_id)} onToggle={onToggle} /> },
+    { id: "status", title: "state", width: 120, render: (run) => <Status status={run.status} /> },
+    { id: "num_experiments", title: "experiments", width: 190, render: progressOfRun },
+    { id: "best", title: "best", width: 200, isNumber: true, isSortable: false, hint: "the best value of the metric that the run selects by", render: bestOf },
+    { id: "duration_s", title: "time", width: 90, isNumber: true, render: (run) => formatDuration(durationOfRun(run, now)) },
+    { id: "created_at", title: "started", width: 150, isNumber: true, render: (run) => <span title={formatWhole(run.created_at)}>{formatMoment(run.created_at)}</span> },
+    { id: "tags", title: "tags", width: 180, isSortable: false, render: (run) => <Tags run={run} /> },
+    { id: "mode", title: "validation", width: 150, isSortable: false, render: (run) => <span className="dim">{run.validation_mode?.replaceAll("_", " ") ?? ""}</span> },
+    { id: "num_events", title: "events", width: 84, isNumber: true, render: (run) => formatCount(run.num_events) },
+    { id: "notes", title: "notes", width: 220, isSortable: false, render: (run) => <span title={run.notes}>{run.problem ?? run.notes.split("\n")[0]}</span> },
+    { id: "actions", title: "", width: 60, isSortable: false, render: (run) => <Actions run={run} onEdit={onEdit} /> },
+  ]; // prettier-ignore
+}
+
+function Name({ run, isChosen, onToggle }: { readonly run: RunSummary; readonly isChosen: boolean; readonly onToggle: (run: string) => void }): ReactNode {
+  return (
+    <>
+      <input type="checkbox" tabIndex={-1} className={classes.select} checked={isChosen} aria-label={`Choose run ${run.run_id}`} onChange={() => onToggle(run.run_id)} />
+      <span className={classes.name}>
+        <b>{run.name ?? run.run_id}</b>
+        {run.name === null ? null : <span className="dim number">{run.run_id}</span>}
+      </span>
+    </>
+  );
+}
+
+export function progressOfRun(run: RunSummary): ReactNode {
+  const ended = run.counts.done + run.counts.failed;
+  const words = `${ended}/${run.num_experiments}`;
+  return (
+    <>
+      <ProgressBar fraction={run.num_experiments === 0 ? 0 : ended / run.num_experiments} label={words} isMuted={run.status !== "running"} />
+      {run.counts.failed === 0 ? null : <span className={classes.failed}>{run.counts.failed} failed</span>}
+    </>
+  );
+}
+
+export function bestOf(run: RunSummary): ReactNode {
+  const metric = run.metrics.find(({ key }) => key === run.selected_metric) ?? run.metrics[0];
+  if (metric?.best == null) return MISSING;
+  return (
+    <>
+      <span className="dim">{metric.key}</span> <span title={`experiment ${metric.best_experiment ?? ""}, epoch ${metric.best.epoch}`}>{formatNumber(numberOf(metric.best))}</span>
+    </>
+  );
+}
+
+export function Tags({ run }: { readonly run: RunSummary }): ReactNode {
+  return run.tags.map((tag) => (
+    <button key={tag} type="button" className={classes.tag} title={`Runs with the tag ${tag}`} onClick={() => changeView({ tag })}>
+      {tag}
+    </button>
+  ));
+}
+
+function Actions({ run, onEdit }: { readonly run: RunSummary; readonly onEdit: (run: RunSummary) => void }): ReactNode {
+  const change = useChangeRun();
+  if (run.is_trashed) {
+    return (
+      <IconButton label={`Restore run ${run.run_id}`} onClick={() => change.mutate({ kind: "restore", run: run.run_id })}>
+        <IconArrowBackUp />
+      </IconButton>
+    );
+  }
+  return (
+    <IconButton label={`Name, tags and notes of run ${run.run_id}`} onClick={() => onEdit(run)}>
+      <IconPencil />
+    </IconButton>
+  );
+}

@@ -1,0 +1,63 @@
+// What a row has under a column's key: one meaning for sorting, filtering, grouping, colouring and saving.
+import type { Column, ExperimentRow } from "@/types/api";
+import { formatValue, numberOf } from "./format";
+
+export type Value = number | string | boolean | null;
+export const LATEST = "latest:";
+
+const FACTS: Readonly<Record<string, (row: ExperimentRow) => Value>> = {
+  experiment_id: (row) => row.experiment_id,
+  status: (row) => row.status,
+  progress: (row) => row.progress?.fraction ?? (row.status === "done" ? 1 : null),
+  epoch: (row) => row.progress?.epoch ?? null,
+  device: (row) => row.device,
+  attempt: (row) => row.attempt,
+  error: (row) => row.error,
+  exit_signal: (row) => row.exit_signal,
+  stop_reason: (row) => row.stop_reason,
+  started_at: (row) => row.started_at,
+  finished_at: (row) => row.finished_at,
+  duration_s: (row) => row.duration_s,
+  steps_per_s: (row) => row.steps_per_s,
+  rss_bytes: (row) => row.rss_bytes,
+  num_checkpoints: (row) => row.num_checkpoints,
+  verdict: (row) => row.verdict,
+  rank: (row) => row.rank,
+};
+
+/** Gives the value; null where the row has none. A metric's key means its best value, `latest:` before it the last one. */
+export function valueOf(row: ExperimentRow, key: string): Value {
+  const fact = FACTS[key];
+  if (fact !== undefined) return fact(row);
+  if (key.startsWith(LATEST)) return numberOf(row.latest[key.slice(LATEST.length)]);
+  if (Object.hasOwn(row.swept, key)) return plain(row.swept[key]);
+  if (Object.hasOwn(row.best, key) || Object.hasOwn(row.latest, key)) return numberOf(row.best[key]);
+  if (Object.hasOwn(row.trial, key)) return plain(row.trial[key]);
+  return null;
+}
+
+function plain(value: unknown): Value {
+  if (typeof value === "number" || typeof value === "string" || typeof value === "boolean" || value === null) return value;
+  return formatValue(value);
+}
+
+/** Orders values; what is missing, and then what is no number, comes last in either direction. */
+export function compareValues(a: Value, b: Value, isDescending: boolean): number {
+  const [lateA, lateB] = [lateness(a), lateness(b)];
+  if (lateA !== lateB || lateA > 0) return lateA - lateB;
+  const order = typeof a === "number" && typeof b === "number" ? a - b : collator.compare(String(a), String(b));
+  return isDescending ? -order : order;
+}
+
+const lateness = (value: Value): number => (value === null ? 2 : Number.isNaN(value) ? 1 : 0);
+const collator = new Intl.Collator("en", { numeric: true });
+
+export function sortRows(rows: readonly ExperimentRow[], key: string, isDescending: boolean): ExperimentRow[] {
+  const keyed = rows.map((row) => [valueOf(row, key), row] as const);
+  keyed.sort(([a, rowA], [b, rowB]) => compareValues(a, b, isDescending) || rowA.experiment_id - rowB.experiment_id);
+  return keyed.map(([, row]) => row);
+}
+
+export function columnsOf(columns: readonly Column[], kind: Column["kind"]): string[] {
+  return columns.filter((column) => column.kind === kind).map(({ key }) => key);
+}
