@@ -9,14 +9,14 @@ from typing import TypeAlias
 
 import pytest
 
-from mlgym.config import SearchSpace, load
+from mlgym.config import Plan, load
 from mlgym.config.check import check
 from mlgym.errors import ConfigError
 
 from .parts import parts
 
 Writer: TypeAlias = Callable[..., str]
-Checker: TypeAlias = Callable[..., SearchSpace]
+Checker: TypeAlias = Callable[..., Plan]
 Faults: TypeAlias = Callable[..., list[str]]
 
 
@@ -38,7 +38,7 @@ def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 def space(config_file: Writer) -> Checker:
     """Gives the search space of a YAML text."""
 
-    def checked(text: str, overrides: Sequence[str] = ()) -> SearchSpace:
+    def checked(text: str, overrides: Sequence[str] = ()) -> Plan:
         return check(load(config_file(text), overrides), registry=parts)
 
     return checked

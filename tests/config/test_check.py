@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlgym.config import Registry, load
+from mlgym.config import Mode, Registry, load
 from mlgym.config.check import check
 from mlgym.errors import ConfigError
 
@@ -281,7 +281,10 @@ def test_named_components_that_are_none(faults: Faults, component: str, message:
         (RUN % "" + "seed: $run.seed", "seed: the seed must be a number that the config itself gives"),
         (RUN % "" + "model: {}", "model: there is no section `model` (known: version, name, seed"),
         (RUN % "" + "component: {}", "component: there is no section `component`; did you mean `components`?"),
-        (RUN % "" + "validation: {}", "validation: `validation` needs a `mode` (known: grid_search"),
+        (
+            RUN % "" + "validation: {}",
+            "`validation` needs a `mode` (known: cross_validation, grid_search, ",
+        ),
         (
             RUN % "" + "validation: {mode: gird_search}",
             "no validation mode is called `gird_search`; did you mean `grid_search`?",
@@ -306,7 +309,7 @@ def test_modes_of_validation_are_a_table(config_file: Writer) -> None:
     modes = Registry()
 
     @modes.register("folds")
-    class Folds:
+    class Folds(Mode):
         def __init__(self, split: str, folds: int = 5) -> None:
             self.split = split
 

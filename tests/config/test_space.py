@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlgym.config import SearchSpace, load
+from mlgym.config import Plan, load
 from mlgym.config.check import check
 
 from .conftest import Checker, Faults
@@ -21,7 +21,7 @@ from .parts import parts
 RUN = "experiment: {use: anything, %s}\n"
 
 
-def swept(space: SearchSpace) -> list[dict[str, Any]]:
+def swept(space: Plan) -> list[dict[str, Any]]:
     """Gives what is swept at each point."""
     return [point.swept for point in space]
 
@@ -273,8 +273,15 @@ def test_ranges(space: Checker, values: str, numbers: list[float]) -> None:
         ("{start: 1, stop: 2, num: 2, scale: ln}", "`scale` is `linear` or `log`, got ln"),
         ("{start: 1, stop: 2, num: 2, step: 1}", "a range has no `step`; did you mean `stop`?"),
         ("{start: -1e308, stop: 1e308, num: 3}", "a range cannot span so much"),
+        ("{uniform: [1, 2], integer: [1, 2]}", "a distribution stands alone: one of `uniform`, `integer`"),
+        ("{uniform: 3}", "`uniform` takes two numbers, [smallest, largest], got 3"),
+        ("{integer: [1, 2.5]}", "`integer` takes two whole numbers, [smallest, largest], got [1, 2.5]"),
+        ("{uniform: [2, 1]}", "`uniform` takes the smaller number first"),
+        ("{log_uniform: [0, 1]}", "`log_uniform` needs numbers greater than 0"),
+        ("{integer: [-9000000000000000000, 9000000000000000000]}", "`integer` cannot span so much"),
+        ("{uniforme: [1, 2]}", "a range has no `uniforme`; did you mean `uniform`?"),
         ("[]", "a sweep needs at least one alternative"),
-        ("3", "`sweep` takes a list of alternatives, or a range"),
+        ("3", "`sweep` takes a list of alternatives, a range"),
     ],
 )
 def test_sweeps_that_cannot_be(faults: Faults, values: str, message: str) -> None:
@@ -293,7 +300,7 @@ def test_indices(space: Checker) -> None:
     """Points are numbered from 0; there is no negative one, and a slice is a list."""
     grid = space(RUN % "x: {sweep: [1, 2, 3]}")
     for index in (3, -1, 10**30):
-        with pytest.raises(IndexError, match="the grid has 3"):
+        with pytest.raises(IndexError, match="there are 3"):
             grid[index]
     assert [point.experiment_id for point in grid[1:]] == [1, 2]
     assert [point.experiment_id for point in grid] == [0, 1, 2]

@@ -10,6 +10,7 @@ from mlgym.config.graph import Edge, Graph, graph
 from mlgym.config.implied import Follows
 from mlgym.config.imports import import_user_modules
 from mlgym.config.modes import VALIDATION_MODES
+from mlgym.config.plan import Mode, ModeView, Outline, Plan
 from mlgym.config.registry import REGISTRY, Component, Registry, register
 from mlgym.config.resolve import config_id, resolve
 from mlgym.config.schema import json_schema
@@ -25,7 +26,11 @@ __all__ = [
     "Edge",
     "Follows",
     "Graph",
+    "Mode",
+    "ModeView",
+    "Outline",
     "ParameterDescription",
+    "Plan",
     "Point",
     "Registry",
     "RunFacts",

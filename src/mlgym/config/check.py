@@ -10,24 +10,14 @@ from pydantic import Field
 from mlgym.config.circles import build_order, find_circles, needs_of
 from mlgym.config.component_check import ComponentCheck
 from mlgym.config.document import Document
-from mlgym.config.forms import (
-    Entries,
-    FactReference,
-    Form,
-    FormReader,
-    Hole,
-    Items,
-    Reference,
-    Sweep,
-    Use,
-    Value,
-    VarReference,
-)
+from mlgym.config.forms import Entries, FactReference, Form, Hole, Items, Reference, Sweep, Use, Value
 from mlgym.config.implied import imply_references
 from mlgym.config.imports import import_faults
 from mlgym.config.kinds import bare, origin_class, type_text
+from mlgym.config.mode_check import check_mode
 from mlgym.config.modes import VALIDATION_MODES
-from mlgym.config.nodes import MapNode, Path, Scalar, shorten, to_plain
+from mlgym.config.nodes import Path, shorten
+from mlgym.config.plan import Plan
 from mlgym.config.produce import Producer
 from mlgym.config.registry import REGISTRY, Registry
 from mlgym.config.scalars import word
@@ -39,8 +29,8 @@ from mlgym.names import did_you_mean
 _SEED: Final = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-def check(document: Document, *, registry: Registry = REGISTRY, modes: Registry = VALIDATION_MODES) -> SearchSpace:
-    """Gives the search space of a config in which nothing is wrong; imports the user's modules.
+def check(document: Document, *, registry: Registry = REGISTRY, modes: Registry = VALIDATION_MODES) -> Plan:
+    """Gives the experiments of a config in which nothing is wrong; imports the user's modules.
 
     Args:
         document: the config.
@@ -56,12 +46,14 @@ def check(document: Document, *, registry: Registry = REGISTRY, modes: Registry 
         imply_references(tree, registry)
         faults = [*document.faults, *broken_imports, *tree.faults]
         faults += _check_tree(tree, registry, names_are_known=not broken_imports)
-        faults += _check_validation(document, modes)
+        mode, view, mode_faults = check_mode(document, tree, registry=registry, modes=modes)
+        faults += mode_faults
     except RecursionError:
         raise document.root.mark.error("", "components refer to each other in too many steps") from None
-    if faults:
+    if faults or mode is None or view is None:
         raise ConfigError(list(dict.fromkeys(faults)))
-    return SearchSpace.of(tree, name=document.name, imports=document.imports, notes=_unused(tree))
+    space = SearchSpace.of(tree, name=document.name, imports=document.imports, notes=_unused(tree))
+    return mode.plan(view, space)
 
 
 def _check_tree(tree: Tree, registry: Registry, *, names_are_known: bool) -> list[Fault]:
@@ -141,37 +133,6 @@ def _check_experiment(tree: Tree, producer: Producer) -> list[Fault]:
                 message = f"the experiment needs a method `run(context)`, but {product.text} is {what}"
                 faults.append(form.mark.fault(where, message))
     return faults
-
-
-def _check_validation(document: Document, modes: Registry) -> list[Fault]:
-    """Takes `{mode: NAME, ...}` as the component NAME of the table of modes."""
-    entry = document.root.entries.get("validation")
-    if entry is None or not isinstance(entry.value, MapNode):  # a wrong type is reported with the sections
-        return []
-    mode = entry.value.entries.get("mode")
-    if mode is None:
-        message = f"`validation` needs a `mode` (known: {', '.join(modes.names())})"
-        return [entry.mark.fault("validation", message)]
-    name = mode.value.value if isinstance(mode.value, Scalar) else None
-    if not isinstance(name, str) or name not in modes:
-        shown = name if isinstance(name, str) else shorten(str(to_plain(mode.value)))
-        message = f"no validation mode is called `{shown}`{did_you_mean(shown, modes.names())}"
-        return [mode.mark.fault("validation.mode", message)]
-    return _check_mode(document, entry.value, modes)
-
-
-def _check_mode(document: Document, node: MapNode, modes: Registry) -> list[Fault]:
-    mode = node.entries["mode"]
-    entries = {key: entry for key, entry in node.entries.items() if key != "mode"}
-    reader = FormReader()
-    use = reader.read(MapNode(node.mark, {"use": mode, **entries}), mode.mark, ("validation",))
-    tree = Tree.read(MapNode(node.mark, {}))
-    parts = ComponentCheck(tree, modes, Producer(tree, modes))
-    faults = list(reader.faults)
-    for path, form in tree.walk(use, ("validation",)):
-        if isinstance(form, Sweep | Reference | FactReference | VarReference):
-            faults.append(form.mark.fault(path, "`validation` takes plain values: no sweep, no reference"))
-    return faults or (parts.check(use, ("validation",)) if isinstance(use, Use) else [])
 
 
 def _unused(tree: Tree) -> list[Fault]:

@@ -167,7 +167,7 @@ def _check_names(use: Use, path: Path, component: Component, signature: Signatur
 def _scalars(sweep: Sweep) -> list[PlainScalar] | None:
     """Gives the alternatives of a sweep over scalars, None for any other sweep."""
     if isinstance(sweep.alternatives, RangeForms):
-        return list(sweep.alternatives.values)
+        return sweep.alternatives.values.corners()
     values = [alternative.value for alternative in sweep.alternatives if isinstance(alternative, Value)]
     return values if len(values) == len(sweep.alternatives) else None
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from mlgym.config.dump import dump_yaml, node_with_places
 from mlgym.config.load import parse_yaml, read_file
 from mlgym.config.merge import Extender, document_node
+from mlgym.config.mode_switch import with_switched_mode
 from mlgym.config.modes import DEFAULT_MODE
 from mlgym.config.nodes import PYTHON, ListNode, MapNode, Node, Scalar, Source, from_plain, shorten, to_plain
 from mlgym.config.override import SECTIONS, overridden
@@ -128,6 +129,7 @@ def load(
     root = migrated(root, migrations)
     root = Extender(migrations).extended(root, folder, trail)
     root, faults = overridden(root, overrides)
+    root = with_switched_mode(root)
     return Document(root, folder, text, tuple(overrides), name, (*faults, *_section_faults(root)))
 
 

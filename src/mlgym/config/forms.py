@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, overload
 
+from mlgym.config.distributions import DISTRIBUTIONS, DistributionValues
 from mlgym.config.nodes import (
     ListNode,
     MapNode,
@@ -88,6 +89,12 @@ class Sweep(Form):
     group: str | None
 
     @property
+    def distribution(self) -> DistributionValues | None:
+        """What to draw from; None where the alternatives can be listed."""
+        values = self.alternatives.values if isinstance(self.alternatives, RangeForms) else None
+        return values if isinstance(values, DistributionValues) else None
+
+    @property
     def is_of_names(self) -> bool:
         """Whether it stands behind `use`: components that differ in their name and share their parameters."""
         return self.origin[-1] == "use"
@@ -157,6 +164,10 @@ class RangeValues(Sequence[PlainScalar]):
         number = self._number(range(self._num)[index])
         return int(number) if self._integral else float(number)
 
+    def corners(self) -> list[PlainScalar]:
+        """Gives the values by which all are judged: every one of them."""
+        return list(self)
+
     def __iter__(self) -> Iterator[PlainScalar]:
         cast = int if self._integral else float
         return (cast(self._number(i)) for i in range(self._num))
@@ -179,11 +190,11 @@ class RangeValues(Sequence[PlainScalar]):
 
 @dataclass(frozen=True, eq=False)
 class RangeForms(Sequence[Form]):
-    """The alternatives of a range as forms, made when asked for."""
+    """The alternatives of a range or distribution as forms, made when asked for."""
 
     mark: Mark
     origin: Path
-    values: RangeValues
+    values: RangeValues | DistributionValues
 
     def __len__(self) -> int:
         return len(self.values)
@@ -308,16 +319,22 @@ class FormReader:
                 return self._hole(entry.mark, (*path, "sweep"), "a sweep needs at least one alternative")
             case ListNode(items=items):
                 return tuple(self.read(item, item.mark, (*path, "sweep", i)) for i, item in enumerate(items))
+            case MapNode(entries=entries) if any(name in entries for name in DISTRIBUTIONS):
+                return self._distribution(entry.value, entry.mark, path)
             case MapNode():
                 return self._range(entry.value, entry.mark, path)
-        message = "`sweep` takes a list of alternatives, or a range {start, stop, num, scale}"
+        message = (
+            "`sweep` takes a list of alternatives, a range {start, stop, num, scale}, or a distribution such as "
+            "{log_uniform: [1e-4, 1e-1]}"
+        )
         return self._hole(entry.mark, (*path, "sweep"), f"{message}, got {shorten(str(entry.value.value))}")
 
     def _range(self, node: MapNode, mark: Mark, path: Path) -> Sequence[Form] | Hole:
         where = (*path, "sweep")
         for key, entry in node.entries.items():
             if key not in _RANGE_KEYS:
-                return self._hole(entry.mark, (*where, key), f"a range has no `{key}`{did_you_mean(key, _RANGE_KEYS)}")
+                known = (*_RANGE_KEYS, *DISTRIBUTIONS)
+                return self._hole(entry.mark, (*where, key), f"a range has no `{key}`{did_you_mean(key, known)}")
         missing = [key for key in ("start", "stop", "num") if key not in node.entries]
         if missing:
             return self._hole(mark, where, f"a range needs {', '.join(f'`{key}`' for key in missing)} too")
@@ -330,6 +347,18 @@ class FormReader:
             return self._hole(mark, where, "a range cannot span so much; take a smaller `stop`")
         values = RangeValues(numbers["start"], numbers["stop"], numbers["num"], log=numbers.get("scale") == "log")
         return RangeForms(mark, path, values)
+
+    def _distribution(self, node: MapNode, mark: Mark, path: Path) -> Sequence[Form] | Hole:
+        where = (*path, "sweep")
+        if len(node.entries) > 1:
+            names = ", ".join(f"`{key}`" for key in node.entries)
+            return self._hole(mark, where, f"a distribution stands alone: one of {names}")
+        ((name, entry),) = node.entries.items()
+        numbers = to_plain(entry.value)
+        complaint = DistributionValues.complaint(name, numbers)
+        if complaint:
+            return self._hole(entry.mark, (*where, name), f"{complaint}, got {shorten(str(numbers))}")
+        return RangeForms(mark, path, DistributionValues(name, *numbers))
 
 
 def _range_complaint(key: str, numbers: Mapping[str, Any]) -> str | None:

@@ -1,6 +1,6 @@
 """The table of validation modes: `{mode: NAME, ...}` is checked against the signature registered under that name.
 
-Modes other than the grid itself are registered from `mlgym.validation`.
+The modes themselves are in `mlgym.validation.modes`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,4 @@ from typing import Final
 from mlgym.config.registry import Registry
 
 DEFAULT_MODE: Final = "grid_search"
-VALIDATION_MODES: Final = Registry(modules=("mlgym.validation",))
-
-
-@VALIDATION_MODES.register(DEFAULT_MODE)
-class GridSearch:
-    """Runs each point of the grid once, on the splits as the config has them."""
+VALIDATION_MODES: Final = Registry(modules=("mlgym.validation.modes",))

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, TypeAlias
 from pydantic import TypeAdapter, WithJsonSchema
 
 from mlgym.config.describe import describe
+from mlgym.config.distributions import DISTRIBUTIONS
 from mlgym.config.kinds import fits, type_text
 from mlgym.config.modes import VALIDATION_MODES
 from mlgym.config.registry import REGISTRY, Component, Registry
@@ -31,6 +32,26 @@ _RANGE: Final[Schema] = {
     },
     "required": ["start", "stop", "num"],
     "additionalProperties": False,
+}
+_DISTRIBUTION: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        name: {
+            "type": "array",
+            "items": {"type": "integer" if name.endswith("integer") else "number"},
+            "minItems": 2,
+            "maxItems": 2,
+        }
+        for name in DISTRIBUTIONS
+    },
+    "minProperties": 1,
+    "maxProperties": 1,
+    "additionalProperties": False,
+}
+_UNLISTED: Final[Schema] = {
+    "if": {"anyOf": [{"required": [name]} for name in DISTRIBUTIONS]},
+    "then": {"$ref": "#/$defs/distribution"},
+    "else": {"$ref": "#/$defs/range"},
 }
 _REFERENCE: Final[Schema] = {"type": "string", "pattern": r"^\$[A-Za-z_]"}
 _LIST: Final[Schema] = {"type": "array", "minItems": 1}
@@ -66,7 +87,13 @@ def json_schema(registry: Registry = REGISTRY, *, modes: Registry = VALIDATION_M
         "if": {"required": ["extends"]},
         "then": {"properties": partial},
         "else": {"properties": complete, "required": ["experiment"]},
-        "$defs": {"reference": _REFERENCE, "range": _RANGE, **schemas.definitions},
+        "$defs": {
+            "reference": _REFERENCE,
+            "range": _RANGE,
+            "distribution": _DISTRIBUTION,
+            "unlisted": _UNLISTED,
+            **schemas.definitions,
+        },
     }
 
 
@@ -251,7 +278,7 @@ def _or_reference(other: Schema) -> Schema:
 
 
 def _or_sweep(other: Schema, items: Schema) -> Schema:
-    alternatives = {"if": {"type": "object"}, "then": _ref("range"), "else": {**_LIST, "items": items}}
+    alternatives = {"if": {"type": "object"}, "then": _ref("unlisted"), "else": {**_LIST, "items": items}}
     sweep = {
         "properties": {"sweep": alternatives, "zip": {"type": "string", "minLength": 1}},
         "additionalProperties": False,

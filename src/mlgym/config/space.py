@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import functools
 import operator
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, overload
 
-from mlgym.config.axes import Space
+from mlgym.config.axes import Axis, Choices, Space
 from mlgym.config.placement import find_space
 from mlgym.config.tree import Tree
 from mlgym.config.unfold import Labels, Unfolding
@@ -29,11 +28,13 @@ class Point:
         experiment_id: its number, from 0.
         config: its config: plain data without sweeps and `$vars`, with what it needs and nothing else.
         swept: the chosen value of each sweep that matters here, by the key that an override would have.
+        trial: what the experiment is for, as its validation mode says: see `events.ExperimentConfig`.
     """
 
     experiment_id: int
     config: dict[str, Any]
     swept: dict[str, Any]
+    trial: dict[str, Any] = field(default_factory=dict)
 
 
 class SearchSpace(Sequence[Point]):
@@ -59,13 +60,16 @@ class SearchSpace(Sequence[Point]):
         """Gives the search space of a checked tree.
 
         Raises:
-            ConfigError: zipped sweeps that differ in length or lie in different alternatives, or too many points.
+            ConfigError: zipped sweeps that differ in length or lie in different alternatives.
         """
         space = find_space(tree)
-        if space.num_points > sys.maxsize:
-            raise tree.experiment.mark.error("", f"the grid has {space.num_points:.3g} points; sweep over less")
         header = {"version": 1, "name": name, **({"imports": list(imports)} if imports else {})}
         return cls(tree, space, header, notes)
+
+    @property
+    def num_points(self) -> int:
+        """How many points there are; of a space with distributions, more than a sequence may have."""
+        return self._space.num_points
 
     def __len__(self) -> int:
         return self._space.num_points
@@ -80,10 +84,38 @@ class SearchSpace(Sequence[Point]):
         number = operator.index(index)
         if not 0 <= number < len(self):
             raise IndexError(f"there is no experiment {index}; the grid has {len(self)}, numbered from 0")
-        choices = self._space.decode(number)
+        return self.at(number, self._space.decode(number))
+
+    def decode(self, index: int) -> Choices:
+        """Gives the alternatives of a point by its place in the grid."""
+        return self._space.decode(index)
+
+    def at(self, number: int, choices: Choices) -> Point:
+        """Gives the point with these alternatives.
+
+        Args:
+            number: what it is called.
+            choices: the alternative of each axis that matters, as `draw` gives them.
+        """
         unfolding = Unfolding(self._tree, choices)
         config = {**self._header, **unfolding.sections()}
         return Point(number, config, self._labels.swept(choices, unfolding))
+
+    def draw(self, alternative_of: Callable[[Axis], int]) -> Choices:
+        """Gives the alternatives of a point, drawn one by one.
+
+        Args:
+            alternative_of: gives the alternative of an axis; asked for those that matter, given the ones before.
+        """
+        choices: Choices = {}
+        pending = [self._space]
+        while pending:
+            for axis in pending.pop().axes:
+                if axis not in choices:
+                    choices[axis] = alternative_of(axis)
+                    if choices[axis] in axis.spaces:
+                        pending.append(axis.spaces[choices[axis]])
+        return choices
 
     def __iter__(self) -> Iterator[Point]:
         return (self[i] for i in range(len(self)))

@@ -35,7 +35,10 @@ class RunStarted(Payload, kw_only=True, frozen=True):
         versions: version of each library that matters, by name.
         num_experiments: how many experiments the config unfolds into.
         validation_mode: mode of the config's `validation` section.
-        validation: that section with its defaults filled in, and `num_configurations`, how many points the grid has.
+        validation: that section with its defaults filled in, and what follows from it: `num_configurations`; `select`
+            (`metric`, `best`, `at`, `rule`), what decides; for folds `num_folds`, or `num_outer_folds` and
+            `num_inner_folds`; and `score`, what is reported of an experiment on its fold, or of the fit on an outer
+            fold: the value of `metric` at the epoch that is best by `epoch_by`, or at the last one, as `at` says.
     """
 
     event_type: ClassVar[str] = "run_started"
