@@ -63,7 +63,12 @@ def line_of(number: int, event_type: str, payload: dict[str, Any]) -> bytes:
 
 def shown(state: RunState) -> str:
     """Everything about a state as text, in which equal NaNs are equal."""
-    return repr({name: getattr(state, name) for name in ("run_id", "num_events", "last_event_at", "experiments")})
+    return repr(
+        {
+            name: getattr(state, name)
+            for name in ("run_id", "num_events", "first_event_at", "last_event_at", "experiments")
+        }
+    )
 
 
 def points(history: MetricHistory) -> list[tuple[str, int, int]]:

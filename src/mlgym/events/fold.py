@@ -162,7 +162,7 @@ class RunState:
         experiments: by id, as far as events told of them.
         is_crashed: see `mark_crashed`.
         num_events: how many were folded in.
-        last_event_at: creation of the latest event, s since the epoch.
+        first_event_at, last_event_at: creation of the first and of the latest event, s since the epoch.
         recent_logs: the driver's last `MAX_RECENT_LOGS` lines.
     """
 
@@ -183,6 +183,7 @@ class RunState:
     experiments: dict[int, ExperimentState] = field(default_factory=dict)
     is_crashed: bool = False
     num_events: int = 0
+    first_event_at: float | None = None
     last_event_at: float | None = None
     recent_logs: deque[LogLine] = field(default_factory=_recent_logs)
 
@@ -220,6 +221,8 @@ class RunState:
         fields = Fields(event)
         payload = fields.inner("payload")
         at = (fields.integer("creation_ts") or 0) / 1e6
+        if self.last_event_at is None:
+            self.first_event_at = at
         self.last_event_at = max(self.last_event_at or 0.0, at)
         self.run_id = self.run_id or payload.text("grid_search_id")
         event_type = fields.text("event_type") or ""
@@ -252,8 +255,10 @@ class RunState:
         at = quick.creation_ts / 1e6
         if event_id >= self.num_events:
             self.num_events = event_id + 1
-        if self.last_event_at is None or at > self.last_event_at:
-            self.last_event_at = max(at, 0.0)
+        if self.last_event_at is None:
+            self.first_event_at, self.last_event_at = at, max(at, 0.0)
+        elif at > self.last_event_at:
+            self.last_event_at = at
         self.run_id = self.run_id or quick.payload.grid_search_id
         experiment = self._experiment(quick.payload.experiment_id)
         experiment.event_id = event_id
