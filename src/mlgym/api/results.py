@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlgym.api.columns import swept_columns
-from mlgym.api.report import Report
 from mlgym.errors import RunError
 from mlgym.events import ExperimentState, MetricHistory, ReproductionVerdict, RunState
 from mlgym.names import DEFAULT_STORAGE, Best
 from mlgym.reproduction.verdict import recorded_verdicts
 from mlgym.tracking import RunFolder, find_run
 from mlgym.validation import rank, selection_of
+from mlgym.validation.report import Report, report_of
 
 if TYPE_CHECKING:
     import pandas
@@ -192,24 +192,47 @@ class Run:
                     columns[name] += [_cell(experiment.swept.get(key))] * count
         return columns
 
-    def report(self, metric: str | None = None, best: Best | None = None) -> Report:
-        """Gives the experiments ranked by a metric, to print, to show in a notebook or to go on with.
+    def report(
+        self,
+        metric: str | None = None,
+        best: Best | None = None,
+        *,
+        against: Run | str | None = None,
+        compare: str | None = None,
+        rope: float | None = None,
+        confidence: float = 0.95,
+    ) -> Report:
+        """Gives what the run found, to print, to show in a notebook, to write in another format or to go on with.
 
         Args:
-            metric: `split/metric`; None for what the run selects by.
+            metric: `split/metric` that ranks; None for what the run selects by.
             best: `min` or `max`; None for what the config or the metric's name says.
+            against: another run on the same folds or seeds to compare with; an id is looked for in the same storage.
+            compare: a swept key, such as `model`, whose values are compared, each by its best configuration.
+            rope: a difference up to this is none in practice; None for 0.01 where the scores are shares.
+            confidence: of intervals, in (0, 1).
 
         Raises:
-            RunError: nobody measured that metric.
+            RunError: nobody measured that metric, or there is nothing to compare.
         """
-        return Report(self.run_id, self.state, selection_of(self.state, metric, best))
+        other = load_run(against, self._folder.storage) if isinstance(against, str) else against
+        return report_of(
+            self.state,
+            run_id=self.run_id,
+            metric=metric,
+            best=best,
+            against=other.state if other is not None else None,
+            compare=compare,
+            rope=rope,
+            confidence=confidence,
+        )
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {status}" for status, count in self.state.counts.items() if count)
         return f"<Run {self.run_id} {self.status}: {counts}>"
 
     def _repr_html_(self) -> str:
-        return self.report().to_html()
+        return self.report()._repr_html_()
 
 
 def load_run(run_id: str = "latest", storage: str | Path = DEFAULT_STORAGE) -> Run:

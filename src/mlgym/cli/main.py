@@ -21,6 +21,7 @@ from mlgym.cli import (
     config_commands,
     init_command,
     pack_commands,
+    report_command,
     reproduce_command,
     resume_command,
     run_command,
@@ -44,6 +45,7 @@ resume_command.add_to(app)
 reproduce_command.add_to(app)
 config_commands.add_to(app)
 view_commands.add_to(app)
+report_command.add_to(app)
 checkpoint_commands.add_to(app)
 pack_commands.add_to(app)
 board_command.add_to(app)

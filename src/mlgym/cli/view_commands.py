@@ -60,7 +60,7 @@ def show(
 
     folder = find_run(storage, run_id)
     state = folder.state()
-    selection = selection_of(state, metric, _direction(best))
+    selection = selection_of(state, metric, direction(best))
     if experiment is not None:
         _show_experiment(state, experiment, as_json)
         return
@@ -121,7 +121,12 @@ def add_to(app: typer.Typer) -> None:
     app.command()(log)
 
 
-def _direction(best: str | None) -> Best | None:
+def direction(best: str | None) -> Best | None:
+    """Gives the option `--best`.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
     if best is None or best in ("min", "max"):
         return best  # type: ignore[return-value]
     raise typer.BadParameter(f"is `min` or `max`, not `{best}`", param_hint="--best")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from mlgym.events import RunState
@@ -9,7 +10,7 @@ from mlgym.texts import key_text, number, value_text
 from mlgym.validation.ranking import Selection
 from mlgym.validation.report.comparisons import share_text, signed
 from mlgym.validation.report.facts import ConfigurationFacts, DataUseFacts, ImportancesFacts, IntervalFacts, NestedFacts
-from mlgym.validation.report.trials import Trial, has_folds
+from mlgym.validation.report.trials import TRAIN, Trial, has_folds
 
 _LEVEL = 0.05
 _MIN_FIT = 0.3
@@ -21,13 +22,24 @@ def is_test_split(split: str) -> bool:
 
 
 def with_spread(mean: float | None, sd: float | None) -> str:
-    """Gives `0.9712 ± 0.0034`."""
-    return number(mean) if sd is None else f"{number(mean)} \N{PLUS-MINUS SIGN} {number(sd, 2)}"
+    """Gives `0.971 ± 0.012`: as many places as two digits of the spread take."""
+    if mean is None or sd is None or not 0 < sd < math.inf or not math.isfinite(mean):
+        return number(mean) if sd is None else f"{number(mean)} \N{PLUS-MINUS SIGN} {number(sd, 2)}"
+    places = _places(sd)
+    return f"{mean:.{places}f} \N{PLUS-MINUS SIGN} {sd:.{places}f}"
 
 
 def interval_text(interval: IntervalFacts) -> str:
-    """Gives `[0.94, 0.98]`."""
-    return f"[{number(interval.low)}, {number(interval.high)}]"
+    """Gives `[0.94, 0.98]`: as many places as two digits of half its width take."""
+    half = (interval.high - interval.low) / 2
+    if not 0 < half < math.inf:
+        return f"[{number(interval.low)}, {number(interval.high)}]"
+    places = _places(half)
+    return f"[{interval.low:.{places}f}, {interval.high:.{places}f}]"
+
+
+def _places(size: float) -> int:
+    return min(8, max(0, 1 - math.floor(math.log10(size))))
 
 
 def name_of(one: ConfigurationFacts) -> str:
@@ -87,7 +99,7 @@ def _optimism(optimism: float) -> str:
     if optimism <= 0:
         return f"The winners' inner scores were no better than their outer ones ({signed(optimism)} on average)."
     return (
-        f"The inner score of the winner was {number(optimism)} better than its outer score on average: by so much a "
+        f"The inner score of the winner was {number(optimism, 2)} better than its outer score on average: by so much a "
         "search without outer folds would have flattered itself."
     )
 
@@ -145,7 +157,7 @@ def data_of(selection: Selection | None, trials: Sequence[Trial], nested: Nested
         return []
     epoch = "the epoch and " if selection.at == "best" else ""
     if nested is not None:
-        own_epoch = " They also chose the epoch of that fit." if selection.at == "best" else ""
+        own_epoch = "; they also chose the epoch of that fit" if selection.at == "best" else ""
         return [
             DataUseFacts(
                 numbers="inner scores",
@@ -154,7 +166,7 @@ def data_of(selection: Selection | None, trials: Sequence[Trial], nested: Nested
             ),
             DataUseFacts(
                 numbers="outer scores, their mean and interval",
-                data=f"the outer test folds, which no training and no choice of a configuration saw.{own_epoch}",
+                data=f"the outer test folds, which no training and no choice of a configuration saw{own_epoch}",
             ),
         ]
     if has_folds(trials):
@@ -167,7 +179,7 @@ def data_of(selection: Selection | None, trials: Sequence[Trial], nested: Nested
         ]
     return [
         DataUseFacts(
-            numbers=selection.metric, data=f"the split `{selection.split}`, the same for all; it chose {epoch}the order"
+            numbers=selection.metric, data=f"the split {selection.split}, the same for all; it chose {epoch}the order"
         ),
         *_others(selection, trials),
     ]
@@ -176,16 +188,17 @@ def data_of(selection: Selection | None, trials: Sequence[Trial], nested: Nested
 def _others(selection: Selection, trials: Iterable[Trial]) -> list[DataUseFacts]:
     splits = dict.fromkeys(key.partition("/")[0] for trial in trials for key in trial.experiment.metrics)
     return [
-        DataUseFacts(
-            numbers=f"{split}/...",
-            data=f"the split `{split}`, at the epoch that {selection.metric} chose"
-            + ("; it decided nothing" if is_test_split(split) else "; the parameters were fitted to it")
-            if is_test_split(split) or split == "train"
-            else f"the split `{split}`, at the epoch that {selection.metric} chose",
-        )
+        DataUseFacts(numbers=f"{split}/...", data=f"the split {split}, at the epoch that {selection.metric} chose{use}")
         for split in splits
         if split != selection.split
+        for use in [_use_of(split)]
     ]
+
+
+def _use_of(split: str) -> str:
+    if is_test_split(split):
+        return "; it decided nothing"
+    return "; the parameters were fitted to it" if split == TRAIN else ""
 
 
 def warnings_of(
@@ -215,7 +228,7 @@ def warnings_of(
     if nested is not None and selection is not None and selection.at == "best" and _has_epochs(trials, selection):
         found.append(
             "The outer scores are those of the best epoch on the outer test folds, so that they flatter. Set "
-            "`validation.select.at: last`."
+            "validation.select.at: last."
         )
     if importance is not None and importance.fit is not None and importance.fit < _MIN_FIT:
         found.append(
@@ -240,9 +253,9 @@ def missing_of(
 ) -> list[str]:
     """Gives what the log does not have, or not yet."""
     found = []
-    open_ids = [trial for trial in trials if trial.experiment.status in ("waiting", "running", "interrupted")]
+    started = [trial for trial in trials if trial.experiment.status in ("waiting", "running", "interrupted")]
     not_started = (state.num_experiments or 0) - len(trials)
-    num_open = len(open_ids) + max(0, not_started)
+    num_open = len(started) + max(0, not_started)
     if num_open:
         when = "so far: the run goes on, and" if state.status == "running" else f"the run is {state.status}:"
         found.append(f"{when} {_count(num_open, 'experiment')} of {max(state.num_experiments or 0, len(trials))} "

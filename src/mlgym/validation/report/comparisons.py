@@ -115,6 +115,7 @@ def _facts(
         same_data=None,
         first_mean=first_mean,
         second_mean=second_mean,
+        differences=[one - other for one, other in zip(*scores, strict=True)],
         difference=None if no_test else (first_mean or 0.0) - (second_mean or 0.0),
         sd=test.sd if test else None,
         interval=interval_facts(test.interval) if test else None,
@@ -206,9 +207,9 @@ def _scope(facts: ComparisonFacts) -> str:
     return " Over seeds on one split of the data: this says nothing about other data." if facts.over == "seeds" else ""
 
 
-def signed(value: float | None) -> str:
+def signed(value: float | None, digits: int = 3) -> str:
     """Gives a difference with its sign."""
-    return number(value) if value is None or value < 0 else f"+{number(value)}"
+    return number(value, digits) if value is None or value < 0 else f"+{number(value, digits)}"
 
 
 def p_text(p: float) -> str:

@@ -54,7 +54,8 @@ class ScoreFacts(Facts, frozen=True):
     Args:
         experiment_id: its number.
         status: where it stands.
-        fold: the fold that was held out, from 0; null without folds.
+        outer_fold: the outer fold that it lies in or held out, from 0; null without.
+        fold: the fold that was held out, of a nested cross validation the inner one, from 0; null without.
         repeat: which repetition of the split, from 0; null without repetitions.
         seed: the seed it ran with; null where unknown.
         value: what it is judged by, at `epoch`.
@@ -65,6 +66,7 @@ class ScoreFacts(Facts, frozen=True):
 
     experiment_id: int
     status: str
+    outer_fold: int | None
     fold: int | None
     repeat: int | None
     seed: int | None
@@ -236,6 +238,7 @@ class ComparisonFacts(Facts, frozen=True):
             have none.
         first_mean: of the first side, over the pairs.
         second_mean: of the second side, over the pairs.
+        differences: of the scores, one for each pair.
         difference: mean of the differences.
         sd: standard deviation (n - 1) of the differences.
         interval: of the mean difference.
@@ -262,6 +265,7 @@ class ComparisonFacts(Facts, frozen=True):
     same_data: bool | None
     first_mean: float | None
     second_mean: float | None
+    differences: list[float]
     difference: float | None
     sd: float | None
     interval: IntervalFacts | None

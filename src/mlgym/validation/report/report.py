@@ -13,6 +13,7 @@ from mlgym.names import Best, did_you_mean
 from mlgym.texts import jsonable, value_text
 from mlgym.validation.importance import importances
 from mlgym.validation.ranking import Selection, selection_of
+from mlgym.validation.report import formats
 from mlgym.validation.report.claims import claims_of, data_of, is_test_split, missing_of, warnings_of
 from mlgym.validation.report.comparisons import Side, compared, over_of, with_holm
 from mlgym.validation.report.configurations import configurations_of, num_planned_of
@@ -27,6 +28,7 @@ from mlgym.validation.report.facts import (
 )
 from mlgym.validation.report.nested import NESTED, nested_of
 from mlgym.validation.report.reproductions import reproduction_lines
+from mlgym.validation.report.tables import DEFAULT_ROWS
 from mlgym.validation.report.trials import Trial, by_configuration, has_folds, trials_of
 from mlgym.validation.statistics import DEFAULT_CONFIDENCE
 
@@ -54,6 +56,52 @@ class Report:
     def to_json(self) -> str:
         """Gives the facts as JSON; `docs/reference/report.schema.json` describes it."""
         return msgspec.json.format(msgspec.json.encode(self.to_dict()), indent=2).decode() + "\n"
+
+    def to_csv(self) -> str:
+        """Gives every score with full precision, one experiment a row."""
+        return formats.to_csv(self.facts)
+
+    def to_text(self, max_rows: int = DEFAULT_ROWS) -> str:
+        """Gives the report as aligned text.
+
+        Args:
+            max_rows: configurations in the table; the best ones.
+        """
+        return formats.to_text(self.facts, max_rows)
+
+    def to_markdown(self, max_rows: int = DEFAULT_ROWS) -> str:
+        """Gives the report in Markdown.
+
+        Args:
+            max_rows: configurations in the table; the best ones.
+        """
+        return formats.to_markdown(self.facts, max_rows)
+
+    def to_latex(self, max_rows: int = DEFAULT_ROWS) -> str:
+        """Gives the tables for a paper, with `booktabs`; the sentences are comments in it.
+
+        Args:
+            max_rows: configurations in the table; the best ones.
+        """
+        return formats.to_latex(self.facts, max_rows)
+
+    def to_html(self, max_rows: int = DEFAULT_ROWS) -> str:
+        """Gives one HTML file with pictures, which needs neither network nor scripts.
+
+        Args:
+            max_rows: configurations in the table; the best ones.
+        """
+        from mlgym.validation.report.page import to_html
+
+        return to_html(self.facts, self.state, max_rows)
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def _repr_html_(self) -> str:
+        from mlgym.validation.report.page import to_fragment
+
+        return to_fragment(self.facts, DEFAULT_ROWS)
 
 
 def report_of(

@@ -70,7 +70,8 @@ class Trial:
         return ScoreFacts(
             experiment_id=self.experiment.experiment_id,
             status=self.experiment.status,
-            fold=self.fold if self.fold is not None else self.outer_fold,
+            outer_fold=self.outer_fold,
+            fold=self.fold,
             repeat=self.repeat,
             seed=self.seed,
             value=self.point.value if self.point else None,

@@ -1,0 +1,99 @@
+"""The command `report`: what the numbers of a run are, and what may be claimed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlgym.cli.run_command import choice
+from mlgym.cli.view_commands import RunId, Storage, direction
+from mlgym.names import DEFAULT_STORAGE
+
+if TYPE_CHECKING:
+    from mlgym.validation.report import Report
+
+FORMATS = ("table", "json", "csv", "markdown", "latex", "html")
+_ENDINGS = {".json": "json", ".csv": "csv", ".md": "markdown", ".tex": "latex", ".html": "html", ".htm": "html"}
+
+
+def report(
+    run_id: RunId = "latest",
+    storage: Storage = Path(DEFAULT_STORAGE),
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="RUN_ID", help="Compare with this run, fold by fold.")
+    ] = None,
+    compare: Annotated[
+        str | None, typer.Option("--compare", metavar="KEY", help="Compare the values of a swept key, such as `model`.")
+    ] = None,
+    metric: Annotated[str | None, typer.Option("--metric", "-m", help="Rank by this, such as `val/f1_macro`.")] = None,
+    best: Annotated[
+        str | None, typer.Option("--best", help="`min` or `max`, where the metric does not say it.")
+    ] = None,
+    rope: Annotated[
+        float | None,
+        typer.Option("--rope", min=0, help="A difference up to this is none in practice; default: 0.01 for shares."),
+    ] = None,
+    confidence: Annotated[float, typer.Option("--confidence", min=0.5, max=0.999, help="Of the intervals.")] = 0.95,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Configurations in a table; JSON and CSV have all.")] = 30,
+    format: Annotated[
+        str | None,
+        typer.Option("--format", "-f", help="`table`, `json`, `csv`, `markdown`, `latex` or `html`."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Write to this file; its ending gives the format, where none is named.")
+    ] = None,
+) -> None:
+    """Report what a run found: ranks, intervals, comparisons, and what may be claimed."""
+    from mlgym.api import load_run
+
+    how = _format(format, to)
+    found = load_run(run_id, storage).report(
+        metric=metric, best=direction(best), against=against, compare=compare, rope=rope, confidence=confidence
+    )
+    if to is not None:
+        _write(to, written(found, how, rows))
+    elif how == "table":
+        from mlgym.display.output import console
+        from mlgym.display.report_page import report_page
+
+        console().print(report_page(found.facts, rows))
+    else:
+        sys.stdout.write(written(found, how, rows))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command of this module."""
+    app.command()(report)
+
+
+def written(found: Report, how: str, rows: int) -> str:
+    """Gives a report in a format."""
+    if how in ("json", "csv"):
+        return found.to_json() if how == "json" else found.to_csv()
+    formats: dict[str, Any] = {
+        "table": found.to_text,
+        "markdown": found.to_markdown,
+        "latex": found.to_latex,
+        "html": found.to_html,
+    }
+    text: str = formats[how](rows)
+    return text
+
+
+def _format(name: str | None, to: Path | None) -> str:
+    if name is not None:
+        return choice(name, FORMATS, "--format")
+    return _ENDINGS.get(to.suffix.lower(), "table") if to is not None else "table"
+
+
+def _write(path: Path, text: str) -> None:
+    from mlgym.errors import RunError
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"`{path}` cannot be written: {error.strerror}") from error
+    print(f"wrote {path}", file=sys.stderr)
