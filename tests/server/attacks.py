@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
+
+from tests.server.service import Service
 
 NAMES: Final = [
     "..",
@@ -114,3 +117,11 @@ def everything(folder: Path) -> dict[str, bytes | None]:
 def _everything(folder: Path) -> Iterator[tuple[str, bytes | None]]:
     for path in sorted(folder.rglob("*")):
         yield str(path.relative_to(folder)), path.read_bytes() if path.is_file() else None
+
+
+def raw(service: Service, method: str, target: str) -> int:
+    """Sends a request line as it is and gives the status of the answer."""
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        head = f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nUpload-Offset: 0\r\n"
+        connection.sendall(f"{head}Content-Length: 0\r\n\r\n".encode())
+        return int(connection.recv(64).split()[1])

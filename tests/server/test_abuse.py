@@ -1,12 +1,10 @@
-"""Names, pages, hosts and sizes that a service must refuse: 4xx, no 5xx, and nothing changes on the disk."""
+"""Pages, hosts, links, bodies and events that a service must refuse: 4xx, and nothing changes on the disk."""
 
 from __future__ import annotations
 
 import json
-import socket
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -15,92 +13,8 @@ import pytest
 from mlgym.events import EventLog, Producer
 from mlgym.tracking import create_run_folder
 from tests.events.samples import log_event
+from tests.server.attacks import everything
 from tests.server.service import Service
-
-NAMES = [
-    "..",
-    ".",
-    "%2e%2e",
-    "%252e%252e",
-    "..%2f..%2fother",
-    "%2fabs",
-    "C:%5cx",
-    "..%5c..",
-    "..;",
-    "%c0%ae%c0%ae",
-    "%ef%bc%8e%ef%bc%8e",
-    "%00",
-    "a%0d%0aX:%20y",
-    quote("\u202egpj.exe"),
-    quote("é"),
-    quote("e\u0301"),
-    "a" * 300,
-    "a" * 5000,
-    "%ed%a0%80",
-    "event_storage.log",
-    "x.torn",
-    "x.lock",
-    ".hidden",
-    "-1",
-    "%20",
-]
-ROUTES = [
-    ("GET", "/grid_searches/{}/experiments"),
-    ("GET", "/grid_searches/{}/grid_search_config"),
-    ("GET", "/grid_searches/run/{}"),
-    ("GET", "/grid_searches/run/{}/experiment_config"),
-    ("GET", "/grid_searches/run/0/{}"),
-    ("PUT", "/grid_searches/{}/a.yml"),
-    ("PUT", "/grid_searches/run/{}"),
-    ("PUT", "/grid_searches/run/{}/a.json"),
-    ("PUT", "/grid_searches/run/0/{}"),
-    ("GET", "/checkpoint_list/{}/0"),
-    ("GET", "/checkpoint_list/run/{}"),
-    ("GET", "/checkpoint_list/run/0/{}"),
-    ("GET", "/checkpoints/run/0/1/{}"),
-    ("GET", "/checkpoints/{}/0/1/model.pickle"),
-    ("POST", "/checkpoints/{}/0/1"),
-    ("POST", "/checkpoints/run/{}/1"),
-    ("POST", "/checkpoints/run/0/{}"),
-    ("DELETE", "/checkpoints/{}/0/1"),
-    ("DELETE", "/checkpoints/run/{}/1"),
-    ("DELETE", "/checkpoints/run/0/{}"),
-    ("DELETE", "/checkpoints/run/0/1/{}"),
-    ("GET", "/model-card/{}/0"),
-    ("GET", "/system-info/run/{}"),
-    ("GET", "/api/v1/runs/{}"),
-    ("GET", "/api/v1/runs/{}/events"),
-    ("POST", "/api/v1/runs/{}/events"),
-    ("GET", "/api/v1/runs/{}/files"),
-    ("GET", "/api/v1/runs/run/files/{}"),
-    ("PUT", "/api/v1/runs/{}/files/a.yml"),
-    ("PUT", "/api/v1/runs/run/files/{}"),
-    ("PUT", "/api/v1/runs/run/files/0/{}"),
-    ("PUT", "/api/v1/runs/run/files/{}/a.yml"),
-    ("GET", "/api/v1/runs/{}/checkpoints"),
-    ("GET", "/api/v1/runs/run/checkpoints/{}/epoch_1-step_1/model.safetensors"),
-    ("GET", "/api/v1/runs/run/checkpoints/0/{}/model.safetensors"),
-    ("GET", "/api/v1/runs/run/checkpoints/0/epoch_1-step_1/{}"),
-    ("DELETE", "/api/v1/runs/{}/checkpoints/0/epoch_1-step_1"),
-    ("DELETE", "/api/v1/runs/run/checkpoints/{}/epoch_1-step_1"),
-    ("DELETE", "/api/v1/runs/run/checkpoints/0/{}"),
-    ("GET", "/api/v1/runs/{}/uploads/0/epoch_1-step_1/a"),
-    ("GET", "/api/v1/runs/run/uploads/0/epoch_1-step_1/{}"),
-    ("PATCH", "/api/v1/runs/{}/uploads/0/epoch_1-step_1/a"),
-    ("PATCH", "/api/v1/runs/run/uploads/{}/epoch_1-step_1/a"),
-    ("PATCH", "/api/v1/runs/run/uploads/0/{}/a"),
-    ("PATCH", "/api/v1/runs/run/uploads/0/epoch_1-step_1/{}"),
-    ("POST", "/api/v1/runs/{}/uploads/0/epoch_1-step_1"),
-    ("POST", "/api/v1/runs/run/uploads/{}/epoch_1-step_1"),
-    ("POST", "/api/v1/runs/run/uploads/0/{}"),
-]
-
-
-def everything(folder: Path) -> dict[str, bytes | None]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-        for path in sorted(folder.rglob("*"))
-    }
 
 
 @pytest.fixture(scope="module")
@@ -129,27 +43,6 @@ def _send(http: httpx.Client, method: str, url: str) -> httpx.Response:
     if content is not None:
         headers["Content-Type"] = "application/json"
     return http.request(method, url, content=content, headers=headers)
-
-
-@pytest.mark.parametrize(("method", "route"), ROUTES, ids=lambda value: value.replace("/", "-"))
-def test_names(service: Service, http: httpx.Client, run: Path, method: str, route: str) -> None:
-    """No name in any place of any route is answered but with 4xx, and no file anywhere changes."""
-    before = everything(service.storage.parent)
-    for name in NAMES:
-        if name in (".", ".."):
-            status = raw(service, method, route.format(name))  # a client would tidy the path up
-        else:
-            status = _send(http, method, route.format(name)).status_code
-        assert 400 <= status < 500, name
-    assert everything(service.storage.parent) == before
-
-
-def raw(service: Service, method: str, target: str) -> int:
-    """Sends a request line as it is and gives the status of the answer."""
-    with socket.create_connection(("127.0.0.1", service.port)) as connection:
-        head = f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nUpload-Offset: 0\r\n"
-        connection.sendall(f"{head}Content-Length: 0\r\n\r\n".encode())
-        return int(connection.recv(64).split()[1])
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "PATCH", "DELETE"])

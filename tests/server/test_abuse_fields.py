@@ -18,9 +18,8 @@ import pytest
 from mlgym.events import EventLog, Producer
 from mlgym.tracking import create_run_folder
 from tests.events.samples import lines, log_event
-from tests.server.attacks import NAMES, TEXTS, VALUES, everything
-from tests.server.service import REST, Service
-from tests.server.test_abuse import raw
+from tests.server.attacks import NAMES, TEXTS, VALUES, everything, raw
+from tests.server.service import ALL, Service
 
 VALID = {
     "run": "run",
@@ -50,7 +49,7 @@ class Operation(NamedTuple):
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(tmp_path_factory.mktemp("hub") / "storage", program=REST) as running:
+    with Service(tmp_path_factory.mktemp("hub") / "storage", program=ALL) as running:
         for run_id in ("run", "other"):
             folder = create_run_folder(running.storage, run_id)
             with EventLog.open(folder.log_path) as log:
@@ -120,8 +119,8 @@ def test_paths(service: Service, http: httpx.Client, operations: list[Operation]
     for operation in operations:
         for parameter in operation.names("path"):
             for name in NAMES:
-                if name == "*" and parameter == "run":
-                    continue
+                if name == "latest" and parameter != "run":
+                    continue  # reserved for runs alone
                 status = send(service, http, operation, operation.url(**{parameter: name}))
                 assert 400 <= status < 500, (operation.method, operation.path, parameter, name)
     assert everything(service.storage.parent) == before
@@ -134,16 +133,16 @@ def test_queries_and_headers(service: Service, http: httpx.Client, operations: l
         for parameter in operation.names("query"):
             for text in TEXTS:
                 for times in (1, 2):
-                    params = [(parameter, text)] * times
+                    params = httpx.QueryParams([(parameter, text)] * times)
                     answer = http.request(operation.method, operation.url(), params=params)
                     assert answer.status_code < 500, (operation.method, operation.path, parameter, text[:40])
             long = http.request(operation.method, operation.url(), params=[(parameter, "a")] * 1000)
             assert long.status_code < 500, (operation.path, parameter)
         for parameter in operation.names("header"):
             for value in ("", "-1", "9" * 400, "NaN", "\xff", "a" * 5000, "1, 2"):
-                headers = {parameter: value.encode("latin-1")}
+                headers = {parameter.encode(): value.encode("latin-1")}
                 answer = http.request(operation.method, operation.url(), headers=headers)
-                assert 400 <= answer.status_code < 500, (operation.path, parameter, value[:40])
+                assert answer.status_code < 500, (operation.path, parameter, value[:40])
     assert outside(service) == before
 
 
