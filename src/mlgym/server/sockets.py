@@ -201,6 +201,10 @@ class SocketService:
         if client is not None:
             self._by_engine_sid.pop(client.engine_sid, None)
             client.close()
+            engine = self._sio.eio.sockets.get(client.engine_sid)
+            if engine is not None and not engine.upgraded:
+                # Engine.IO leaves the last request of a client that polls unanswered: that waits half a minute for it.
+                engine.queue.put_nowait(None)
 
     async def _on_leave(self, sid: str, *_: bytes) -> None:
         await self._sio.emit("server_log_message", "You are now disconnected.", to=sid)
