@@ -10,6 +10,7 @@ from mlgym.texts import key_text, number, value_text
 from mlgym.validation.ranking import Selection
 from mlgym.validation.report.comparisons import share_text, signed
 from mlgym.validation.report.facts import ConfigurationFacts, DataUseFacts, ImportancesFacts, IntervalFacts, NestedFacts
+from mlgym.validation.report.scoring import Score, Scoring
 from mlgym.validation.report.trials import TRAIN, Trial, has_folds
 
 _LEVEL = 0.05
@@ -51,13 +52,13 @@ def name_of(one: ConfigurationFacts) -> str:
 def claims_of(
     configurations: Sequence[ConfigurationFacts],
     nested: NestedFacts | None,
-    selection: Selection | None,
+    scoring: Scoring | None,
     *,
     num_configurations: int,
     has_folds: bool,
 ) -> list[str]:
     """Gives the sentences that may be quoted, of which each says what it does not say."""
-    if selection is None:
+    if scoring is None:
         return []
     if nested is not None:
         return _of_nested(nested, num_configurations)
@@ -65,8 +66,8 @@ def claims_of(
     if best is None or best.mean is None:
         return []
     if has_folds:
-        return _of_folds(best, configurations, selection, num_configurations)
-    return _of_grid(best, selection, num_configurations)
+        return _of_folds(best, configurations, scoring, num_configurations)
+    return _of_grid(best, scoring.selection, num_configurations)
 
 
 def _of_nested(nested: NestedFacts, num_configurations: int) -> list[str]:
@@ -105,16 +106,18 @@ def _optimism(optimism: float) -> str:
 
 
 def _of_folds(
-    best: ConfigurationFacts, configurations: Sequence[ConfigurationFacts], selection: Selection, num: int
+    best: ConfigurationFacts, configurations: Sequence[ConfigurationFacts], scoring: Scoring, num: int
 ) -> list[str]:
-    score = f"{selection.metric} {with_spread(best.mean, best.sd)}"
+    score = f"{scoring.score.metric} {with_spread(best.mean, best.sd)}"
     if num == 1:
         level = best.interval
         interval = f", approximate {level.confidence:.0%} interval {interval_text(level)}" if level else ""
         return [f"Cross validation scores {score} (mean and sd over folds{interval})."]
+    own = scoring.score.metric == scoring.selection.metric
+    chosen = "on the folds that it was scored on" if own else f"by {scoring.selection.metric}, on rows of other folds"
     claim = (
-        f"The best of {num} configurations is {name_of(best)}: {score}. It was chosen on the folds that it was scored "
-        "on, so that this is too good an estimate for new data; nested cross validation gives an honest one."
+        f"The best of {num} configurations is {name_of(best)}: {score}. It was chosen {chosen}, so that this is too "
+        "good an estimate for new data; nested cross validation gives an honest one."
     )
     claims = [claim]
     tested = [one for one in configurations if one.p_to_best is not None]
@@ -151,46 +154,59 @@ def _of_grid(best: ConfigurationFacts, selection: Selection, num: int) -> list[s
     return claims
 
 
-def data_of(selection: Selection | None, trials: Sequence[Trial], nested: NestedFacts | None) -> list[DataUseFacts]:
+def data_of(scoring: Scoring | None, trials: Sequence[Trial], nested: NestedFacts | None) -> list[DataUseFacts]:
     """Gives which data each number was computed on, and what else these data decided."""
-    if selection is None:
+    if scoring is None:
         return []
+    selection = scoring.selection
     epoch = "the epoch and " if selection.at == "best" else ""
     if nested is not None:
-        own_epoch = "; they also chose the epoch of that fit" if selection.at == "best" else ""
-        return [
-            DataUseFacts(
-                numbers="inner scores",
-                data=f"the validation parts of the inner folds, which lie inside the outer training part; they chose "
-                f"{epoch}the winner",
-            ),
-            DataUseFacts(
-                numbers="outer scores, their mean and interval",
-                data=f"the outer test folds, which no training and no choice of a configuration saw{own_epoch}",
-            ),
-        ]
-    if has_folds(trials):
-        return [
-            DataUseFacts(
-                numbers=f"{selection.metric}: scores, mean, sd, interval",
-                data=f"the held-out part of each fold, which its training did not see; it chose {epoch}the order here",
-            ),
-            *_others(selection, trials),
-        ]
+        return _of_outer(scoring, epoch)
+    others = _others(scoring, trials)
+    if not has_folds(trials):
+        data = f"the split {selection.split}, the same for all; it chose {epoch}the order"
+        return [DataUseFacts(numbers=selection.metric, data=data), *others]
+    score = scoring.score
+    numbers = f"{score.metric}: scores, mean, sd, interval"
+    held_out = "the held-out part of each fold, which its training did not see"
+    if score.metric == selection.metric:
+        return [DataUseFacts(numbers=numbers, data=f"{held_out}; it chose {epoch}the order here"), *others]
+    ranks = DataUseFacts(
+        numbers=selection.metric, data=f"rows cut off the training part of each fold; they chose {epoch}the order here"
+    )
+    return [DataUseFacts(numbers=numbers, data=f"{held_out}; {_epoch_text(score)}"), ranks, *others]
+
+
+def _of_outer(scoring: Scoring, epoch: str) -> list[DataUseFacts]:
     return [
         DataUseFacts(
-            numbers=selection.metric, data=f"the split {selection.split}, the same for all; it chose {epoch}the order"
+            numbers=f"inner scores ({scoring.selection.metric})",
+            data="the validation parts of the inner folds, which lie inside the outer training part; they chose "
+            f"{epoch}the winner",
         ),
-        *_others(selection, trials),
+        DataUseFacts(
+            numbers=f"outer scores ({scoring.outer.metric}), their mean and interval",
+            data="the outer test folds, which no training and no choice of a configuration saw; "
+            f"{_epoch_text(scoring.outer)}",
+        ),
     ]
 
 
-def _others(selection: Selection, trials: Iterable[Trial]) -> list[DataUseFacts]:
+def _epoch_text(score: Score) -> str:
+    if score.chosen_by.at == "last":
+        return "read after the last epoch"
+    if score.chosen_by.metric == score.metric:
+        return "they also chose the epoch that is read"
+    return f"read at the epoch that {score.chosen_by.metric} chose"
+
+
+def _others(scoring: Scoring, trials: Iterable[Trial]) -> list[DataUseFacts]:
+    chosen = scoring.score.chosen_by.metric
     splits = dict.fromkeys(key.partition("/")[0] for trial in trials for key in trial.experiment.metrics)
     return [
-        DataUseFacts(numbers=f"{split}/...", data=f"the split {split}, at the epoch that {selection.metric} chose{use}")
+        DataUseFacts(numbers=f"{split}/...", data=f"the split {split}, at the epoch that {chosen} chose{use}")
         for split in splits
-        if split != selection.split
+        if split not in (scoring.score.split, scoring.selection.split)
         for use in [_use_of(split)]
     ]
 
@@ -203,7 +219,7 @@ def _use_of(split: str) -> str:
 
 def warnings_of(
     state: RunState,
-    selection: Selection | None,
+    scoring: Scoring | None,
     trials: Sequence[Trial],
     configurations: Sequence[ConfigurationFacts],
     nested: NestedFacts | None,
@@ -211,10 +227,10 @@ def warnings_of(
 ) -> list[str]:
     """Gives what makes the numbers worth less than they look."""
     found = []
-    if selection is not None and is_test_split(selection.split) and nested is None:
+    if scoring is not None and is_test_split(scoring.selection.split) and nested is None:
         found.append(
-            f"{selection.metric} decides here: whatever is chosen on test data has no honest score left. Select by a "
-            "validation split."
+            f"{scoring.selection.metric} decides here: whatever is chosen on test data has no honest score left. "
+            "Select by a validation split."
         )
     if state.environment.get("deterministic") is False:
         found.append("determinism: fast - the run need not repeat bit for bit.")
@@ -225,7 +241,7 @@ def warnings_of(
             f"{_count(num_lost, 'experiment')} failed or ended without a score; {_count(hit, 'configuration')} "
             "with such a one rank last and have no mean."
         )
-    if nested is not None and selection is not None and selection.at == "best" and _has_epochs(trials, selection):
+    if nested is not None and scoring is not None and _flatters(trials, scoring.outer):
         found.append(
             "The outer scores are those of the best epoch on the outer test folds, so that they flatter. Set "
             "validation.select.at: last."
@@ -238,14 +254,17 @@ def warnings_of(
     return found
 
 
-def _has_epochs(trials: Sequence[Trial], selection: Selection) -> bool:
-    fits = (trial.experiment.metrics.get(selection.metric) for trial in trials if trial.role == "outer")
+def _flatters(trials: Sequence[Trial], outer: Score) -> bool:
+    """Says whether the epoch was chosen by the data that the outer scores are of."""
+    if outer.chosen_by.at == "last" or outer.chosen_by.metric != outer.metric:
+        return False
+    fits = (trial.experiment.metrics.get(outer.metric) for trial in trials if trial.role == "outer")
     return any(history is not None and len(history) > 1 for history in fits)
 
 
 def missing_of(
     state: RunState,
-    selection: Selection | None,
+    scoring: Scoring | None,
     trials: Sequence[Trial],
     configurations: Sequence[ConfigurationFacts],
     nested: NestedFacts | None,
@@ -260,7 +279,7 @@ def missing_of(
         when = "so far: the run goes on, and" if state.status == "running" else f"the run is {state.status}:"
         found.append(f"{when} {_count(num_open, 'experiment')} of {max(state.num_experiments or 0, len(trials))} "
                      "have not ended.")  # fmt: skip
-    if selection is None and trials:
+    if scoring is None and trials:
         found.append("no metric was measured: nothing can be ranked.")
     if num_configurations > len(configurations):
         missing = num_configurations - len(configurations)

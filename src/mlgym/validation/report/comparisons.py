@@ -11,7 +11,7 @@ import msgspec
 
 from mlgym.names import Best
 from mlgym.texts import number
-from mlgym.validation.ranking import Selection, smaller_is_better
+from mlgym.validation.ranking import smaller_is_better
 from mlgym.validation.report.configurations import interval_facts
 from mlgym.validation.report.facts import ComparisonFacts
 from mlgym.validation.report.trials import Cell, Trial, has_folds, independent_scores, test_to_train
@@ -48,14 +48,15 @@ class Side:
 
 
 def compared(
-    first: Side, second: Side, selection: Selection, *, rope: float | None = None, confidence: float = 0.95
+    first: Side, second: Side, metric: str, best: Best, *, rope: float | None = None, confidence: float = 0.95
 ) -> ComparisonFacts:
     """Gives what the pairs of two sides say.
 
     Args:
         first: one side.
         second: the other, on the same folds or seeds.
-        selection: what is compared.
+        metric: what is compared, `split/metric`.
+        best: its direction.
         rope: half the width of the region of practical equivalence; None for 0.01 where the scores are shares, else
             none.
         confidence: of the interval.
@@ -67,9 +68,9 @@ def compared(
     # Seeds on the same data are independent given these data.
     ratio = 0.0 if over == "seeds" else test_to_train([*first.trials, *second.trials])
     test = None if ratio is None else corrected_t_test(*scores, ratio, confidence)
-    width = _rope_for(selection, [*scores[0], *scores[1]]) if rope is None else rope
+    width = _rope_for(metric, [*scores[0], *scores[1]]) if rope is None else rope
     posterior = correlated_t_posterior(test, width) if test is not None and width is not None else None
-    facts = _facts(first, second, selection, over, scores, test, posterior)
+    facts = _facts((first, second), (metric, best), over, scores, test, posterior)
     unpaired = len(ours) + len(theirs) - 2 * len(pairs)
     facts = msgspec.structs.replace(facts, num_unpaired=unpaired, same_data=_same_data(first, second), rope=width)
     return msgspec.structs.replace(facts, claim=claim_of(facts, is_ratio_known=ratio is not None))
@@ -90,9 +91,8 @@ def over_of(trials: Sequence[Trial]) -> Over:
 
 
 def _facts(
-    first: Side,
-    second: Side,
-    selection: Selection,
+    sides: tuple[Side, Side],
+    compared_by: tuple[str, Best],
     over: Over,
     scores: tuple[list[float], list[float]],
     test: PairedTest | None,
@@ -100,15 +100,16 @@ def _facts(
 ) -> ComparisonFacts:
     first_mean, second_mean = mean_of(scores[0]), mean_of(scores[1])
     no_test = first_mean is None or second_mean is None
-    is_max = selection.best == "max"
+    metric, best = compared_by
+    is_max = best == "max"
     larger = sum(one > other for one, other in zip(*scores, strict=True))
     ties = sum(one == other for one, other in zip(*scores, strict=True))
     above, below = (None, None) if posterior is None else (posterior.first_larger, posterior.second_larger)
     return ComparisonFacts(
-        first=first.name,
-        second=second.name,
-        metric=selection.metric,
-        best=selection.best,
+        first=sides[0].name,
+        second=sides[1].name,
+        metric=metric,
+        best=best,
         over=over,
         num_pairs=len(scores[0]),
         num_unpaired=0,
@@ -133,9 +134,9 @@ def _facts(
     )
 
 
-def _rope_for(selection: Selection, scores: Sequence[float]) -> float | None:
+def _rope_for(metric: str, scores: Sequence[float]) -> float | None:
     """Gives a hundredth for metrics that are shares; what matters of a loss nobody but its user knows."""
-    is_share = not smaller_is_better(selection.metric) and all(-1 <= score <= 1 for score in scores)
+    is_share = not smaller_is_better(metric) and all(-1 <= score <= 1 for score in scores)
     return DEFAULT_ROPE if is_share else None
 
 

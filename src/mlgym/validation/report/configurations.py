@@ -69,6 +69,7 @@ def _configuration(number: int, trials: list[Trial], num_planned: int, confidenc
         configuration=number,
         rank=None,
         swept=trials[0].experiment.swept,
+        ranked_by=mean_of([one.ranked_by for one in trials if one.ranked_by is not None]) if is_whole else None,
         # A fold that failed never disappears from a mean.
         mean=mean_of(scores) if is_whole else None,
         sd=sd_of(scores) if is_whole else None,
@@ -96,13 +97,13 @@ def _is_finite(scores: Sequence[float]) -> bool:
 
 
 def _is_complete(one: ConfigurationFacts) -> bool:
-    return one.mean is not None and not one.num_open
+    return one.mean is not None and one.ranked_by is not None and not one.num_open
 
 
 def _place(one: ConfigurationFacts, sign: float) -> tuple[int, float, int]:
-    if one.mean is None:
+    if one.mean is None or one.ranked_by is None:
         return (2 if one.num_failed else 3), 0.0, one.configuration
-    return int(not _is_complete(one)), sign * one.mean, one.configuration
+    return int(not _is_complete(one)), sign * one.ranked_by, one.configuration
 
 
 def _ranked(one: ConfigurationFacts, rank: int, p: float | None) -> ConfigurationFacts:

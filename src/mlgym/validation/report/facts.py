@@ -20,13 +20,15 @@ class SelectionFacts(Facts, frozen=True):
     """What ranks the configurations.
 
     Args:
-        metric: `split/metric`.
+        metric: `split/metric` that ranks.
+        score: `split/metric` that scores are of: the same, or that of data which decide nothing.
         best: whether its smallest or its largest value is the best.
         at: which epoch of an experiment counts: the one with the best value, or the last.
         is_test: whether it is measured on test data, which no selection may see.
     """
 
     metric: str
+    score: str
     best: Literal["min", "max"]
     at: Literal["best", "last"]
     is_test: bool
@@ -91,6 +93,7 @@ class ConfigurationFacts(Facts, frozen=True):
         configuration: its number, from 0.
         rank: from 1; null where a score is missing.
         swept: its swept values, by short key.
+        ranked_by: mean of the metric that ranks; null where an experiment failed.
         mean: of the scores, one for each fold (over its seeds) or seed; null where an experiment failed.
         sd: standard deviation (n - 1) of the same.
         interval: of the mean; null without folds.
@@ -108,6 +111,7 @@ class ConfigurationFacts(Facts, frozen=True):
     configuration: int
     rank: int | None
     swept: dict[str, Any]
+    ranked_by: float | None
     mean: float | None
     sd: float | None
     interval: IntervalFacts | None

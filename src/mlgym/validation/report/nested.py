@@ -6,26 +6,27 @@ import math
 from collections.abc import Sequence
 
 from mlgym.events import ExperimentState, RunState, SelectionRecord
-from mlgym.validation.ranking import Selection
+from mlgym.names import Best
 from mlgym.validation.report.configurations import interval_facts
 from mlgym.validation.report.facts import InnerFacts, NestedFacts, OuterFoldFacts
+from mlgym.validation.report.scoring import Scoring
 from mlgym.validation.report.trials import Trial, other_metrics, test_to_train
 from mlgym.validation.statistics import corrected_interval, mean_of, sd_of
 
 NESTED: str = "nested_cross_validation"
 
 
-def nested_of(state: RunState, trials: Sequence[Trial], selection: Selection, confidence: float) -> NestedFacts:
+def nested_of(state: RunState, trials: Sequence[Trial], scoring: Scoring, confidence: float) -> NestedFacts:
     """Gives the outer folds and what follows from them.
 
     Args:
         state: the run.
         trials: all its experiments.
-        selection: what decides.
+        scoring: what judges them.
         confidence: of the interval.
     """
     numbers = sorted({one.outer_fold for one in trials if one.outer_fold is not None} | set(state.selections))
-    folds = [_outer_fold(state, number, trials, selection) for number in numbers]
+    folds = [_outer_fold(state, number, trials, scoring.selection.best) for number in numbers]
     scores = [one.outer_score for one in folds if one.outer_score is not None]
     is_finite = all(map(math.isfinite, scores))
     ratio = test_to_train([trial for trial in trials if trial.role == "outer"])
@@ -33,7 +34,7 @@ def nested_of(state: RunState, trials: Sequence[Trial], selection: Selection, co
     is_whole = all(one.status != "failed" for one in folds)
     interval = corrected_interval(scores, ratio, confidence) if ratio is not None and is_whole and is_finite else None
     return NestedFacts(
-        metric=selection.metric,
+        metric=scoring.outer.metric,
         outer_folds=folds,
         num_outer_folds=num_outer_folds(state, len(folds)),
         mean=mean_of(scores) if is_whole else None,
@@ -46,12 +47,11 @@ def nested_of(state: RunState, trials: Sequence[Trial], selection: Selection, co
 
 def num_outer_folds(state: RunState, num_seen: int) -> int | None:
     """Gives how many outer folds there will be; None where the log does not say it."""
-    folds, repeats = state.validation.get("outer_folds"), state.validation.get("outer_repeats", 1)
-    planned = folds * repeats if type(folds) is int and type(repeats) is int else None
-    return planned if planned is not None and planned >= num_seen else None
+    planned = state.validation.get("num_outer_folds")
+    return planned if type(planned) is int and planned >= num_seen else None
 
 
-def _outer_fold(state: RunState, number: int, trials: Sequence[Trial], selection: Selection) -> OuterFoldFacts:
+def _outer_fold(state: RunState, number: int, trials: Sequence[Trial], best: Best) -> OuterFoldFacts:
     own = [trial for trial in trials if trial.outer_fold == number]
     fits = [trial for trial in own if trial.role == "outer"]
     inner = [trial for trial in own if trial.role == "inner"]
@@ -71,7 +71,7 @@ def _outer_fold(state: RunState, number: int, trials: Sequence[Trial], selection
         outer_score=outer_score,
         epoch=first.point.epoch if first and first.point else None,
         metrics=other_metrics(fits),
-        optimism=_optimism(inner_score, outer_score, selection),
+        optimism=_optimism(inner_score, outer_score, best),
         num_train=first.num_train if first else None,
         num_test=first.num_held_out if first else None,
         num_failed=made.num_failed if made else sum(trial.is_lost for trial in inner),
@@ -108,7 +108,7 @@ def _inner(made: SelectionRecord | None) -> list[InnerFacts]:
     ]
 
 
-def _optimism(inner: float | None, outer: float | None, selection: Selection) -> float | None:
+def _optimism(inner: float | None, outer: float | None, best: Best) -> float | None:
     if inner is None or outer is None:
         return None
-    return inner - outer if selection.best == "max" else outer - inner
+    return inner - outer if best == "max" else outer - inner

@@ -12,7 +12,6 @@ from mlgym.events import RunState
 from mlgym.names import Best, did_you_mean
 from mlgym.texts import jsonable, value_text
 from mlgym.validation.importance import importances
-from mlgym.validation.ranking import Selection, selection_of
 from mlgym.validation.report import formats
 from mlgym.validation.report.claims import claims_of, data_of, is_test_split, missing_of, warnings_of
 from mlgym.validation.report.comparisons import Side, compared, over_of, with_holm
@@ -28,6 +27,7 @@ from mlgym.validation.report.facts import (
 )
 from mlgym.validation.report.nested import NESTED, nested_of
 from mlgym.validation.report.reproductions import reproduction_lines
+from mlgym.validation.report.scoring import Scoring, scoring_of
 from mlgym.validation.report.tables import DEFAULT_ROWS
 from mlgym.validation.report.trials import Trial, by_configuration, has_folds, trials_of
 from mlgym.validation.statistics import DEFAULT_CONFIDENCE
@@ -38,15 +38,15 @@ class Report:
 
     Args:
         facts: everything that tables and sentences say.
-        state: the run, for the curves and confusion matrices of pictures.
+        trials: the experiments, for the curves and confusion matrices of pictures.
 
     Attributes:
         facts: the same; `to_json` has it, and its fields keep their meaning.
     """
 
-    def __init__(self, facts: ReportFacts, state: RunState) -> None:
+    def __init__(self, facts: ReportFacts, trials: Sequence[Trial]) -> None:
         self.facts = facts
-        self.state = state
+        self._trials = trials
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the facts as plain data; NaN and infinities become None."""
@@ -93,7 +93,7 @@ class Report:
         """
         from mlgym.validation.report.page import to_html
 
-        return to_html(self.facts, self.state, max_rows)
+        return to_html(self.facts, self._trials, max_rows)
 
     def __str__(self) -> str:
         return self.to_text()
@@ -131,15 +131,15 @@ def report_of(
     Raises:
         RunError: nobody measured that metric, no such key was swept, or the two runs cannot be compared.
     """
-    selection = selection_of(state, metric, best)
-    trials = trials_of(state, selection)
+    scoring = scoring_of(state, metric, best)
+    trials = trials_of(state, scoring)
     is_nested = state.validation_mode == NESTED or any(trial.role in ("inner", "outer") for trial in trials)
-    nested = nested_of(state, trials, selection, confidence) if is_nested and selection is not None else None
+    nested = nested_of(state, trials, scoring, confidence) if is_nested and scoring is not None else None
     ranked = [trial for trial in trials if trial.role != "outer"]
     num_configurations = num_configurations_of(state, ranked)
     configurations = configurations_of(
         ranked,
-        selection,
+        scoring.selection if scoring else None,
         num_planned=None if is_nested else num_planned_of(state, num_configurations),
         confidence=confidence,
         with_intervals=not is_nested,
@@ -148,10 +148,10 @@ def report_of(
     comparisons: list[ComparisonFacts] = []
     own_id = run_id or state.run_id or ""
     if compare is not None:
-        comparisons += _compare_choices(compare, ranked, configurations, selection, is_nested, rope, confidence)
+        comparisons += _compare_choices(compare, ranked, configurations, scoring, is_nested, rope, confidence)
     if against is not None:
-        sides = _side(own_id, trials, configurations), _side_of(against, selection, confidence)
-        comparisons.append(_compare_runs(*sides, selection, rope, confidence))
+        sides = _side(own_id, trials, configurations, scoring), _side_of(against, metric, best, confidence)
+        comparisons.append(_compare_runs(*sides, rope, confidence))
     facts = ReportFacts(
         schema_version=SCHEMA_VERSION,
         run_id=own_id,
@@ -159,7 +159,7 @@ def report_of(
         status=state.status,
         mode=state.validation_mode or "grid_search",
         deterministic=_deterministic(state),
-        selection=_selection_facts(selection),
+        selection=_selection_facts(scoring),
         num_experiments=state.num_experiments or len(state.experiments),
         counts={str(status): count for status, count in state.counts.items()},
         num_configurations=num_configurations,
@@ -170,14 +170,14 @@ def report_of(
         importance=importance,
         comparisons=comparisons,
         claims=claims_of(
-            configurations, nested, selection, num_configurations=num_configurations, has_folds=has_folds(ranked)
+            configurations, nested, scoring, num_configurations=num_configurations, has_folds=has_folds(ranked)
         ),
-        data=data_of(selection, ranked, nested),
-        warnings=warnings_of(state, selection, trials, configurations, nested, importance),
-        missing=missing_of(state, selection, trials, configurations, nested, num_configurations),
+        data=data_of(scoring, ranked, nested),
+        warnings=warnings_of(state, scoring, trials, configurations, nested, importance),
+        missing=missing_of(state, scoring, trials, configurations, nested, num_configurations),
         reproductions=reproduction_lines(state.experiments.values()),
     )
-    return Report(facts, state)
+    return Report(facts, trials)
 
 
 def num_configurations_of(state: RunState, trials: Sequence[Trial]) -> int:
@@ -186,11 +186,14 @@ def num_configurations_of(state: RunState, trials: Sequence[Trial]) -> int:
     return max(told if type(told) is int else 0, len(by_configuration(trials)))
 
 
-def _selection_facts(selection: Selection | None) -> SelectionFacts | None:
-    if selection is None:
+def _selection_facts(scoring: Scoring | None) -> SelectionFacts | None:
+    if scoring is None:
         return None
-    is_test = is_test_split(selection.split)
-    return SelectionFacts(metric=selection.metric, best=selection.best, at=selection.at, is_test=is_test)
+    chosen = scoring.selection
+    is_test = is_test_split(chosen.split)
+    return SelectionFacts(
+        metric=chosen.metric, score=scoring.score.metric, best=chosen.best, at=chosen.at, is_test=is_test
+    )
 
 
 def _deterministic(state: RunState) -> bool | None:
@@ -217,46 +220,55 @@ def _importance(configurations: Sequence[ConfigurationFacts]) -> ImportancesFact
     )
 
 
-def _side(run_id: str, trials: Sequence[Trial], configurations: Sequence[ConfigurationFacts]) -> Side:
-    """Gives what a run has to compare: its outer fits, or the experiments of its best configuration."""
+def _side(
+    run_id: str, trials: Sequence[Trial], configurations: Sequence[ConfigurationFacts], scoring: Scoring | None
+) -> tuple[Side, str, Best]:
+    """Gives what a run has to compare: its outer fits, or the experiments of its best configuration; and by what."""
+    if scoring is None:
+        raise RunError(f"run `{run_id}` has nothing to compare: nothing was measured yet")
     outer = [trial for trial in trials if trial.role == "outer"]
+    best = scoring.selection.best
     if outer or not configurations:
-        return Side(f"run {run_id}", outer)
+        return Side(f"run {run_id}", outer), scoring.outer.metric, best
     own = [trial for trial in trials if trial.configuration == configurations[0].configuration]
-    return Side(f"run {run_id}" if len(configurations) == 1 else f"the best of run {run_id}", own)
+    name = f"run {run_id}" if len(configurations) == 1 else f"the best of run {run_id}"
+    return Side(name, own), scoring.score.metric, best
 
 
-def _side_of(state: RunState, selection: Selection | None, confidence: float) -> Side:
-    if selection is not None and selection.metric not in state.metric_keys:
-        raise RunError(
-            f"run `{state.run_id}` has no metric `{selection.metric}` to compare"
-            f"{did_you_mean(selection.metric, state.metric_keys)}"
-        )
-    trials = trials_of(state, selection)
+def _side_of(state: RunState, metric: str | None, best: Best | None, confidence: float) -> tuple[Side, str, Best]:
+    scoring = scoring_of(state, metric, best)
+    trials = trials_of(state, scoring)
     ranked = [trial for trial in trials if trial.role != "outer"]
-    num_planned = num_planned_of(state, num_configurations_of(state, ranked))
-    configurations = configurations_of(ranked, selection, num_planned=num_planned, confidence=confidence)
-    return _side(state.run_id or "", trials, configurations)
+    configurations = configurations_of(
+        ranked,
+        scoring.selection if scoring else None,
+        num_planned=num_planned_of(state, num_configurations_of(state, ranked)),
+        confidence=confidence,
+    )
+    return _side(state.run_id or "", trials, configurations, scoring)
 
 
 def _compare_runs(
-    first: Side, second: Side, selection: Selection | None, rope: float | None, confidence: float
+    ours: tuple[Side, str, Best], theirs: tuple[Side, str, Best], rope: float | None, confidence: float
 ) -> ComparisonFacts:
-    if selection is None:
-        raise RunError("the run has no metric to compare: nothing was measured yet")
+    (first, metric, best), (second, other, _) = ours, theirs
+    if metric.partition("/")[2] != other.partition("/")[2]:
+        raise RunError(
+            f"{first.name} is scored by `{metric}` and {second.name} by `{other}`: say which to compare with --metric"
+        )
     if (over_of(first.trials) == "seeds") != (over_of(second.trials) == "seeds"):
         raise RunError(
             f"{first.name} and {second.name} cannot be compared pair by pair: only one of them has folds; "
             "run both with the same section `validation`"
         )
-    return compared(first, second, selection, rope=rope, confidence=confidence)
+    return compared(first, second, metric, best, rope=rope, confidence=confidence)
 
 
 def _compare_choices(
     key: str,
     trials: Sequence[Trial],
     configurations: Sequence[ConfigurationFacts],
-    selection: Selection | None,
+    scoring: Scoring | None,
     is_nested: bool,
     rope: float | None,
     confidence: float,
@@ -276,7 +288,8 @@ def _compare_choices(
             winners.setdefault(value_text(one.swept[key]), one)
     groups = by_configuration(trials)
     sides = [Side(f"{key} {value}", groups[one.configuration]) for value, one in winners.items()]
-    if selection is None or len(sides) < 2:
+    if scoring is None or len(sides) < 2:
         raise RunError(f"there are no two values of `{key}` with results to compare")
     first, *others = sides
-    return with_holm([compared(first, one, selection, rope=rope, confidence=confidence) for one in others])
+    metric, best = scoring.score.metric, scoring.selection.best
+    return with_holm([compared(first, one, metric, best, rope=rope, confidence=confidence) for one in others])

@@ -99,6 +99,7 @@ def _configurations_table(facts: ReportFacts, max_rows: int) -> Table:
         Column("#", [_rank(one) for one in shown]),
         Column(_id_head(shown), [str(_id_of(one)) for one in shown], detail=1),
         *swept_columns([one.swept for one in shown]),
+        *_ranking_column(facts, shown),
         Column(metric, [_score(one) for one in shown]),
     ]
     columns += _interval_columns(shown)
@@ -121,7 +122,7 @@ def _title(facts: ReportFacts) -> str:
 def _metric_head(facts: ReportFacts) -> str:
     if facts.selection is None:
         return "score"
-    return f"{key_text(facts.selection.metric)} {direction_of(facts.selection.best)}"
+    return f"{key_text(facts.selection.score)} {direction_of(facts.selection.best)}"
 
 
 def _rank(one: ConfigurationFacts) -> str:
@@ -135,6 +136,14 @@ def _id_of(one: ConfigurationFacts) -> int:
 
 def _id_head(shown: Sequence[ConfigurationFacts]) -> str:
     return "id" if all(len(one.scores) == 1 for one in shown) else "config"
+
+
+def _ranking_column(facts: ReportFacts, shown: Sequence[ConfigurationFacts]) -> list[Column]:
+    """Gives what ranks, where scores are of something else."""
+    if facts.selection is None or facts.selection.metric == facts.selection.score:
+        return []
+    head = f"by {key_text(facts.selection.metric)}"
+    return [Column(head, [number(one.ranked_by) for one in shown], detail=2)]
 
 
 def _score(one: ConfigurationFacts) -> str:
@@ -157,7 +166,7 @@ def _interval_columns(shown: Sequence[ConfigurationFacts]) -> list[Column]:
 
 def _metric_columns(facts: ReportFacts, shown: Sequence[ConfigurationFacts]) -> list[Column]:
     """Gives the metrics that were measured on test data, then those of the split that decides."""
-    own = facts.selection.metric if facts.selection else ""
+    own = facts.selection.score if facts.selection else ""
     keys = dict.fromkeys(key for one in shown for key in one.metrics)
     split = own.partition("/")[0]
     test = [key for key in keys if is_test_split(key.partition("/")[0]) and key != own]

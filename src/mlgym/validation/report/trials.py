@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from mlgym.events import ExperimentState, MetricPoint, RunState
-from mlgym.validation.ranking import Selection
 from mlgym.validation.report.facts import ScoreFacts, SpreadFacts
+from mlgym.validation.report.scoring import Scoring, at_epoch
 from mlgym.validation.statistics import mean_of, sd_of
 
 ENDED: Final = ("done", "failed", "interrupted")
@@ -35,6 +34,7 @@ class Trial:
         role: `grid`, `fold`, `inner` or `outer`.
         outer_fold, fold, repeat, seed: where it belongs; None where it belongs to none.
         point: its score; None where it failed or has none yet.
+        ranked_by: the value that ranks it, which is the score unless the data held out decide nothing.
         num_train, num_held_out: samples it was trained and judged on; None where the log does not say.
         fingerprint: of the samples it was judged on; None where the log has none.
     """
@@ -47,6 +47,7 @@ class Trial:
     repeat: int | None
     seed: int | None
     point: MetricPoint | None
+    ranked_by: float | None
     num_train: int | None
     num_held_out: int | None
     fingerprint: str | None
@@ -81,33 +82,32 @@ class Trial:
         )
 
 
-def trials_of(state: RunState, selection: Selection | None) -> list[Trial]:
+def trials_of(state: RunState, scoring: Scoring | None) -> list[Trial]:
     """Gives all experiments of a run, by id; those of old logs are configurations of their own."""
-    return [_trial(state.experiments[key], selection) for key in sorted(state.experiments)]
+    return [_trial(state.experiments[key], scoring) for key in sorted(state.experiments)]
 
 
-def _trial(experiment: ExperimentState, selection: Selection | None) -> Trial:
+def _trial(experiment: ExperimentState, scoring: Scoring | None) -> Trial:
     told = experiment.trial
     configuration = _whole(told.get("configuration"))
-    point = selection.point_of(experiment) if selection and experiment.status != "failed" else None
-    sizes = experiment.sizes
-    num_held_out = _whole(told.get("num_test"))
-    if num_held_out is None and selection is not None:
-        num_held_out = sizes.get(selection.split)
-    num_train = _whole(told.get("num_train"))
-    role = told.get("role")
+    role = told.get("role") if told.get("role") in ("grid", "fold", "inner", "outer") else "grid"
+    score = scoring.of(str(role)) if scoring else None
+    counts = scoring is not None and experiment.status != "failed"
+    ranked_by = scoring.selection.point_of(experiment) if scoring and counts else None
+    split = score.split if score else ""
     return Trial(
         experiment=experiment,
         configuration=experiment.experiment_id if configuration is None else configuration,
-        role=role if role in ("grid", "fold", "inner", "outer") else "grid",
+        role=str(role),
         outer_fold=_whole(told.get("outer_fold")),
         fold=_whole(told.get("fold")),
         repeat=_whole(told.get("repeat")),
         seed=_seed(experiment),
-        point=point,
-        num_train=sizes.get(TRAIN) if num_train is None else num_train,
-        num_held_out=num_held_out,
-        fingerprint=experiment.fingerprints.get(selection.split) if selection else None,
+        point=score.point_of(experiment) if score and counts else None,
+        ranked_by=ranked_by.value if ranked_by else None,
+        num_train=experiment.sizes.get(TRAIN),
+        num_held_out=experiment.sizes.get(split),
+        fingerprint=experiment.fingerprints.get(split),
     )
 
 
@@ -182,9 +182,9 @@ def _values_at_score(trial: Trial) -> Iterator[tuple[str, float]]:
     for key, history in trial.experiment.metrics.items():
         if key.count("/") != 1:
             continue
-        place = bisect_left(range(len(history)), trial.point.epoch, key=lambda index: history[index].epoch)
-        if place < len(history) and history[place].epoch == trial.point.epoch:
-            yield key, history[place].value
+        point = at_epoch(history, trial.point.epoch)
+        if point is not None:
+            yield key, point.value
 
 
 def duration_of(trials: Iterable[Trial]) -> float | None:

@@ -46,10 +46,16 @@ def curve_pictures(facts: ReportFacts, trials: Sequence[Trial]) -> list[Picture]
     """Gives the curves of what decides for the best configurations, and the losses of the best one."""
     if facts.selection is None:
         return []
-    found = [_score_picture(facts.selection.metric, _groups(facts, trials))]
+    found = [_score_picture(_metric(facts), _groups(facts, trials))]
     best = next(iter(_groups(facts, trials).values()), [])
     found.append(_loss_picture(best))
     return [picture for picture in found if picture is not None]
+
+
+def _metric(facts: ReportFacts) -> str:
+    if facts.nested is not None:
+        return facts.nested.metric
+    return facts.selection.score if facts.selection else ""
 
 
 def _groups(facts: ReportFacts, trials: Sequence[Trial]) -> dict[str, list[Trial]]:

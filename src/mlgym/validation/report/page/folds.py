@@ -72,7 +72,7 @@ def _strips(facts: ReportFacts) -> list[Picture]:
         drawn(
             "Scores one by one",
             f"Dots are the {num} scores of each configuration, the tick their mean{bars}.{rest}",
-            lambda figure: _draw_strips(figure, shown, key_text(facts.selection.metric) if facts.selection else ""),
+            lambda figure: _draw_strips(figure, shown, key_text(facts.selection.score) if facts.selection else ""),
             name="strips",
             height_in=0.9 + 0.32 * len(shown),
         )

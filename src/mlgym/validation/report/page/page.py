@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from mlgym.texts import key_text
-from mlgym.validation.ranking import Selection
 from mlgym.validation.report.formats import headline, sections
 from mlgym.validation.report.page.canvas import Picture
 from mlgym.validation.report.page.curves import curve_pictures
@@ -18,30 +17,29 @@ from mlgym.validation.report.page.folds import fold_pictures
 from mlgym.validation.report.page.matrices import matrix_pictures
 from mlgym.validation.report.page.search import search_pictures
 from mlgym.validation.report.tables import tables_of
-from mlgym.validation.report.trials import trials_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from mlgym.events import RunState
     from mlgym.validation.report.facts import ReportFacts
+    from mlgym.validation.report.trials import Trial
 
 _FIRST: Final = ("Beware", "What may be claimed")
 
 
-def to_html(facts: ReportFacts, state: RunState, max_rows: int) -> str:
+def to_html(facts: ReportFacts, trials: Sequence[Trial], max_rows: int) -> str:
     """Gives the whole page.
 
     Args:
         facts: what it says.
-        state: the run, for curves and matrices.
+        trials: the experiments, for curves and matrices.
         max_rows: configurations in a table; the best ones.
     """
     style = _style()
     return _rendered(
         "report.html.jinja",
         **_content(facts, max_rows),
-        pictures=list(pictures_of(facts, state)),
+        pictures=list(pictures_of(facts, trials)),
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     )
@@ -52,11 +50,8 @@ def to_fragment(facts: ReportFacts, max_rows: int) -> str:
     return _rendered("fragment.html.jinja", **_content(facts, max_rows))
 
 
-def pictures_of(facts: ReportFacts, state: RunState) -> Iterator[Picture]:
+def pictures_of(facts: ReportFacts, trials: Sequence[Trial]) -> Iterator[Picture]:
     """Gives the pictures that the log has the data for, those that matter most first."""
-    chosen = facts.selection
-    selection = Selection(chosen.metric, chosen.best, chosen.at) if chosen else None
-    trials = trials_of(state, selection)
     yield from fold_pictures(facts)
     yield from search_pictures(facts)
     yield from curve_pictures(facts, trials)

@@ -98,7 +98,7 @@ def search_pictures(facts: ReportFacts) -> list[Picture]:
 
 
 def _metric(facts: ReportFacts) -> str:
-    return key_text(facts.selection.metric) if facts.selection else "score"
+    return key_text(facts.selection.score) if facts.selection else "score"
 
 
 def _goodness(facts: ReportFacts) -> list[float]:
