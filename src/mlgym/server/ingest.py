@@ -152,7 +152,8 @@ def _take(waiting: list[_Group]) -> list[_Group]:
     num_groups = num_events = 0
     for group in waiting:
         num_events += len(group.bodies)
-        if num_groups and (num_events > _MAX_COMMIT_EVENTS or None not in (group.at, waiting[0].at)):
+        has_place = group.at is not None or waiting[0].at is not None
+        if num_groups and (has_place or num_events > _MAX_COMMIT_EVENTS):
             break
         num_groups += 1
     taken = waiting[:num_groups]

@@ -23,6 +23,7 @@ _POLL_S: Final = 0.05
 _IDLE_POLL_S: Final = 0.5
 _IDLE_AFTER_POLLS: Final = 200
 _NUM_THREADS: Final = 4
+_NOT_LOOKED_AT: Final = (-1, -1)
 
 
 class Delivery(NamedTuple):
@@ -62,7 +63,7 @@ class _Watched:
     feeds: set[Feed] = field(default_factory=set)
     is_dirty: bool = False
     task: asyncio.Task[None] | None = None
-    stamp: tuple[int, int] | None = None
+    stamp: tuple[int, int] | None = _NOT_LOOKED_AT
     num_quiet_polls: int = 0
 
 
@@ -168,7 +169,7 @@ class Live:
         try:
             await asyncio.get_running_loop().run_in_executor(self._threads, self._store.logs.look, watched.path)
         except EventLogError:
-            watched.stamp = None  # the next poll tries again
+            watched.stamp = _NOT_LOOKED_AT  # the next poll tries again
         for feed in watched.feeds:
             feed.wake()
 
