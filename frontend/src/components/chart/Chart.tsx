@@ -1,0 +1,220 @@
+// uPlot behind a thin wrapper: axes, zoom and cursor are its own, what is drawn comes from a `ChartSpec`.
+import { useEffect, useLayoutEffect, useRef, useState, type ReactNode } from "react";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import { themeColour } from "@/lib/colours";
+import { formatClock, formatDuration, formatNumber } from "@/lib/format";
+import { useScheme } from "@/lib/scheme";
+import classes from "./Chart.module.css";
+import { drawLifted, drawSpec } from "./draw";
+import { nearestReadings, readingsAt, type Reading } from "./hover";
+import { padded, rangeOf, type ChartSpec, type Span } from "./spec";
+
+interface Props {
+  readonly spec: ChartSpec;
+  readonly label: string;
+  readonly height: number;
+  /** What is shown along x; null for everything. */
+  readonly zoom: Span | null;
+  readonly onZoom: (zoom: Span | null) => void;
+  readonly onPick?: (id: number) => void;
+  /** Charts of one name share their cursor. */
+  readonly syncKey?: string;
+  readonly onReady?: (canvas: HTMLCanvasElement | null) => void;
+}
+
+interface Hover {
+  readonly left: number;
+  readonly x: number;
+  readonly shown: readonly Reading[];
+  readonly nearest: Reading | null;
+}
+
+const MAX_READINGS = 8;
+const PICK_PX = 24;
+
+export function Chart(props: Props): ReactNode {
+  const { spec, label, height, zoom } = props;
+  const box = useRef<HTMLDivElement>(null);
+  const lifted = useRef<HTMLCanvasElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  // uPlot's callbacks outlive a render; what they look at is always the latest.
+  const latest = useRef(props);
+  const zoomY = useRef<Span | null>(null);
+  const [hover, setHover] = useState<Hover | null>(null);
+  const scheme = useScheme();
+  latest.current = props;
+
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (element === null) return;
+    const u = new uPlot(optionsOf(element.clientWidth, latest, zoomY, setHover), [[0, 1], [0, 1]], element); // prettier-ignore
+    plot.current = u;
+    latest.current.onReady?.(u.ctx.canvas);
+    const observer = new ResizeObserver(() => {
+      if (element.clientWidth > 0) u.setSize({ width: element.clientWidth, height: latest.current.height });
+    });
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      latest.current.onReady?.(null);
+      plot.current = null;
+      u.destroy();
+    };
+    // Log axes and colours are fixed when a plot is made.
+  }, [spec.isLogX, spec.isLogY, spec.xKind, height, scheme]);
+
+  useEffect(() => {
+    const u = plot.current;
+    if (u === null) return;
+    const [x, y] = spansOf(spec, zoom, zoomY.current);
+    u.batch(() => {
+      u.setScale("x", { min: x[0], max: x[1] });
+      u.setScale("y", { min: y[0], max: y[1] });
+      u.redraw(false, true);
+    });
+  }, [spec, zoom, scheme, height]);
+
+  useEffect(() => lift(plot.current, lifted.current, hover?.nearest ?? null, spec), [hover, spec]);
+
+  return (
+    <div className={classes.chart} role="img" aria-label={label}>
+      <div ref={box} style={{ height }} />
+      <canvas ref={lifted} className={classes.lifted} aria-hidden />
+      {hover === null || hover.shown.length === 0 ? null : <Readings hover={hover} spec={spec} width={box.current?.clientWidth ?? 0} />}
+    </div>
+  );
+}
+
+function spansOf(spec: ChartSpec, zoom: Span | null, zoomY: Span | null): readonly [Span, Span] {
+  const all = [...spec.lines, ...spec.crowd];
+  const x = zoom ?? rangeOf(all.map((line) => [line.x, line.length] as const), spec.isLogX) ?? [0, 1]; // prettier-ignore
+  const wide: Span = x[0] === x[1] ? padded(x, spec.isLogX) : x;
+  if (zoomY !== null) return [wide, zoomY];
+  const bands = spec.bands.flatMap((band) => [[band.low, band.length], [band.high, band.length]] as const); // prettier-ignore
+  const lines = all.map((line) => [line.y, line.length] as const);
+  const raws = spec.lines.flatMap((line) => (line.raw === undefined ? [] : [[line.raw, line.length] as const]));
+  const y = rangeOf([...lines, ...raws, ...bands], spec.isLogY) ?? (spec.isLogY ? [0.1, 1] : [0, 1]);
+  return [wide, padded(y, spec.isLogY)];
+}
+
+type Latest = { readonly current: Props };
+
+function optionsOf(width: number, latest: Latest, zoomY: { current: Span | null }, setHover: (hover: Hover | null) => void): uPlot.Options {
+  const { spec, height, syncKey } = latest.current;
+  const axis = { stroke: themeColour("--dim"), font: "11px system-ui, sans-serif", ticks: { show: false }, grid: { stroke: themeColour("--sunk"), width: 1 } };
+  const resetY = (u: uPlot): void => {
+    zoomY.current = null;
+    const [, y] = spansOf(latest.current.spec, null, null);
+    u.setScale("y", { min: y[0], max: y[1] });
+  };
+  return {
+    width,
+    height,
+    legend: { show: false },
+    padding: [8, 12, 0, 0],
+    scales: { x: { time: false, distr: spec.isLogX ? 3 : 1, auto: false }, y: { distr: spec.isLogY ? 3 : 1, auto: false } },
+    series: [{}, { show: true, paths: () => null, points: { show: false } }],
+    axes: [
+      { ...axis, size: 26, gap: 4, space: 60, values: (_, splits) => splits.map((value) => xWords(value, spec.xKind)) },
+      { ...axis, size: 52, gap: 5, space: 32, values: (_, splits) => splits.map((value) => yWords(value, spec.isLogY)) },
+    ],
+    cursor: {
+      points: { show: false },
+      drag: { x: true, y: false, setScale: false, dist: 5 },
+      ...(syncKey === undefined ? {} : { sync: { key: syncKey, scales: ["x", null] as [string, null], setSeries: false } }),
+      bind: {
+        // Dragging zooms x, with shift y.
+        mousedown: (u, _, handler) => (event) => {
+          Object.assign(u.cursor.drag ?? {}, { x: !event.shiftKey, y: event.shiftKey });
+          handler(event);
+          return null;
+        },
+        dblclick: (u) => () => {
+          resetY(u);
+          latest.current.onZoom(null);
+          return null;
+        },
+        click: (u) => () => {
+          const { onPick } = latest.current;
+          const found = onPick === undefined ? null : hoverOf(u, latest.current.spec, PICK_PX).nearest;
+          if (found !== null) onPick?.(found.line.id);
+          return null;
+        },
+      },
+    },
+    hooks: {
+      draw: [(u) => drawSpec(u, latest.current.spec)],
+      setSelect: [
+        (u) => {
+          const { left, top, width: wide, height: tall } = u.select;
+          if (u.cursor.drag?.y === true && tall > 4) {
+            zoomY.current = [u.posToVal(top + tall, "y"), u.posToVal(top, "y")];
+            u.setScale("y", { min: zoomY.current[0], max: zoomY.current[1] });
+          } else if (wide > 4) latest.current.onZoom([u.posToVal(left, "x"), u.posToVal(left + wide, "x")]);
+          u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+        },
+      ],
+      setCursor: [
+        (u) => {
+          const { left = -1, event } = u.cursor;
+          // Of charts that only follow, the hair line is enough.
+          setHover(left < 0 || event === undefined || event === null || !(event.target instanceof Node) || !u.root.contains(event.target) ? null : hoverOf(u, latest.current.spec, Infinity));
+        },
+      ],
+    },
+  };
+}
+
+function hoverOf(u: uPlot, spec: ChartSpec, within: number): Hover {
+  const { left = 0, top = 0 } = u.cursor;
+  const [x, y] = [u.posToVal(left, "x"), u.posToVal(top, "y")];
+  const reach = Math.abs(u.posToVal(left + 30, "x") - x);
+  const { shown, nearest } = nearestReadings(readingsAt(spec.lines, x, reach), y, MAX_READINGS);
+  const isNear = nearest !== null && Math.abs(u.valToPos(nearest.y, "y") - top) <= within;
+  return { left: left + u.bbox.left / uPlot.pxRatio, x: nearest?.x ?? x, shown, nearest: isNear ? nearest : null };
+}
+
+function lift(u: uPlot | null, canvas: HTMLCanvasElement | null, reading: Reading | null, spec: ChartSpec): void {
+  const ctx = canvas?.getContext("2d");
+  if (u === null || canvas === null || ctx == null) return;
+  const { width, height } = u.ctx.canvas;
+  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+  ctx.clearRect(0, 0, width, height);
+  if (reading !== null) drawLifted(ctx, u, reading.line, spec);
+}
+
+function Readings({ hover, spec, width }: { readonly hover: Hover; readonly spec: ChartSpec; readonly width: number }): ReactNode {
+  const isRight = hover.left > width / 2;
+  return (
+    <div className={classes.readings} style={isRight ? { right: width - hover.left + 12 } : { left: hover.left + 12 }}>
+      <div className="dim number">{xWords(hover.x, spec.xKind)}</div>
+      {hover.shown.map(({ line, y }) => (
+        <div key={line.id} className={classes.reading} data-nearest={line === hover.nearest?.line}>
+          <i style={{ background: line.colour }} />
+          <span>{line.label}</span>
+          <b className="number">{formatNumber(y)}</b>
+        </div>
+      ))}
+    </div>
+  );
+}
+
+function xWords(value: number | null, kind: ChartSpec["xKind"]): string {
+  if (value === null) return "";
+  if (kind === "duration") return formatDuration(value);
+  if (kind === "moment") return formatClock(value);
+  return Number.isInteger(value) ? value.toLocaleString("en") : formatNumber(value, 3);
+}
+
+/** Of a log axis only powers of ten are named where there are many. */
+function yWords(value: number | null, isLog: boolean): string {
+  if (value === null) return "";
+  return isLog ? (Number.isInteger(Math.log10(value)) || Math.abs(Math.log10(value) % 1) < 1e-9 ? formatNumber(value, 2) : "") : shorter(value);
+}
+
+function shorter(value: number): string {
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  return size >= 1e5 || size < 1e-3 ? value.toExponential(1).replace(".0e", "e").replace("+", "") : String(Number(value.toPrecision(4)));
+}

@@ -1,0 +1,88 @@
+// Which is better, since when? A chart for each metric and split.
+import { useMemo, type ReactNode } from "react";
+import { Notice, Problem, Waiting } from "@/components/Notice";
+import { formatValue, shortKeys } from "@/lib/format";
+import { useRun, useTable } from "@/lib/hub/queries";
+import { columnsOf, sortRows, valueOf } from "@/lib/rowValues";
+import { useScheme } from "@/lib/scheme";
+import { isShown, useSelection } from "@/lib/selection";
+import type { ExperimentRow, ExperimentTable, RunDetail } from "@/types/api";
+import { colouringOf, tellingColumn } from "../model/colouring";
+import { metricRows } from "../model/panels";
+import { useAnalysisView } from "../model/view";
+import classes from "./Analysis.module.css";
+import { Legend } from "./Legend";
+import { MetricPanel, type PanelContext } from "./MetricPanel";
+import { Tools } from "./Tools";
+
+const MAX_COLOURED_BY_ITSELF = 8;
+
+export function AnalysisPage({ run }: { readonly run: string }): ReactNode {
+  const { data: table, error, refetch } = useTable(run);
+  const { data: detail } = useRun(run);
+  if (table === undefined) return error === null ? <Waiting what="the metrics" /> : <Problem error={error} what="run" onRetry={() => void refetch()} />;
+  return <Analysis run={run} table={table} detail={detail} />;
+}
+
+function Analysis({ run, table, detail }: { readonly run: string; readonly table: ExperimentTable; readonly detail: RunDetail | undefined }): ReactNode {
+  const [view, selection, scheme] = [useAnalysisView(), useSelection(), useScheme()];
+  const keys = useMemo(() => columnsOf(table.columns, "metric"), [table.columns]);
+  const metric = detail?.selected_metric ?? keys[0] ?? null;
+  const rows = useMemo(() => shownRows(table, selection, view.top, metric), [table, selection, view.top, metric]);
+  const telling = useMemo(() => tellingColumn(table, metric), [table, metric]);
+  const column = view.colourBy ?? (selection.ids.length === 0 && rows.length > MAX_COLOURED_BY_ITSELF ? telling : "");
+  const colouring = useMemo(() => colouringOf(rows, selection, column === "" ? null : column, scheme), [rows, selection, column, scheme]);
+  const describe = useDescribe(table);
+  const shown = useMemo(() => keys.filter(view.isWanted), [keys, view]);
+  const pinned = shown.filter((key) => view.pinned.includes(key));
+  const byMetric = metricRows(shown.filter((key) => !pinned.includes(key)), metric); // prettier-ignore
+  const context: PanelContext = { run, table, rows, view, selection, colouring, describe };
+  return (
+    <div className={classes.page}>
+      <Tools view={view} table={table} />
+      {keys.length === 0 ? (
+        <Notice title="Nothing was measured yet">Charts appear with the first evaluation.</Notice>
+      ) : shown.length === 0 ? (
+        <Notice title="No metric matches">
+          The expression <code>{view.match}</code> finds none of {keys.length}.
+        </Notice>
+      ) : (
+        <Legend colouring={colouring} table={table} rows={rows} />
+      )}
+      {pinned.length === 0 ? null : (
+        <section className={classes.row} aria-label="Pinned charts">
+          <div className={classes.charts}>
+            {pinned.map((key) => (
+              <MetricPanel key={key} metricKey={key} context={context} />
+            ))}
+          </div>
+        </section>
+      )}
+      {byMetric.map((row) => (
+        <section key={row.metric} className={classes.row} aria-label={row.metric}>
+          <div className={classes.charts}>
+            {row.keys.map((key) => (
+              <MetricPanel key={key} metricKey={key} context={context} />
+            ))}
+          </div>
+        </section>
+      ))}
+    </div>
+  );
+}
+
+function shownRows(table: ExperimentTable, selection: ReturnType<typeof useSelection>, top: number | null, metric: string | null): ExperimentRow[] {
+  const rows = table.rows.filter((row) => isShown(selection, row.experiment_id));
+  if (top === null || metric === null) return rows;
+  const direction = table.columns.find(({ key }) => key === metric)?.direction;
+  const best = sortRows(rows, metric, direction !== "min").slice(0, top);
+  return [...best, ...rows.filter((row) => selection.set.has(row.experiment_id) && !best.includes(row))];
+}
+
+function useDescribe(table: ExperimentTable): (row: ExperimentRow) => string {
+  return useMemo(() => {
+    const swept = columnsOf(table.columns, "swept");
+    const short = shortKeys(swept);
+    return (row) => [`#${row.experiment_id}`, ...swept.slice(0, 3).map((key) => `${short.get(key) ?? key} ${formatValue(valueOf(row, key) ?? undefined)}`)].join("  ");
+  }, [table.columns]);
+}

@@ -1,0 +1,35 @@
+// What the colours of the charts mean.
+import type { ReactNode } from "react";
+import type { ExperimentRow, ExperimentTable } from "@/types/api";
+import { MAX_LINES } from "../model/series";
+import type { Colouring } from "../model/colouring";
+import classes from "./Analysis.module.css";
+
+interface Props {
+  readonly colouring: Colouring;
+  readonly table: ExperimentTable;
+  readonly rows: readonly ExperimentRow[];
+}
+
+export function Legend({ colouring, table, rows }: Props): ReactNode {
+  const isCrowded = rows.length > MAX_LINES;
+  return (
+    <div className={classes.legend}>
+      <span>
+        {rows.length === table.rows.length ? `${rows.length} experiments` : `${rows.length} of ${table.rows.length} experiments`}
+        {isCrowded ? ", those not selected as one grey layer" : ""}
+      </span>
+      {colouring.column === null || isCrowded ? null : (
+        <>
+          <span>colour: {colouring.column}</span>
+          {colouring.legend.map(({ label, colour }) => (
+            <span key={label}>
+              <i style={{ background: colour }} />
+              {label}
+            </span>
+          ))}
+        </>
+      )}
+    </div>
+  );
+}

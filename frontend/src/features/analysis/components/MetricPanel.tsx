@@ -1,0 +1,163 @@
+// The chart of one metric on one split, made when it comes into sight.
+import { IconDownload, IconPhoto, IconPin, IconPinFilled } from "@tabler/icons-react";
+import { useIntersection } from "@mantine/hooks";
+import { useQueryClient } from "@tanstack/react-query";
+import { memo, useMemo, useRef, useState, type ReactNode } from "react";
+import { IconButton } from "@/components/Button";
+import { Chart } from "@/components/chart/Chart";
+import type { Span } from "@/components/chart/spec";
+import { themeColour } from "@/lib/colours";
+import type { CurveSet } from "@/lib/curves";
+import { csvOf, saveBlob, saveText } from "@/lib/download";
+import { formatNumber } from "@/lib/format";
+import { curvesQuery, useAt, useCurves } from "@/lib/hub/queries";
+import { joinNames } from "@/lib/lists";
+import { valueOf } from "@/lib/rowValues";
+import { useScheme } from "@/lib/scheme";
+import { toggleSelected, type Selection } from "@/lib/selection";
+import { changeView } from "@/lib/url";
+import type { ExperimentRow, ExperimentTable } from "@/types/api";
+import type { Colouring } from "../model/colouring";
+import { MAX_LINES, specOf } from "../model/series";
+import type { AnalysisView } from "../model/view";
+import classes from "./Analysis.module.css";
+
+export interface PanelContext {
+  readonly run: string;
+  readonly table: ExperimentTable;
+  readonly rows: readonly ExperimentRow[];
+  readonly view: AnalysisView;
+  readonly selection: Selection;
+  readonly colouring: Colouring;
+  readonly describe: (row: ExperimentRow) => string;
+}
+
+interface Props {
+  readonly metricKey: string;
+  readonly context: PanelContext;
+}
+
+const HEIGHT = 214;
+
+export const MetricPanel = memo(function MetricPanel({ metricKey, context }: Props): ReactNode {
+  const { view } = context;
+  const { ref, entry } = useIntersection({ rootMargin: "200px" });
+  const canvas = useRef<HTMLCanvasElement | null>(null);
+  const [wasSeen, setSeen] = useState(false);
+  if (!wasSeen && entry?.isIntersecting === true) setSeen(true);
+  const isPinned = view.pinned.includes(metricKey);
+  const pin = (): void => changeView({ pinned: joinNames(isPinned ? view.pinned.filter((key) => key !== metricKey) : [...view.pinned, metricKey]) }, { replace: true });
+  return (
+    <article ref={ref} className={classes.panel}>
+      <header className={classes.head}>
+        <h2>{metricKey}</h2>
+        <BestOf metricKey={metricKey} context={context} />
+        <span className={classes.actions} data-on={isPinned}>
+          <IconButton label={`${isPinned ? "Unpin" : "Pin"} ${metricKey}`} isOn={isPinned} onClick={pin}>
+            {isPinned ? <IconPinFilled /> : <IconPin />}
+          </IconButton>
+          <IconButton label={`Save ${metricKey} as a picture`} onClick={() => savePicture(canvas.current, metricKey)}>
+            <IconPhoto />
+          </IconButton>
+          <SaveData metricKey={metricKey} context={context} />
+        </span>
+      </header>
+      {wasSeen ? <Curves metricKey={metricKey} context={context} onReady={(one) => (canvas.current = one)} /> : <div className={classes.place} />}
+    </article>
+  );
+});
+
+function useChoice(metricKey: string, rows: readonly ExperimentRow[], view: AnalysisView, isWhole: boolean): Parameters<typeof useCurves>[1] {
+  const points = pointsFor(rows.length, view, isWhole);
+  return useMemo(() => ({ keys: [metricKey], experiments: null, points }), [metricKey, points]);
+}
+
+/** As many points as a chart has pixels, fewer where curves are a crowd; means need every one, since they are matched. */
+function pointsFor(count: number, view: AnalysisView, isZoomed: boolean): number {
+  if (view.average.length > 0) return 5000;
+  if (count > MAX_LINES) return 240;
+  return isZoomed ? 8000 : 800;
+}
+
+function Curves({ metricKey, context, onReady }: Props & { readonly onReady: (canvas: HTMLCanvasElement | null) => void }): ReactNode {
+  const { run, rows, view, selection, colouring, describe } = context;
+  const { data, error } = useCurves(run, useChoice(metricKey, context.table.rows, view, view.zoom !== null));
+  const scheme = useScheme();
+  const spec = useMemo(
+    () => (data === undefined ? null : specOf(data, metricKey, rows, { view, selection, colouring, describe, grey: themeColour("--grey-curve") })),
+    // The grey is another one in each scheme.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+    [data, metricKey, rows, view, selection, colouring, describe, scheme],
+  );
+  if (spec === null) return <div className={classes.place}>{error === null ? null : <p role="alert">{error.message}</p>}</div>;
+  const onZoom = (zoom: Span | null): void => changeView({ zoom: zoom === null ? null : zoom.map((one) => Number(one.toPrecision(7))).join("~") }, { replace: true });
+  return (
+    <>
+      <Chart
+        spec={spec}
+        label={`${metricKey} over ${view.x} of ${rows.length} experiments`}
+        height={HEIGHT}
+        zoom={view.zoom}
+        onZoom={onZoom}
+        onPick={toggleSelected}
+        syncKey="analysis"
+        onReady={onReady}
+      />
+      <Notes data={data} metricKey={metricKey} isZero={spec.isLogY} />
+    </>
+  );
+}
+
+function Notes({ data, metricKey }: { readonly data: CurveSet | undefined; readonly metricKey: string; readonly isZero: boolean }): ReactNode {
+  const curves = [...(data?.byKey.get(metricKey)?.values() ?? [])];
+  const most = curves.reduce((count, curve) => (curve.wasThinned ? Math.max(count, curve.numPoints) : count), 0);
+  return most === 0 ? null : <p className={classes.note}>of up to {most.toLocaleString("en")} points, thinned: extremes are kept</p>;
+}
+
+function BestOf({ metricKey, context }: Props): ReactNode {
+  const { rows, table } = context;
+  const isLow = table.columns.find(({ key }) => key === metricKey)?.direction === "min";
+  let [best, found] = [null as number | null, null as ExperimentRow | null];
+  for (const row of rows) {
+    const value = valueOf(row, metricKey);
+    if (typeof value !== "number" || Number.isNaN(value)) continue;
+    if (best === null || (isLow ? value < best : value > best)) [best, found] = [value, row];
+  }
+  if (best === null || found === null) return <span className={classes.best} />;
+  return (
+    <span className={`${classes.best ?? ""} number`}>
+      {isLow ? "lowest" : "highest"} {formatNumber(best)} in #{found.experiment_id} at epoch {found.best[metricKey]?.epoch ?? "?"}
+    </span>
+  );
+}
+
+function savePicture(canvas: HTMLCanvasElement | null, name: string): void {
+  if (canvas === null) return;
+  const whole = document.createElement("canvas");
+  [whole.width, whole.height] = [canvas.width, canvas.height];
+  const ctx = whole.getContext("2d");
+  if (ctx === null) return;
+  ctx.fillStyle = themeColour("--paper");
+  ctx.fillRect(0, 0, whole.width, whole.height);
+  ctx.drawImage(canvas, 0, 0);
+  whole.toBlob((blob) => blob !== null && saveBlob(blob, `${name.replaceAll("/", "-")}.png`));
+}
+
+function SaveData({ metricKey, context }: Props): ReactNode {
+  const { run, rows, view } = context;
+  const [client, at, choice] = [useQueryClient(), useAt(), useChoice(metricKey, context.table.rows, view, view.zoom !== null)];
+  const save = (): void => {
+    const curves = client.getQueryData(curvesQuery(run, choice, at).queryKey)?.byKey.get(metricKey);
+    const lines = rows.flatMap((row) => {
+      const curve = curves?.get(row.experiment_id);
+      if (curve === undefined) return [];
+      return Array.from({ length: curve.length }, (_, i) => [row.experiment_id, curve.epochs[i] ?? 0, curve.steps[i] ?? -1, curve.times[i] ?? 0, curve.values[i] ?? NaN]);
+    });
+    saveText(csvOf([["experiment_id", "epoch", "step", "time", metricKey], ...lines]), `${run}-${metricKey.replaceAll("/", "-")}.csv`, "text/csv");
+  };
+  return (
+    <IconButton label={`Save the points of ${metricKey}`} onClick={save}>
+      <IconDownload />
+    </IconButton>
+  );
+}
