@@ -13,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mlgym.server.refusal import RefusedError, error_response
 
 _PACKET: Final = re.compile(r"[0-356]|4[0-6]", re.ASCII)
+# Engine.IO waits for ever for a client that polls and posts another one.
+_POSTED_PACKET: Final = re.compile(r"[13]|4[0-6]", re.ASCII)
 _BETWEEN_PACKETS: Final = "\x1e"
 
 Room = Callable[[Scope, str | None], Awaitable[None]]
@@ -54,7 +56,11 @@ class EngineDoor:
             await error_response("/api/", refusal)(scope, receive, send)
             return
         await self._room(scope, engine_sid)
-        await self._app(scope, _replayed(body, receive), send)
+        try:
+            await self._app(scope, _replayed(body, receive), send)
+        except KeyError:  # Engine.IO's, for a session that has ended
+            refusal = RefusedError(400, "no_session", "this session has ended; connect again")
+            await error_response("/api/", refusal)(scope, receive, send)
 
     async def _body(self, scope: Scope, receive: Receive) -> tuple[RefusedError | None, bytes]:
         """Takes the body of a request in, as far as it may be long."""
@@ -72,7 +78,7 @@ class EngineDoor:
             packets = body.decode().split(_BETWEEN_PACKETS)
         except UnicodeDecodeError:
             packets = [""]
-        if not all(_PACKET.match(packet) for packet in packets):
+        if not all(_POSTED_PACKET.match(packet) for packet in packets):
             return RefusedError(400, "malformed", "this is no message of Engine.IO"), b""
         return None, bytes(body)
 

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import re
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ _SAFE_HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
 }
+_CLOSING_S: Final = 1.0
 _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # Queries whose questions are too long for a URL.
@@ -163,6 +165,11 @@ class Guard:
         start = {"status": refusal.status, "headers": response.raw_headers}
         await send({"type": "websocket.http.response.start", **start})
         await send({"type": "websocket.http.response.body", "body": response.body})
+        # uvicorn takes the handshake for unfinished, and says so, until the connection is closed: the second of these.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING_S):
+                await receive()
+                await receive()
 
     def _stranger(self, scope: Scope, headers: Headers) -> RefusedError | None:
         """Gives why a request may not come from where it comes from."""

@@ -18,6 +18,8 @@ from mlgym.server.outgoing import messages
 _PACE_S: Final = 0.005
 _AFTER_FAILURE_S: Final = 1.0
 _MOST_SINGLE: Final = 8
+_MOST_WAITING: Final = 1000
+_LOOK_EVERY_S: Final = 0.05
 # A client that polls takes no more than 16 messages in one answer.
 _MOST_AT_A_TIME: Final = 10
 
@@ -98,6 +100,12 @@ class SocketClient:
         """Begins to send what it follows."""
         if self._task is None:
             self._task = asyncio.create_task(self._send_all())
+
+    async def has_taken_answers(self) -> None:
+        """Waits while many packets wait to be taken: who sends and never reads would fill the memory with answers."""
+        engine = self._sio.eio.sockets.get(self.engine_sid)
+        while engine is not None and not engine.closed and engine.queue.qsize() > _MOST_WAITING:
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     def close(self) -> None:
         """Lets go of everything."""

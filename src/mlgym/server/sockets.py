@@ -178,6 +178,7 @@ class SocketService:
         client = scope.get(_CLIENT_KEY) or self._by_engine_sid.get(engine_sid or "")
         if client is not None:
             await client.pending.room()
+            await client.has_taken_answers()
         await self._pending.room()
 
     async def _on_connect(self, sid: str, environ: Mapping[str, Any], auth: object = None) -> None:
@@ -208,7 +209,9 @@ class SocketService:
 
     async def _on_leave(self, sid: str, *_: bytes) -> None:
         await self._sio.emit("server_log_message", "You are now disconnected.", to=sid)
-        await self._sio.disconnect(sid)
+        with suppress(TimeoutError):  # it waits until the client has taken what it was sent
+            async with asyncio.timeout(self.limits.patience_s):
+                await self._sio.disconnect(sid)
 
     async def _on_ping(self, sid: str, *_: bytes) -> None:
         await self._sio.emit("pong", to=sid)
