@@ -27,6 +27,8 @@ from mlgym.events import (
     MetricPoint,
     MetricScore,
     MetricTable,
+    ModelRecord,
+    ModelSummary,
     Payload,
     Producer,
     RunFinished,
@@ -351,6 +353,24 @@ def test_what_validation_tells() -> None:
     assert list(run.experiments) == [4]
 
 
+def test_size_of_the_model_and_its_classes() -> None:
+    """What a model card needs: how large the model is, and how many samples of each class a split has."""
+    data = DataFingerprint(
+        grid_search_id=RUN_ID, experiment_id=0, split="val", num_samples=3, sha256="ab", covers="all", classes={"a": 3}
+    )
+    model = ModelSummary(
+        grid_search_id=RUN_ID,
+        experiment_id=0,
+        name="Net",
+        num_parameters=10,
+        num_trainable_parameters=8,
+        num_bytes=44,
+    )
+    experiment = state_of(data, model).experiments[0]
+    assert experiment.classes == {"val": {"a": 3}}
+    assert experiment.model == ModelRecord("Net", 10, 8, 44)
+
+
 def test_recent_logs_are_bounded() -> None:
     """A talkative experiment does not fill the memory."""
     run = state_of(*[log_event(str(number)) for number in range(1000)])
@@ -378,6 +398,7 @@ known_types = st.sampled_from(
         "data_fingerprint",
         "digest",
         "log",
+        "model_summary",
         "selection_made",
         "system_metrics",
         "something_new",

@@ -24,6 +24,7 @@ from mlgym.events.types import (
     DataFingerprint,
     Digest,
     EvaluationResult,
+    ModelSummary,
     SystemMetrics,
     TrainingStopped,
 )
@@ -217,6 +218,11 @@ def test_data_and_its_order_are_told(context: ExperimentContext, sink: MemorySin
     told = _of(sink, DataFingerprint)
     assert {(one.split, one.num_samples, one.covers) for one in told} == {("train", 40, "all"), ("val", 20, "all")}
     assert sink.payloads.index(told[0]) < sink.payloads.index(_of(sink, EvaluationResult)[0])
+    assert all(one.classes and sum(one.classes.values()) == one.num_samples for one in told)
+    (size,) = _of(sink, ModelSummary)
+    parameters = list(training.model.parameters())
+    assert size.num_parameters == size.num_trainable_parameters == sum(one.numel() for one in parameters)
+    assert size.num_bytes == 4 * size.num_parameters + sum(one.nbytes for one in training.model.buffers())
     digests = _of(sink, Digest)
     assert [one.order for one in digests] == [order_digest(training.trainer.loader, epoch) for epoch in (0, 1)]
     assert digests[0].order != digests[1].order

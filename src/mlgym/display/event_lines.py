@@ -75,7 +75,8 @@ def _load(payload: dict[str, Any]) -> str:
 
 def _data(payload: dict[str, Any]) -> str:
     covers = "" if payload["covers"] == "all" else f", {payload['covers']}"
-    return f"data {payload['split']}: {payload['num_samples']} samples, {payload['sha256'][:16]}{covers}"
+    classes = f", {len(payload['classes'])} classes" if payload.get("classes") else ""
+    return f"data {payload['split']}: {payload['num_samples']} samples{classes}, {payload['sha256'][:16]}{covers}"
 
 
 def _verdict(payload: dict[str, Any]) -> str:
@@ -109,6 +110,7 @@ _TEXTS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "digest": lambda p: f"digest {p['parameters'][:16]} after step {p['step']}",
     "system_metrics": _load,
     "data_fingerprint": _data,
+    "model_summary": lambda p: f"model {p['name']}: {p['num_parameters']:,} parameters",
     "experiment_resumed": lambda p: f"goes on after epoch {p['epoch']} from {p['path'] or 'the start'}",
     "reproduction_verdict": _verdict,
     "selection_made": _selection,

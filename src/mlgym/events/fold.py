@@ -22,6 +22,7 @@ from mlgym.events.records import (
     ConfigurationRecord,
     DigestRecord,
     LogLine,
+    ModelRecord,
     Progress,
     ReproductionRecord,
     SelectionRecord,
@@ -50,6 +51,8 @@ class ExperimentState:
         swept: the swept values, by short key.
         trial: what it is for, as `experiment_config` has it; empty in old logs.
         sizes: number of samples by split, as far as its process told them.
+        classes: samples of each class by split, where they were counted.
+        model: how large the model is; None where nobody told.
         fingerprints: hash (hex) of the samples by split, the same; two of the same hash are the same samples.
         device: where it runs or ran.
         attempt: how often it was started again, from 0.
@@ -77,6 +80,8 @@ class ExperimentState:
     trial: dict[str, Any] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
+    classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    model: ModelRecord | None = None
     device: str | None = None
     attempt: int = 0
     lineage: int = 0
@@ -370,6 +375,18 @@ def _on_data_fingerprint(experiment: ExperimentState, payload: Fields, at: float
     if split is not None and num_samples is not None:
         experiment.sizes[split] = num_samples
         experiment.fingerprints[split] = payload.text("sha256") or ""
+        classes = payload.inner("classes")
+        counts = {name: classes.integer(name) for name in payload.mapping("classes")}
+        experiment.classes[split] = {name: count for name, count in counts.items() if count is not None}
+
+
+def _on_model_summary(experiment: ExperimentState, payload: Fields, at: float) -> None:
+    experiment.model = ModelRecord(
+        name=payload.text("name") or "",
+        num_parameters=payload.integer("num_parameters") or 0,
+        num_trainable_parameters=payload.integer("num_trainable_parameters") or 0,
+        num_bytes=payload.integer("num_bytes") or 0,
+    )
 
 
 def _on_job_status(experiment: ExperimentState, payload: Fields, at: float) -> None:
@@ -538,6 +555,7 @@ _OF_EXPERIMENT: Final[dict[str, Callable[[ExperimentState, Fields, float], None]
     "artifact_saved": _on_artifact_saved,
     "data_fingerprint": _on_data_fingerprint,
     "digest": _on_digest,
+    "model_summary": _on_model_summary,
     "experiment_resumed": _on_experiment_resumed,
     "reproduction_verdict": _on_reproduction_verdict,
     "training_stopped": _on_training_stopped,

@@ -55,6 +55,16 @@ class ArtifactRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """How large the model is; as `model_summary` says."""
+
+    name: str
+    num_parameters: int
+    num_trainable_parameters: int
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class DigestRecord:
     """Hashes (sha256, hex) of the state at a step."""
 

@@ -349,6 +349,8 @@ class DataFingerprint(Payload, kw_only=True, frozen=True):
         num_samples: how many samples the split has.
         sha256: the hash (hex).
         covers: `sampled` where only some of the samples were read.
+        classes: samples of each class, by its name or number; null where there are no classes, or counting them would
+            mean to read every sample.
     """
 
     event_type: ClassVar[str] = "data_fingerprint"
@@ -358,6 +360,26 @@ class DataFingerprint(Payload, kw_only=True, frozen=True):
     num_samples: int
     sha256: str
     covers: Literal["all", "sampled"]
+    classes: dict[str, int] | None = None
+
+
+class ModelSummary(Payload, kw_only=True, frozen=True):
+    """How large the model is.
+
+    Args:
+        name: of its class.
+        num_parameters: numbers in its parameters.
+        num_trainable_parameters: those that an optimizer may change.
+        num_bytes: of parameters and buffers in memory.
+    """
+
+    event_type: ClassVar[str] = "model_summary"
+    grid_search_id: str
+    experiment_id: int
+    name: str
+    num_parameters: int
+    num_trainable_parameters: int
+    num_bytes: int
 
 
 class Difference(msgspec.Struct, frozen=True):

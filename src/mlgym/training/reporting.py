@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from mlgym.components.data import Fingerprint
 from mlgym.events.types import (
@@ -23,6 +24,7 @@ from mlgym.events.types import (
     LossScore,
     MetricScore,
     MetricTable,
+    ModelSummary,
     SystemMetrics,
     TrainingStopped,
     finite,
@@ -149,11 +151,31 @@ class Reporter:
             )
         )
 
-    def data(self, split: str, found: Fingerprint) -> None:
-        """Tells what the samples of a split come to."""
+    def data(self, split: str, found: Fingerprint, classes: dict[str, int] | None) -> None:
+        """Tells what the samples of a split come to, and how many there are of each class where that is known."""
         self.results.emit(
             DataFingerprint(
-                **self._who(), split=split, num_samples=found.num_samples, sha256=found.sha256, covers=found.covers
+                **self._who(),
+                split=split,
+                num_samples=found.num_samples,
+                sha256=found.sha256,
+                covers=found.covers,
+                classes=classes,
+            )
+        )
+
+    def model(self, model: nn.Module) -> None:
+        """Tells how large the model is."""
+        parameters, buffers = list(model.parameters()), list(model.buffers())
+        if any(map(is_lazy, [*parameters, *buffers])):
+            return  # nobody knows before the first batch
+        self.results.emit(
+            ModelSummary(
+                **self._who(),
+                name=type(model).__name__,
+                num_parameters=sum(one.numel() for one in parameters),
+                num_trainable_parameters=sum(one.numel() for one in parameters if one.requires_grad),
+                num_bytes=sum(one.numel() * one.element_size() for one in [*parameters, *buffers]),
             )
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mlgym.components.data import fingerprint
+from mlgym.components.data import class_counts, fingerprint
 from mlgym.errors import Interrupted, TrainingError
 from mlgym.training.checkpoint import CheckpointContent
 from mlgym.training.checkpoint_writer import CheckpointWriter
@@ -71,6 +71,7 @@ class Session:
         go_on = self._resume(num_batches)
         if not self.reporter.results.num_sent:
             self._tell_data()
+            self.reporter.model(training.model)
         try:
             if go_on is None:
                 if training.evaluate_before_training:
@@ -216,7 +217,7 @@ class Session:
         for split, loader in loaders.items():
             found = fingerprint(loader)
             if found is not None:
-                self.reporter.data(split, found)
+                self.reporter.data(split, found, class_counts(loader.dataset))
 
     def _progress(self, done: int) -> None:
         num_batches = self._epoch.num_batches

@@ -2,6 +2,7 @@
 
 from mlgym.components.data.adapted_loader import AdaptedLoader, as_loader
 from mlgym.components.data.augment import augment
+from mlgym.components.data.class_counts import class_counts
 from mlgym.components.data.class_weights import balanced_class_weights
 from mlgym.components.data.columns import column_of
 from mlgym.components.data.data_loaders import data_loaders
@@ -76,6 +77,7 @@ __all__ = [
     "balanced_class_weights",
     "breast_cancer",
     "cifar10",
+    "class_counts",
     "column_of",
     "concat",
     "data_loaders",

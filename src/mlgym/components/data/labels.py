@@ -63,7 +63,7 @@ def targets_of(dataset: torch_data.Dataset[Any], target: str | None = None) -> A
         return dataset.tensors[1]
     if isinstance(dataset, _KnowsTargets):
         return dataset.targets_named(target)
-    kept = _kept_targets(dataset)
+    kept = kept_targets(dataset)
     return _pick(kept if kept is not None else _read_targets(dataset), target)
 
 
@@ -106,7 +106,8 @@ def _some(names: Sequence[Any]) -> str:
     return ", ".join(map(str, names[:8])) + (", ..." if len(names) > 8 else "")
 
 
-def _kept_targets(dataset: torch_data.Dataset[Any]) -> Any:
+def kept_targets(dataset: torch_data.Dataset[Any]) -> Any:
+    """Gives the targets that a dataset keeps where datasets usually keep them, or None."""
     num_samples = num_samples_of(dataset)
     for name in ("targets", "labels"):
         kept = getattr(dataset, name, None)
