@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from mlgym.errors import RunError
@@ -78,13 +78,14 @@ def selection_of(state: RunState, metric: str | None = None, best: Best | None =
     Args:
         state: the run.
         metric: `split/metric`; None for what the run selects by.
-        best: the direction; None for the one that the config names for this metric, else the usual one of its kind.
+        best: the direction; None for the one that the config names for the metric, else the usual one of its kind.
 
     Raises:
         RunError: nobody measured that metric.
     """
     if metric is None:
-        return default_selection(state)
+        own = default_selection(state)
+        return own if own is None or best is None else replace(own, best=best)
     if metric not in state.metric_keys:
         raise RunError(f"no experiment has the metric `{metric}`{did_you_mean(metric, state.metric_keys)}")
     if best is None:

@@ -27,7 +27,7 @@ from mlgym.events import (
 from mlgym.tracking import RunFolder, create_run_folder, find_run
 
 RUN_ID = "2026-11-23--16-14-30"
-SELECT = {"metric": "val/f1", "best": "max", "at": "last"}
+SELECT = {"metric": "val/f1", "best": "max", "at": "best"}
 
 Score = Callable[[dict[str, Any], int], float]
 """Gives the score of a trial (its swept values are in `swept`) after an epoch."""
@@ -53,7 +53,7 @@ class Planned:
 def grid(swept: Sequence[dict[str, Any]], seeds: int = 1) -> list[Planned]:
     """Gives a grid search, over some seeds."""
     return [
-        Planned({"configuration": number, "role": "grid", "seed_index": seed, "seed": 100 + seed}, values)
+        Planned(_trial(number, "grid", seed_index=seed, seed=100 + seed), values)
         for number, values in enumerate(swept)
         for seed in range(seeds)
     ]
@@ -62,7 +62,7 @@ def grid(swept: Sequence[dict[str, Any]], seeds: int = 1) -> list[Planned]:
 def cross_validation(swept: Sequence[dict[str, Any]], folds: int = 5, seeds: int = 1) -> list[Planned]:
     """Gives every configuration on every fold, over some seeds."""
     return [
-        Planned({"configuration": number, "role": "fold", "fold": fold, "seed_index": seed, "seed": 100 + seed}, values)
+        Planned(_trial(number, "fold", fold=fold, seed_index=seed, seed=100 + seed), values)
         for number, values in enumerate(swept)
         for fold in range(folds)
         for seed in range(seeds)
@@ -74,17 +74,18 @@ def nested(swept: Sequence[dict[str, Any]], outer: int = 3, inner: int = 2) -> l
     planned = []
     for outer_fold in range(outer):
         planned += [
-            Planned(
-                {"configuration": number, "role": "inner", "outer_fold": outer_fold, "fold": fold, "seed": 1}, values
-            )
+            Planned(_trial(number, "inner", outer_fold=outer_fold, fold=fold), values)
             for number, values in enumerate(swept)
             for fold in range(inner)
         ]
         winner = outer_fold % len(swept)
-        planned.append(
-            Planned({"configuration": winner, "role": "outer", "outer_fold": outer_fold, "seed": 1}, swept[winner])
-        )
+        planned.append(Planned(_trial(winner, "outer", outer_fold=outer_fold), swept[winner]))
     return planned
+
+
+def _trial(configuration: int, role: str, **facts: int) -> dict[str, Any]:
+    empty = dict.fromkeys(("outer_fold", "fold", "repeat", "seed_index"))
+    return {"configuration": configuration, "role": role, **empty, "seed": 1, **facts}
 
 
 def write(

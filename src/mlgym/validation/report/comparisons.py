@@ -26,6 +26,7 @@ from mlgym.validation.statistics import (
 
 DEFAULT_ROPE: Final = 0.01
 _SURE: Final = 0.95
+_SMALL: Final = 0.001
 Over = Literal["folds", "outer folds", "seeds"]
 
 
@@ -194,7 +195,7 @@ def _evidence(facts: ComparisonFacts) -> str:
         parts.append(f"{level} {signed(facts.interval.low)} to {signed(facts.interval.high)}")
     if facts.p is not None:
         test = "paired t-test" if facts.over == "seeds" else "corrected resampled t-test"
-        parts.append(f"{test} p = {p_text(facts.p)}")
+        parts.append(f"{test} p {p_text(facts.p) if facts.p < _SMALL else '= ' + p_text(facts.p)}")
     if facts.probability_equivalent is not None:
         parts.append(
             f"probabilities {share_text(facts.probability_first_better)} better, "
@@ -215,7 +216,7 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 def p_text(p: float) -> str:
     """Gives a p-value as papers print it."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return f"< {_SMALL}" if p < _SMALL else f"{p:.3f}"
 
 
 def share_text(share: float | None) -> str:
