@@ -85,6 +85,14 @@ class HubError(MlgymError):
         super().__init__(message)
 
 
+class EventRefusedError(HubError):
+    """A hub will never take one of the events it was sent, and has taken none of them; `index` says which one it is."""
+
+    def __init__(self, message: str, index: int) -> None:
+        self.index = index
+        super().__init__(message, code="invalid_event")
+
+
 class InvalidNameError(MlgymError):
     """A text that may not become part of a path, such as a run id with a slash in it."""
 

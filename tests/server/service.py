@@ -63,6 +63,11 @@ class Service:
                 assert time.monotonic() < give_up_at, "the service did not start"
                 time.sleep(0.02)
 
+    def send_signal(self, signum: int) -> None:
+        """Sends a signal such as SIGSTOP, after which it is still there."""
+        assert self._process is not None
+        self._process.send_signal(signum)
+
     def stop(self, signum: int = signal.SIGTERM) -> tuple[int, str]:
         """Ends it and gives its exit code and what it said."""
         process, self._process = self._process, None

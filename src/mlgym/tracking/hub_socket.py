@@ -6,6 +6,7 @@ One connection is used once: whoever sends makes a new one after a failure, and 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -16,7 +17,7 @@ import msgspec
 import socketio
 from socketio.packet import Packet
 
-from mlgym.errors import HubError
+from mlgym.errors import EventRefusedError, HubError
 from mlgym.tracking.hub_client import RunHead, authorization, checked_url
 from mlgym.tracking.portable import body_of, portable
 
@@ -130,6 +131,7 @@ class HubSocket:
         """Sends lines of a log and waits until the hub has them on its disk.
 
         Raises:
+            EventRefusedError: one of them is none to the hub.
             HubError: no answer, or a refusal, whose word is in `code`; some of them may be stored then.
         """
         events = [msgspec.Raw(body_of(portable(line))) for line in lines]
@@ -177,11 +179,18 @@ class _Refusal(msgspec.Struct):
     path: str | None = None
 
 
+_PLACE: Final = re.compile(r"events\[(\d{1,6})\]")
+
+
 def _refusal_of(url: str, reason: Any) -> HubError:
     if not isinstance(reason, dict):
         return HubError(f"the hub {url} refuses: {reason}", code="refused")
     refusal = _converted(reason, _Refusal, url)
-    return HubError(f"the hub {url} refuses: {refusal.message}", code=refusal.code or "refused")
+    message = f"the hub {url} refuses: {refusal.message}"
+    place = _PLACE.fullmatch(refusal.path or "")
+    if refusal.code == "invalid_event" and place:
+        return EventRefusedError(message, int(place[1]))
+    return HubError(message, code=refusal.code or "refused")
 
 
 def _converted(answer: Any, kind: type[_T], url: str) -> _T:

@@ -153,7 +153,7 @@ class Mirror:
         Else all of it is sent once: the hub leaves out what it has.
         """
         size = os.fstat(file.fileno()).st_size
-        is_known = 0 < self._cursor.position <= size
+        is_known = self._cursor.position > 0 and self._cursor.stands(file)
         if is_known and (size == self._cursor.position or not self._is_prefix):
             return
         head = self._client.head(self._folder.run_id)

@@ -6,14 +6,13 @@ Whatever the hub does, the writer of the log notices nothing: what was not sent 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from mlgym.errors import HubError, MlgymError
-from mlgym.events.codec import MAX_LINE_BYTES, is_whole, read_origin
+from mlgym.errors import EventRefusedError, HubError, MlgymError
+from mlgym.events.codec import read_origin
 from mlgym.tracking.backoff import Backoff
 from mlgym.tracking.hub_client import checked_url
 from mlgym.tracking.log_cursor import LogCursor
@@ -28,6 +27,8 @@ _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 30.0
 _GROUP_EVENTS: Final = 1000
 _GROUP_BYTES: Final = 2**20
+# Longer than this, a message is not read by any service of ours.
+_MAX_LINE_BYTES: Final = 15 * 2**20
 # At the end of a run: how long to try while nothing gets through, and in all.
 _PATIENCE_S: Final = 10.0
 _LAST_WORDS_S: Final = 300.0
@@ -65,7 +66,6 @@ class Streamer(threading.Thread):
         self._backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self._cursor = LogCursor()
         self._is_prefix = False
-        self._size_when_stuck = -1
         self._ending = threading.Event()
         self._give_up_at = float("inf")
         self._progressed_at: float | None = None
@@ -73,6 +73,7 @@ class Streamer(threading.Thread):
         self._failure: str | None = None
         self._has_warned = False
         self._is_known_to_fail = False
+        self._has_left_out = False
 
     def run(self) -> None:
         """Connects and sends, again and again."""
@@ -113,12 +114,11 @@ class Streamer(threading.Thread):
         while not self._is_complete:
             # Asked before reading: what stands there by then is all there will be.
             is_last = self._ending.is_set()
+            if not self._cursor.stands(file):
+                self._locate(hub, file)
             group = self._cursor.group(file, max_bytes=_GROUP_BYTES, max_events=_GROUP_EVENTS)
             if group:
                 self._send(hub, group)
-            elif self._was_rewritten(file):
-                self._cursor = LogCursor()
-                self._locate(hub, file)
             elif is_last:
                 self._is_complete = True
             else:
@@ -130,7 +130,7 @@ class Streamer(threading.Thread):
         Where it is not the beginning of the log here, all of it is sent once: the hub leaves out what it has.
         """
         head = hub.head(self._folder.run_id)
-        for cursor in (self._cursor, LogCursor()):
+        for cursor in (self._cursor, LogCursor()) if self._cursor.stands(file) else (LogCursor(),):
             self._is_prefix = cursor.advance(file, head.num_events, head.last_crc)
             self._cursor = cursor
             if self._is_prefix:
@@ -139,7 +139,7 @@ class Streamer(threading.Thread):
     def _send(self, hub: HubSocket, group: list[bytes]) -> None:
         if not self._is_prefix and any(read_origin(line) is None for line in group):
             raise HubError(other_log_text(self._folder.run_id, self._url), code="other_log")
-        hub.send(group)
+        group = group[: self._deliver(hub, group)]
         self._cursor.take(group)
         self.num_sent += len(group)
         self._progressed_at = time.monotonic()
@@ -147,17 +147,28 @@ class Streamer(threading.Thread):
         self._is_known_to_fail = False
         self._backoff.reset()
 
-    def _was_rewritten(self, file: BinaryIO) -> bool:
-        """Tells whether lines were taken back that this had read: the disk refused them, and they come again."""
-        size = os.fstat(file.fileno()).st_size
-        if size <= self._cursor.position or size == self._size_when_stuck:
-            return size < self._cursor.position
-        file.seek(self._cursor.position)
-        line = file.readline(MAX_LINE_BYTES)
-        if is_whole(line) or not line.endswith(b"\n"):
-            return False
-        self._size_when_stuck = size
-        return True
+    def _deliver(self, hub: HubSocket, group: list[bytes]) -> int:
+        """Sends lines and gives how many are done with: all, or those up to one that the hub will never take."""
+        if len(group[-1]) > _MAX_LINE_BYTES:  # a group ends with a long one
+            group = group[:-1]
+            if not group:
+                self._leave_out(f"the hub {self._url} takes no event of more than {_MAX_LINE_BYTES:,} bytes")
+                return 1
+        try:
+            hub.send(group)
+        except EventRefusedError as refusal:
+            if refusal.index:
+                hub.send(group[: refusal.index])
+            self._leave_out(str(refusal))
+            return refusal.index + 1
+        return len(group)
+
+    def _leave_out(self, why: str) -> None:
+        if not self._has_left_out:
+            self._has_left_out = True
+            message = f"{why}; such events stand in the run folder only"
+            self._warn(message)
+            _logger.warning("%s", message)
 
     def _has_given_up(self) -> bool:
         if not self._ending.is_set():
