@@ -64,6 +64,7 @@ class StandInPoint:
     experiment_id: int
     config: dict[str, Any]
     swept: dict[str, Any]
+    trial: dict[str, Any] = field(default_factory=dict)
 
 
 class StandInSpace(Sequence[StandInPoint]):

@@ -17,6 +17,7 @@ from mlgym.names import did_you_mean
 from mlgym.reproduction.results import ExperimentResults, results_of
 from mlgym.tracking import RunFolder, find_run
 from mlgym.validation import rank, selection_of
+from mlgym.validation.modes import NestedPlan
 
 Choice: TypeAlias = Literal["best", "all"] | Sequence[int]
 """Which experiments: the best one, all that finished, or those of these numbers."""
@@ -165,7 +166,8 @@ class Repetition(Sequence[Point]):
             point, document = _point(config, original.code_folder, changes)
             resolved = resolve(point.config)
             swept = original.state.experiments[number].swept
-            self._points[number] = Point(number, resolved, _still_swept(swept, now, resolved))
+            trial = original.state.experiments[number].trial
+            self._points[number] = Point(number, resolved, _still_swept(swept, now, resolved), trial)
             self.differences[number] = (
                 *_settings(now, resolved),
                 *_new_parameters(config, now),
@@ -246,9 +248,12 @@ def _space_now(original: Original) -> Sequence[Point]:
     if original.record.config is None:
         return ()
     try:
-        return check(replace(load(original.record.config), folder=original.code_folder))
+        plan = check(replace(load(original.record.config), folder=original.code_folder))
     except ConfigError:  # of another experiment of the grid, since those that run again were checked
         return ()
+    if isinstance(plan, NestedPlan):
+        plan.recall(original.state.selections)
+    return plan
 
 
 def _other_defaults(space_now: Sequence[Point], number: int, recorded: dict[str, Any]) -> Iterator[Difference]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -12,6 +13,7 @@ from mlgym.cli.run_command import Config, Overrides
 from mlgym.display.output import console, print_json
 from mlgym.texts import key_text, value_text
 
+_TRIAL_COLUMNS: Final = ("role", "repeat", "outer_fold", "fold", "seed")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -30,12 +32,15 @@ def check(config: Config, overrides: Overrides = None, as_json: Json = False) ->
         print_json({"ok": False, "faults": faults})
         raise typer.Exit(2) from None
     notes = [str(note) for note in space.notes]
+    warnings = [str(warning) for warning in space.warnings]
     if as_json:
-        print_json({"ok": True, "num_experiments": len(space), "notes": notes})
+        facts = {"num_experiments": len(space), "validation": space.facts}
+        print_json({"ok": True, **facts, "notes": notes, "warnings": warnings})
         return
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
-    print(f"{config}: all right, {len(space)} {'experiment' if len(space) == 1 else 'experiments'}")
+    for kind, lines in (("note", notes), ("warning", warnings)):
+        for line in lines:
+            print(f"{kind}: {line}", file=sys.stderr)
+    print(f"{config}: all right, {_experiments_text(len(space), space.facts)}")
 
 
 def expand(
@@ -65,12 +70,12 @@ def expand(
         else:
             print(dump_yaml(resolved), end="")
         return
-    points = [space[i] for i in range(min(limit, len(space)))]
+    outlines = [space.outline(i) for i in range(min(limit, len(space)))]
     if as_json:
-        listed = [{"experiment_id": point.experiment_id, "swept": point.swept} for point in points]
-        print_json({"num_experiments": len(space), "experiments": listed})
+        listed = [{"experiment_id": one.experiment_id, "swept": one.swept, "trial": one.trial} for one in outlines]
+        print_json({"num_experiments": len(space), "validation": space.facts, "experiments": listed})
         return
-    _print_points(points)
+    _print_outlines(outlines)
     if len(space) > limit:
         print(f"... {len(space)} experiments in all; --limit shows more", file=sys.stderr)
 
@@ -159,19 +164,40 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def _print_points(points: list[Any]) -> None:
+def _experiments_text(num_experiments: int, facts: Mapping[str, Any]) -> str:
+    """Gives `210 experiments: 5 outer folds x (8 configurations x 5 inner folds + 1 fit)`."""
+    text = f"{num_experiments} {'experiment' if num_experiments == 1 else 'experiments'}"
+    num_seeds = len(facts.get("seeds", ()))
+    seeds = [f"{num_seeds} seeds"] if num_seeds else []
+    num_configurations = facts.get("num_configurations")
+    configurations = f"{num_configurations} configuration{'s' * (num_configurations != 1)}"
+    if "num_outer_folds" in facts:
+        competitors = " x ".join([configurations, f"{facts['num_inner_folds']} inner folds", *seeds])
+        fits = f"{num_seeds} fits" if num_seeds > 1 else "1 fit"
+        return f"{text}: {facts['num_outer_folds']} outer folds x ({competitors} + {fits} of the winner)"
+    factors = [configurations, *([f"{facts['num_folds']} folds"] if "num_folds" in facts else []), *seeds]
+    return text if len(factors) == 1 else f"{text}: {' x '.join(factors)}"
+
+
+def _print_outlines(outlines: list[Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    keys = list(dict.fromkeys(key for point in points for key in point.swept))
+    keys = list(dict.fromkeys(key for one in outlines for key in one.swept or ()))
+    # What is the same for all, such as the seed of a run that has one, says nothing.
+    facts = [name for name in _TRIAL_COLUMNS if len({one.trial.get(name) for one in outlines}) > 1]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("id", justify="right")
-    for key in keys:
-        table.add_column(key_text(key), justify="right")
-    for point in points:
-        cells = [Text(value_text(point.swept[key]) if key in point.swept else "") for key in keys]
-        table.add_row(str(point.experiment_id), *cells)
+    for header in ("id", *(name.replace("_", " ") for name in facts), *map(key_text, keys)):
+        table.add_column(header, justify="right")
+    for one in outlines:
+        cells = ["" if one.trial.get(name) is None else str(one.trial[name]) for name in facts]
+        swept = ["of the winner"] * len(keys) if one.swept is None else [_swept_text(one.swept, key) for key in keys]
+        table.add_row(str(one.experiment_id), *map(Text, [*cells, *swept]))
     console().print(table)
+
+
+def _swept_text(swept: Mapping[str, Any], key: str) -> str:
+    return value_text(swept[key]) if key in swept else ""
 
 
 def _print_component(described: Any) -> None:

@@ -18,6 +18,7 @@ from mlgym.execution.job import DEFAULT_ENTRY, Job
 from mlgym.execution.journal import Journal
 from mlgym.execution.launcher import worker_environment
 from mlgym.execution.main_module import late_imports
+from mlgym.execution.nested_run import NestedRun
 from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.processes import ProcessExecutor
 from mlgym.execution.run_record import EXPERIMENT_CONFIG_FILE
@@ -25,6 +26,7 @@ from mlgym.execution.scheduler import Counts, Limits, NoSpaceError, Scheduler, i
 from mlgym.execution.server_process import ServerSettings
 from mlgym.execution.stop_signals import stop_signals
 from mlgym.tracking import RunFolder
+from mlgym.validation.modes import NestedPlan
 
 Watch: TypeAlias = Callable[[dict[str, Any]], bool]
 """Takes an event of the run, decoded; says whether the run has to end now."""
@@ -154,6 +156,7 @@ class Driver:
             versions=dict(versions),
             num_experiments=len(self.space),
             validation_mode=str(self.document.validation["mode"]),
+            validation=dict(getattr(self.space, "facts", self.document.validation)),
         )
 
     def run(
@@ -184,12 +187,14 @@ class Driver:
         self._parted = remaining.parted
         num_experiments = len(self.space)
         num_left = num_experiments - sum(each in remaining.settled for each in range(num_experiments))
+        nested = self._nested(remaining.settled, lambda: scheduler.interrupt(quietly=True))
         scheduler = Scheduler(
-            in_order(num_experiments, remaining.settled),
+            nested.source if nested else in_order(num_experiments, remaining.settled),
             self._prepare,
             slots=self.slots,
             record=self.journal,
             limits=Limits(time_limit_s=self.options.time_limit_s, grace_s=self.options.grace_s),
+            ended=nested.ended if nested else None,
         )
         if on_event is not None:
             self.journal.on_event = _stopping_when_told(on_event, scheduler)
@@ -203,13 +208,34 @@ class Driver:
                     finally:
                         executor.close()
         finally:
+            counts.failed += nested.num_unfit if nested else 0
             counts.not_started = num_left - counts.succeeded - counts.failed - counts.interrupted
             counts = counts + remaining.counts
             unwritten = self._finish(counts)
         if unwritten:
             raise RunError(f"run `{self.folder.run_id}`: {unwritten}")
+        if nested and nested.error is not None:
+            raise nested.error
         exit_code = 130 if scheduler.interrupted else int(counts.failed > 0)
         return RunSummary(run_id=self.folder.run_id, path=self.folder.path, counts=counts, exit_code=exit_code)
+
+    def _nested(self, settled: Container[int], give_up: Callable[[], None]) -> NestedRun | None:
+        """Gives what looks after outer folds; None where experiments do not depend on each other."""
+        if not isinstance(self.space, NestedPlan):
+            return None
+        return NestedRun(
+            self.space,
+            settled,
+            self.journal,
+            run_id=self.folder.run_id,
+            next_job_id=self._next_job_id,
+            give_up=give_up,
+        )
+
+    def _next_job_id(self) -> str:
+        job_id = f"{self.folder.run_id}-{self._num_jobs}"
+        self._num_jobs += 1
+        return job_id
 
     def _variables(self) -> Mapping[str, str]:
         return os.environ if self.options.executor == "inline" else worker_environment(self.threads)
@@ -237,7 +263,8 @@ class Driver:
         first = in_order(len(self.space), skip)()
         if self.code.entry != DEFAULT_ENTRY or first is None:
             return None
-        return resolve(self.space[first].config)
+        # What is left of a nested run may not be decided yet; its first experiment always is.
+        return resolve(self.space[0 if isinstance(self.space, NestedPlan) else first].config)
 
     def _prepare(self, experiment_id: int, device: str) -> Job:
         """Makes an experiment's folder, config and first events just before it starts, not 100,000 ahead."""
@@ -253,7 +280,7 @@ class Driver:
         job = Job(
             run_id=self.folder.run_id,
             experiment_id=experiment_id,
-            job_id=f"{self.folder.run_id}-{self._num_jobs}",
+            job_id=self._next_job_id(),
             run_dir=str(self.folder.path),
             config=config,
             imports=list(self.document.imports),
@@ -263,13 +290,15 @@ class Driver:
             device=device,
             threads=self.threads,
             deterministic=self.options.deterministic,
+            fold=_fold_of(point.trial),
             time_limit_s=self.options.time_limit_s,
             entry=self.code.entry,
             **self._continuation(experiment_id, device),
         )
-        self._num_jobs += 1
         who: dict[str, Any] = {"grid_search_id": job.run_id, "experiment_id": experiment_id, "job_id": job.job_id}
-        self.journal.emit(ExperimentConfig(**who, config=config, swept=point.swept, lineage=job.lineage))
+        self.journal.emit(
+            ExperimentConfig(**who, config=config, swept=point.swept, lineage=job.lineage, trial=point.trial)
+        )
         self.journal.emit(JobStatus(**who, status="INIT", device=device, attempt=job.attempt))
         return job
 
@@ -290,6 +319,11 @@ class Driver:
         numbers = {f"num_{name}": number for name, number in asdict(counts).items()}
         self.journal.emit(RunFinished(grid_search_id=self.folder.run_id, **numbers))
         return self.journal.close(self.options.grace_s)
+
+
+def _fold_of(trial: Mapping[str, Any]) -> int | None:
+    fold = trial.get("outer_fold") if trial.get("role") == "outer" else trial.get("fold")
+    return fold if isinstance(fold, int) else None
 
 
 def _kind(device: str) -> str:

@@ -38,6 +38,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         attempt: 0 for the first time, 1 after one resume ...; later ones go on from the newest checkpoint.
         lineage: one more than before where the continuation need not be bit-identical to what came before.
         known_checkpoints: paths, relative to the run folder, of the checkpoints that the log says stand.
+        fold: the fold that `$run.fold` refers to, from 0; None where nothing is cross-validated.
         time_limit_s: the limit that the executor enforces, in s, for the error's text; None for none.
         entry: `module:function` that does the work, called with (job, sink, stop).
     """
@@ -57,6 +58,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     attempt: int = 0
     lineage: int = 0
     known_checkpoints: list[str] = []
+    fold: int | None = None
     time_limit_s: float | None = None
     entry: str = DEFAULT_ENTRY
 

@@ -71,4 +71,5 @@ def launch(
         folder.write_json(ENVIRONMENT_FILE, environment)
         opening = driver.opening(RunStarted, command, versions)
         with delivering(folder, options.hubs, journal.warn_soon):
-            return driver.run(opening, environment, Remaining(settled=skip), on_event=on_event)
+            notes = [str(warning) for warning in getattr(space, "warnings", ())]
+            return driver.run(opening, environment, Remaining(settled=skip), notes=notes, on_event=on_event)

@@ -11,6 +11,7 @@ from mlgym.events import ExperimentState, RunState
 from mlgym.execution.changes import ConfigChangedError
 from mlgym.execution.driver import Remaining
 from mlgym.execution.scheduler import Counts
+from mlgym.validation.modes import NestedPlan
 
 
 def remaining_of(
@@ -40,10 +41,10 @@ def remaining_of(
     counts, settled, parted = Counts(), set(), set()
     refused: dict[str, tuple[ConfigChange, list[int]]] = {}
     for experiment_id, experiment in state.experiments.items():
-        if experiment.status == "failed" and not retry_failed:
+        if experiment.status == "failed" and (not retry_failed or _is_closed(space, experiment_id)):
             settled.add(experiment_id)
             counts.failed += 1
-        elif experiment.status == "done" and not (admitted and _has_more_epochs(experiment, space[experiment_id])):
+        elif experiment.status == "done" and not (admitted and _has_more_epochs(experiment, space, experiment_id)):
             settled.add(experiment_id)
             counts.succeeded += 1
         elif experiment.config:
@@ -67,12 +68,24 @@ def _changes_of(run_id: str, experiment: ExperimentState, point: Point) -> list[
     return config_changes(experiment.config, resolve(point.config))
 
 
-def _has_more_epochs(experiment: ExperimentState, point: Point) -> bool:
+def _is_closed(space: Sequence[Point], experiment_id: int) -> bool:
+    """Tells whether the result of an experiment counts no more, because what it competed for is decided."""
+    return isinstance(space, NestedPlan) and space.is_closed(experiment_id)
+
+
+def _has_more_epochs(experiment: ExperimentState, space: Sequence[Point], experiment_id: int) -> bool:
     """Tells whether a finished experiment has more to do now; one that stopped early has reached its end."""
     if experiment.stop_reason is not None:
         return False
-    before, now = _epochs(experiment.config), _epochs(resolve(point.config))
-    return before is not None and now is not None and now > before
+    before, now = _epochs(experiment.config), _epochs(resolve(space[experiment_id].config))
+    if before is None or now is None or now <= before:
+        return False
+    if isinstance(space, NestedPlan):
+        raise RunError(
+            "a nested cross validation cannot go on to more epochs: its winners were chosen by what fewer gave. Start "
+            "another run"
+        )
+    return True
 
 
 def _epochs(config: Mapping[str, Any]) -> int | None:

@@ -27,6 +27,7 @@ from mlgym.reproduction.differences import environment_differences
 from mlgym.reproduction.verdict import difference_text
 from mlgym.tracking import RunFolder
 from mlgym.tracking.delivery import delivering
+from mlgym.validation.modes import NestedPlan
 
 _MAX_LISTED: Final = 12
 
@@ -138,6 +139,8 @@ def resume_run(
     admitted = list(dict.fromkeys([*record.admitted_changes, *allowed_changes]))
     if record.config is not None:
         refuse_other_config(folder.run_id, record.config, document.identity, admitted)
+    if isinstance(space, NestedPlan):
+        space.recall(state.selections)
     remaining = remaining_of(state, space, run_id=folder.run_id, admitted=admitted, retry_failed=retry_failed)
     num_settled = remaining.counts.succeeded + remaining.counts.failed
     if num_settled == len(space) and state.status == "finished":
@@ -174,7 +177,7 @@ def resume_run(
             driver.opening(RunResumed, command, package_versions()),
             environment,
             replace(remaining, parted=parted),
-            notes=_warnings(parting),
+            notes=[*_warnings(parting), *_closed(space, state, retry_failed=retry_failed)],
             on_event=on_event,
         )
 
@@ -224,6 +227,17 @@ def _warnings(parting: dict[int, list[Difference]]) -> list[str]:
         f"{differences}"
         for differences, ids in who.items()
     ]
+
+
+def _closed(space: Sequence[Point], state: RunState, *, retry_failed: bool) -> list[str]:
+    """Gives a line where experiments stay failed because what they competed for is decided."""
+    failed = [number for number, experiment in state.experiments.items() if experiment.status == "failed"]
+    if not retry_failed or not isinstance(space, NestedPlan):
+        return []
+    closed = [number for number in failed if space.is_closed(number)]
+    if not closed:
+        return []
+    return [f"{_named(closed)} stays failed: the winner of its outer fold was chosen without it, and a choice stands"]
 
 
 def _named(ids: list[int]) -> str:

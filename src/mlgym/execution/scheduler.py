@@ -165,6 +165,7 @@ class Scheduler(Handler):
         slots: Sequence[str],
         record: Record,
         limits: Limits,
+        ended: Callable[[int, Outcome], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Makes a scheduler; `run` starts it.
@@ -175,6 +176,7 @@ class Scheduler(Handler):
             slots: the device of each slot.
             record: where to write down what happens.
             limits: how long things may take.
+            ended: is told how each experiment ended, once that is written down; a source that waits for it knows then.
             clock: gives the time in s.
         """
         self.counts = Counts()
@@ -184,6 +186,7 @@ class Scheduler(Handler):
         self._free = list(range(len(slots)))
         self._record = record
         self._limits = limits
+        self._ended = ended
         self._clock = clock
         self._active: dict[str, _Active] = {}
         self._executor: Executor | None = None
@@ -276,6 +279,8 @@ class Scheduler(Handler):
                 )
         self._record.end(active.job, status=active.done, missing=missing)
         setattr(self.counts, outcome, getattr(self.counts, outcome) + 1)
+        if self._ended is not None:
+            self._ended(active.job.experiment_id, outcome)
 
     def _fill(self, executor: Executor) -> None:
         while self._free and not self.interrupted:

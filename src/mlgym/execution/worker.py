@@ -93,6 +93,7 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
         attempt=job.attempt,
         lineage=job.lineage,
         known_checkpoints=tuple(job.known_checkpoints),
+        fold=job.fold,
         stop=flag,
     )
     run_experiment(job.config, context)

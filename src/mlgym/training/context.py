@@ -32,6 +32,7 @@ class ExperimentContext:
         attempt: 0 for the first time; later ones go on from the newest checkpoint.
         lineage: one more than before where the continuation need not be bit-identical to what came before.
         known_checkpoints: paths, relative to the run folder, of the checkpoints that the log says stand.
+        fold: the fold that it is of, from 0; None where nothing is cross-validated.
         components: every object that was built for the experiment, by key path.
         stop: asks for an end at the next step boundary.
     """
@@ -46,6 +47,7 @@ class ExperimentContext:
     attempt: int = 0
     lineage: int = 0
     known_checkpoints: tuple[str, ...] = ()
+    fold: int | None = None
     components: Mapping[str, Any] = field(default_factory=dict)
     stop: StopFlag = field(default_factory=StopFlag)
 

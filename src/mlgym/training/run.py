@@ -63,5 +63,5 @@ def run_facts(context: ExperimentContext) -> RunFacts:
         dir=str(context.run_dir),
         device=context.device,
         experiment_id=context.experiment_id,
-        fold=None,
+        fold=context.fold,
     )

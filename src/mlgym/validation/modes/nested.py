@@ -12,6 +12,7 @@ from mlgym.config import Mode, ModeView, Outline, Plan, Point, SearchSpace
 from mlgym.config.modes import VALIDATION_MODES
 from mlgym.config.plan import undrawn
 from mlgym.errors import Fault, RunError
+from mlgym.events import SelectionRecord
 from mlgym.names import did_you_mean
 from mlgym.validation.modes.cross import Shares
 from mlgym.validation.modes.folding import Folding, Folds, KFoldWords
@@ -281,6 +282,12 @@ class NestedPlan(TrialPlan):
     def decide(self, outer_fold: int, configuration: int) -> None:
         """Notes the configuration that won an outer fold."""
         self._winners[outer_fold] = configuration
+
+    def recall(self, selections: Mapping[int, SelectionRecord]) -> None:
+        """Takes over what a log says was decided; a fold without a winner is open again."""
+        for outer_fold, selection in selections.items():
+            if selection.configuration is not None and 0 <= outer_fold < self.num_outer_folds:
+                self.decide(outer_fold, selection.configuration)
 
     def is_closed(self, number: int) -> bool:
         """Says whether an experiment competed for an outer fold that is decided, so that its result counts no more."""
