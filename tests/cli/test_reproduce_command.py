@@ -145,7 +145,7 @@ def test_exit_codes_and_json(
     [
         (["nothing"], "there is no run `nothing`"),
         (["done", "-e", "9"], "has no experiment 9"),
-        (["done", "--all", "-e", "1"], "either `--all` or `--experiment`"),
+        (["done", "--all", "-e", "1"], "one of `--all`, `--experiment` and"),
         (["done", "--executor", "proceses"], "did you mean `processes`"),
         (["done", "--rtol", "-1"], "from 0 on"),
         (["done", "--against", "done"], "cannot be compared with itself"),

@@ -19,8 +19,20 @@ from mlgym.tracking import RunFolder, find_run
 from mlgym.validation import rank, selection_of
 from mlgym.validation.modes import NestedPlan
 
-Choice: TypeAlias = Literal["best", "all"] | Sequence[int]
-"""Which experiments: the best one, all that finished, or those of these numbers."""
+
+@dataclass(frozen=True, slots=True)
+class OuterFold:
+    """All experiments of one outer fold of a nested cross validation.
+
+    Args:
+        number: of the outer fold, from 0.
+    """
+
+    number: int
+
+
+Choice: TypeAlias = Literal["best", "all"] | OuterFold | Sequence[int]
+"""Which experiments: the best one, all that finished, those of an outer fold, or those of these numbers."""
 
 _ID: Final = "config_id"
 
@@ -102,6 +114,8 @@ class Original:
             return self._finished()
         if choice == "best":
             return [self._best()]
+        if isinstance(choice, OuterFold):
+            return self._of_outer_fold(choice.number)
         return [self._checked(number) for number in dict.fromkeys(choice)]
 
     def _finished(self) -> list[int]:
@@ -114,6 +128,14 @@ class Original:
         finished = self._finished()
         ranked = [one.experiment.experiment_id for one in rank(self.state, selection_of(self.state, None, None))]
         return next((number for number in ranked if number in finished), finished[0])
+
+    def _of_outer_fold(self, number: int) -> list[int]:
+        folds = {key: one.trial.get("outer_fold") for key, one in self.state.experiments.items()}
+        known = sorted({fold for fold in folds.values() if isinstance(fold, int)})
+        if number not in known:
+            listed = f"it has 0 to {known[-1]}" if known else "it is no nested cross validation"
+            raise RunError(f"run {self.run_id} has no outer fold {number}: {listed}")
+        return [self._checked(key) for key in sorted(folds) if folds[key] == number]
 
     def _checked(self, number: int) -> int:
         complaint = self._complaint(number)

@@ -49,7 +49,7 @@ def reproduce(
 
     Args:
         run_id: the run: its id, the beginning of one, or `latest`.
-        experiments: `best`, `all` that finished, or their numbers.
+        experiments: `best`, `all` that finished, `OuterFold(n)` of a nested cross validation, or their numbers.
         changes: what-if changes as `KEY=VALUE`; they are named in the verdict.
         threads: another number of threads, as a what-if change; None for the recorded one.
         bisect: make further runs to find the step and the tensor where an experiment parts.

@@ -31,6 +31,10 @@ def reproduce(
         list[int] | None,
         typer.Option("--experiment", "-e", min=0, help="This one, may be repeated; default: the best experiment."),
     ] = None,
+    outer_fold: Annotated[
+        int | None,
+        typer.Option("--outer-fold", min=0, help="All experiments of this fold of a nested cross validation."),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="All experiments that finished.")] = False,
     against: Annotated[
         str | None,
@@ -67,13 +71,16 @@ def reproduce(
     is named first. Exit codes: 0 identical, 3 equal within tolerance, 4 diverged, 1 an experiment failed, 2 the input
     was wrong.
     """
+    from mlgym.api.recorded import OuterFold
     from mlgym.api.repeat import INTERRUPTED
     from mlgym.display.reproduction import verdicts_facts, verdicts_text
     from mlgym.reproduction.verdict import exit_code
 
-    if every and experiment:
-        raise typer.BadParameter("give either `--all` or `--experiment`", param_hint="--all")
+    if every + bool(experiment) + (outer_fold is not None) > 1:
+        raise typer.BadParameter("give one of `--all`, `--experiment` and `--outer-fold`", param_hint="--all")
     choice: Choice | None = "all" if every else experiment or None
+    if outer_fold is not None:
+        choice = OuterFold(outer_fold)
     if against is not None:
         from mlgym.api.reproduction import compare_runs
 
