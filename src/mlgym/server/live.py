@@ -34,12 +34,14 @@ class Delivery(NamedTuple):
         start: the number of the first event.
         lines: as they stand.
         is_history: whether they stood when the client joined.
+        num_rewinds: how often the log had been found to be another one: tells its lines from earlier ones.
     """
 
     run_id: str
     start: int
     lines: Sequence[bytes]
     is_history: bool
+    num_rewinds: int
 
 
 class Resync(NamedTuple):
@@ -247,7 +249,7 @@ class Feed:
         # To the end of the running dict: the other runs come first the next time.
         self._places[run_id] = self._places.pop(run_id)
         place.next_id = start + len(lines)
-        return Delivery(run_id, start, lines, is_history=start < place.history_end)
+        return Delivery(run_id, start, lines, start < place.history_end, place.num_rewinds)
 
     def _void(self, run_id: str, start: int) -> Resync:
         self._leave(run_id)

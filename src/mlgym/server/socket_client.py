@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from engineio.packet import MESSAGE, Packet
@@ -13,7 +14,7 @@ from socketio import AsyncServer
 
 from mlgym.errors import EventLogError
 from mlgym.server.live import Delivery, Feed, Resync
-from mlgym.server.outgoing import messages
+from mlgym.server.outgoing import Messages
 
 _PACE_S: Final = 0.005
 _AFTER_FAILURE_S: Final = 1.0
@@ -61,6 +62,24 @@ class Pending:
             self._has_room.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all clients of a service have in common.
+
+    Args:
+        sio: the server.
+        patience_s: how long a client may take nothing of what it was sent, in s.
+        messages: makes what is sent.
+        turn: held while a client is sent to, so that in each round of the loop only one is: producers are served as
+            soon with hundreds of subscribers as with none.
+    """
+
+    sio: AsyncServer
+    patience_s: float
+    messages: Messages = field(default_factory=Messages)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 class SocketClient:
     """A client from its connecting to its going.
 
@@ -73,27 +92,23 @@ class SocketClient:
         knows_all: whether it knows event types that came after MLgym 0.0.75.
     """
 
-    def __init__(
-        self, sio: AsyncServer, sid: str, access: SessionAccess, *, pending: Pending, feed: Feed, patience_s: float
-    ) -> None:
+    def __init__(self, shared: Shared, sid: str, access: SessionAccess, *, pending: Pending, feed: Feed) -> None:
         """Makes it; `start` has it sent what it follows.
 
         Args:
-            sio: the server.
+            shared: what all clients have in common.
             sid: its session.
             access: what it may do.
             pending: counts what waits for the disk.
             feed: follows nothing yet.
-            patience_s: how long it may take nothing of what it was sent, in s.
         """
         self.access = access
         self.pending = pending
         self.feed = feed
         self.knows_all = False
-        self._sio = sio
+        self._shared = shared
         self.sid = sid
-        self.engine_sid: str = sio.manager.eio_sid_from_sid(sid, "/")
-        self._patience_s = patience_s
+        self.engine_sid: str = shared.sio.manager.eio_sid_from_sid(sid, "/")
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -103,7 +118,7 @@ class SocketClient:
 
     async def has_taken_answers(self) -> None:
         """Waits while many packets wait to be taken: who sends and never reads would fill the memory with answers."""
-        engine = self._sio.eio.sockets.get(self.engine_sid)
+        engine = self._shared.sio.eio.sockets.get(self.engine_sid)
         while engine is not None and not engine.closed and engine.queue.qsize() > _MOST_WAITING:
             await asyncio.sleep(_LOOK_EVERY_S)
 
@@ -129,22 +144,24 @@ class SocketClient:
 
     async def _deliver(self, found: Delivery) -> bool:
         """Sends lines, and tells whether there is still somebody who takes them."""
-        as_history = found.is_history or (self.knows_all and len(found.lines) > _MOST_SINGLE)
-        packets = messages(found.start, found.lines, as_history=as_history, old_types_only=not self.knows_all)
+        together = found.is_history or (self.knows_all and len(found.lines) > _MOST_SINGLE)
+        packets = self._shared.messages.of(found, together=together, old_types_only=not self.knows_all)
         for start in range(0, len(packets), _MOST_AT_A_TIME):
-            for packet in packets[start : start + _MOST_AT_A_TIME]:
-                await self._sio.eio.send_packet(self.engine_sid, packet)
+            async with self._shared.turn:
+                for packet in packets[start : start + _MOST_AT_A_TIME]:
+                    await self._shared.sio.eio.send_packet(self.engine_sid, packet)
+                await asyncio.sleep(0)
             if not await self._is_taken():
                 return False
         return True
 
     async def _is_taken(self) -> bool:
         """Waits until the client has taken what it was sent before the last of it; tells whether it still takes."""
-        engine = self._sio.eio.sockets.get(self.engine_sid)
+        engine = self._shared.sio.eio.sockets.get(self.engine_sid)
         if engine is None or engine.closed:
             return False
         try:
-            async with asyncio.timeout(self._patience_s if self.knows_all else None):
+            async with asyncio.timeout(self._shared.patience_s if self.knows_all else None):
                 await engine.queue.join()
         except TimeoutError:
             for resync in self.feed.stop():
@@ -156,4 +173,4 @@ class SocketClient:
         if self.knows_all:
             about = {"run_id": resync.run_id, "from_event_id": resync.start}
             text = f"2{json.encode(['resync', about]).decode()}"
-            await self._sio.eio.send_packet(self.engine_sid, Packet(MESSAGE, text))
+            await self._shared.sio.eio.send_packet(self.engine_sid, Packet(MESSAGE, text))

@@ -28,7 +28,7 @@ from mlgym.server.ingest import Ingest, StoredIds
 from mlgym.server.live import Live
 from mlgym.server.packets import MALFORMED, EventPacket
 from mlgym.server.refusal import RefusedError, not_found, refusal_of
-from mlgym.server.socket_client import Pending, SessionAccess, SocketClient
+from mlgym.server.socket_client import Pending, SessionAccess, Shared, SocketClient
 from mlgym.server.store import HubStore
 
 SOCKET_PATH: Final = "/socket.io"
@@ -137,6 +137,7 @@ class SocketService:
             logger=_silent,
             engineio_logger=_silent,
         )
+        self._shared = Shared(self._sio, self.limits.patience_s)
         self._door = EngineDoor(ASGIApp(self._sio, socketio_path=SOCKET_PATH), self._room, self.limits.message_bytes)
         for name, handler in self._handlers().items():
             self._sio.on(name, handler)
@@ -185,14 +186,8 @@ class SocketService:
         access = self._authorize(environ["asgi.scope"], auth)
         if access is None:
             raise exceptions.ConnectionRefusedError("this service asks for a token")
-        client = SocketClient(
-            self._sio,
-            sid,
-            access,
-            pending=Pending(self.limits.client_pending_bytes),
-            feed=self._live.feed(),
-            patience_s=self.limits.patience_s,
-        )
+        pending = Pending(self.limits.client_pending_bytes)
+        client = SocketClient(self._shared, sid, access, pending=pending, feed=self._live.feed())
         self._clients[sid] = self._by_engine_sid[client.engine_sid] = client
         # A websocket that begins as one has no Engine.IO session in its address.
         environ["asgi.scope"][_CLIENT_KEY] = client
