@@ -30,7 +30,7 @@ from tests.server.raw_socket import RawSocket
 from tests.server.service import ALL, Service
 
 TOKENS = Tokens("a-secret-of-twenty-or-more")
-FUZZ_S = float(os.environ.get("MLGYM_FUZZ_S", "3"))
+FUZZ_S = float(os.environ.get("MLGYM_FUZZ_S", "2"))
 """How long noise is sent; longer by hand: `MLGYM_FUZZ_S=600 pytest tests/server/test_abuse_sockets.py -k noise`."""
 FUZZ_SEED = int(os.environ.get("MLGYM_FUZZ_SEED", "1"))
 EVENT: dict[str, Any] = {"event_type": "x", "creation_ts": 1, "payload": {"grid_search_id": "run"}}

@@ -1,0 +1,88 @@
+"""Requests made up from the service's own description, right and wrong ones: answered as the description says.
+
+Bounded here; at length by hand, either so or from outside:
+
+    MLGYM_EXAMPLES=500 pytest tests/server/test_schemathesis.py
+    mlgym board --storage /tmp/storage --port 8080
+    schemathesis run http://127.0.0.1:8080/api/v1/openapi.json --checks not_a_server_error,response_schema_conformance
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
+
+from mlgym.events import EventLog, Producer
+from mlgym.tracking import create_run_folder
+from tests.events.samples import log_event
+from tests.server.attacks import everything
+from tests.server.service import ALL, Service
+
+NUM_EXAMPLES = int(os.environ.get("MLGYM_EXAMPLES", "4"))
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Service(tmp_path_factory.mktemp("hub") / "storage", program=ALL) as running:
+        for run_id in ("run", "other"):
+            folder = create_run_folder(running.storage, run_id)
+            with EventLog.open(folder.log_path) as log:
+                log.append([Producer().event(msgspec.structs.replace(log_event(), grid_search_id=run_id))])
+        yield running
+        code, said = running.stop(signal.SIGTERM)
+        assert (code, "Traceback" in said) == (0, False), said
+
+
+def asker(operation: Any, mode: GenerationMode, session: requests.Session) -> Callable[[], None]:
+    """Gives what sends made-up requests of one operation."""
+    # A run that is there gets further than names that are made up; deleting is left to these.
+    run = None if operation.method.upper() == "DELETE" else "run"
+
+    @settings(
+        max_examples=NUM_EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def ask(case: Any) -> None:
+        if run is not None and "run" in case.path_parameters:
+            case.path_parameters["run"] = run
+        case.call_and_validate(
+            session=session, checks=[not_a_server_error, response_schema_conformance, content_type_conformance]
+        )
+
+    send: Callable[[], None] = ask
+    return send
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: str(mode.value))
+def test_made_up_requests(service: Service, mode: GenerationMode) -> None:
+    """No request makes the service fail; answers have the shape and type that are described; other runs stay."""
+    before = everything(service.storage / "other")
+    schema = schemathesis.openapi.from_url(f"{service.url}/api/v1/openapi.json")
+    num_operations = 0
+    with requests.Session() as session:
+        session.trust_env = False
+        for found in schema.get_all_operations():
+            operation: Any = found
+            with suppress(Unsatisfiable):  # what takes nothing can be asked nothing wrong
+                asker(operation.ok(), mode, session)()
+                num_operations += 1
+    assert num_operations >= 25
+    assert everything(service.storage / "other") == before
