@@ -1,0 +1,100 @@
+// The checkpoints that stand, with sizes and hashes, each file to download.
+import { IconDownload } from "@tabler/icons-react";
+import { Fragment, type ReactNode } from "react";
+import { CopyButton } from "@/components/Command";
+import { IconButton } from "@/components/Button";
+import { saveBlob } from "@/lib/download";
+import { token } from "@/lib/endpoints";
+import { formatBytes } from "@/lib/format";
+import { getBlob, routeAddress } from "@/lib/hub/client";
+import type { CheckpointFacts } from "@/types/api";
+import classes from "./Experiment.module.css";
+import type { PartProps } from "./ExperimentPage";
+
+export function Checkpoints({ run, row, detail }: PartProps): ReactNode {
+  if (detail.checkpoints.length === 0) return <p className="dim">No checkpoint stands.</p>;
+  return (
+    <div className={classes.scroll}>
+      <table className={classes.table}>
+        <thead>
+          <tr>
+            <th scope="col">checkpoint</th>
+            <th scope="col">epoch</th>
+            <th scope="col">step</th>
+            <th scope="col">size</th>
+            <th scope="col" className={classes.left}>
+              kept because
+            </th>
+            <th scope="col" className={classes.left}>
+              sha256
+            </th>
+            <th scope="col">
+              <span className="visually-hidden">download</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {[...detail.checkpoints].reverse().map((checkpoint) => (
+            <Files key={checkpoint.path} run={run} experiment={row.experiment_id} checkpoint={checkpoint} />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Files({ run, experiment, checkpoint }: { readonly run: string; readonly experiment: number; readonly checkpoint: CheckpointFacts }): ReactNode {
+  return (
+    <Fragment>
+      <tr>
+        <th scope="row">
+          <b>{checkpoint.path.split("/").at(-1)}</b>
+        </th>
+        <td>{checkpoint.epoch}</td>
+        <td>{checkpoint.step}</td>
+        <td>{formatBytes(checkpoint.num_bytes)}</td>
+        <td className={classes.left}>{checkpoint.reasons.join(", ")}</td>
+        <td />
+        <td />
+      </tr>
+      {Object.entries(checkpoint.files).map(([name, hash]) => (
+        <tr key={name}>
+          <td colSpan={5}>{name}</td>
+          <td className={classes.left}>
+            <span className={classes.hash}>
+              {hash.slice(0, 12)}…
+              <CopyButton text={hash} label={`Copy the hash of ${name}`} />
+            </span>
+          </td>
+          <td>
+            <Download run={run} experiment={experiment} epoch={checkpoint.epoch} name={name} />
+          </td>
+        </tr>
+      ))}
+    </Fragment>
+  );
+}
+
+interface DownloadProps {
+  readonly run: string;
+  readonly experiment: number;
+  readonly epoch: number;
+  readonly name: string;
+}
+
+function Download({ run, experiment, epoch, name }: DownloadProps): ReactNode {
+  const route = `/checkpoints/${[run, experiment, epoch, name].map(encodeURIComponent).join("/")}`;
+  const save = (): void => {
+    // The browser streams a plain link to the disk; a token has to go with the request, so that its answer is held first.
+    if (token() === null) {
+      const link = document.createElement("a");
+      [link.href, link.download] = [routeAddress(route), name];
+      link.click();
+    } else void getBlob(route).then((blob) => saveBlob(blob, name));
+  };
+  return (
+    <IconButton label={`Download ${name} of epoch ${epoch}`} onClick={save}>
+      <IconDownload />
+    </IconButton>
+  );
+}

@@ -1,0 +1,134 @@
+// Everything about one experiment.
+import { useQuery } from "@tanstack/react-query";
+import { IconArrowLeft, IconArrowRight } from "@tabler/icons-react";
+import type { ReactNode } from "react";
+import { Button, IconButton } from "@/components/Button";
+import { Notice, Problem, Waiting } from "@/components/Notice";
+import { Status } from "@/components/Status";
+import { formatValue } from "@/lib/format";
+import { experimentQuery } from "@/lib/hub/experiment";
+import { useAt, useTable } from "@/lib/hub/queries";
+import { toggleSelected, useSelection } from "@/lib/selection";
+import { changeView, useParameter } from "@/lib/url";
+import type { ExperimentDetail, ExperimentRow, ExperimentTable } from "@/types/api";
+import { Checkpoints } from "./Checkpoints";
+import { Config } from "./Config";
+import { Curves } from "./Curves";
+import classes from "./Experiment.module.css";
+import { Logs } from "./Logs";
+import { ModelCardPart } from "./ModelCardPart";
+import { Overview } from "./Overview";
+
+const PARTS = [
+  ["overview", "Overview"],
+  ["curves", "Curves"],
+  ["config", "Config"],
+  ["checkpoints", "Checkpoints"],
+  ["logs", "Logs"],
+  ["card", "Model card"],
+] as const;
+
+export interface PartProps {
+  readonly run: string;
+  readonly row: ExperimentRow;
+  readonly detail: ExperimentDetail;
+  readonly table: ExperimentTable;
+}
+
+export function ExperimentPage({ run }: { readonly run: string }): ReactNode {
+  const [text] = useParameter("experiment");
+  const id = text !== null && /^\d{1,9}$/.test(text) ? Number(text) : null;
+  const { data: table } = useTable(run);
+  const { data: detail, error, refetch } = useQuery({ ...experimentQuery(run, id ?? 0, useAt()), enabled: id !== null });
+  if (id === null) return <Choose table={table} />;
+  if (error !== null && detail === undefined) return <Problem error={error} what="experiment" onRetry={() => void refetch()} />;
+  const row = table?.rows.find((one) => one.experiment_id === id);
+  if (detail === undefined || table === undefined) return <Waiting what="the experiment" />;
+  return <Experiment run={run} row={row ?? detail} detail={detail} table={table} />;
+}
+
+function Choose({ table }: { readonly table: ExperimentTable | undefined }): ReactNode {
+  const first = table?.rows.find((row) => row.rank === 1) ?? table?.rows[0];
+  return (
+    <Notice title="Which experiment?">
+      <p>Open one from the table, from a chip above, or with Ctrl K.</p>
+      {first === undefined ? null : (
+        <Button look="primary" onClick={() => changeView({ experiment: String(first.experiment_id) }, { replace: true })}>
+          {first.rank === 1 ? `The best one, #${first.experiment_id}` : `The first one, #${first.experiment_id}`}
+        </Button>
+      )}
+    </Notice>
+  );
+}
+
+function Experiment(props: PartProps): ReactNode {
+  const { row, table } = props;
+  const [part] = useParameter("part");
+  const current = PARTS.find(([name]) => name === part)?.[0] ?? "overview";
+  const selection = useSelection();
+  const isSelected = selection.set.has(row.experiment_id);
+  return (
+    <div className={classes.page}>
+      <header className={classes.head}>
+        <h1>Experiment {row.experiment_id}</h1>
+        <Status status={row.status} detail={row.stop_reason === null ? null : "· stopped early"} />
+        <span className={classes.swept}>
+          {Object.entries(row.swept).map(([key, value]) => (
+            <span key={key}>
+              {key} <b className="number">{formatValue(value)}</b>
+            </span>
+          ))}
+        </span>
+        <span className={classes.space} />
+        <Button isOn={isSelected} onClick={() => toggleSelected(row.experiment_id)}>
+          {isSelected ? "Selected" : "Select"}
+        </Button>
+        <Neighbours row={row} table={table} />
+      </header>
+      <div className={classes.parts} role="tablist" aria-label="About this experiment">
+        {PARTS.map(([name, title]) => (
+          <button key={name} type="button" role="tab" id={`tab-${name}`} aria-selected={name === current} aria-controls="part" onClick={() => changeView({ part: name === "overview" ? null : name }, { replace: true })}>
+            {title}
+          </button>
+        ))}
+      </div>
+      <div id="part" role="tabpanel" aria-labelledby={`tab-${current}`} className={classes.body}>
+        <Part name={current} {...props} />
+      </div>
+    </div>
+  );
+}
+
+function Part({ name, ...props }: PartProps & { readonly name: (typeof PARTS)[number][0] }): ReactNode {
+  switch (name) {
+    case "overview":
+      return <Overview {...props} />;
+    case "curves":
+      return <Curves {...props} />;
+    case "config":
+      return <Config {...props} />;
+    case "checkpoints":
+      return <Checkpoints {...props} />;
+    case "logs":
+      return <Logs {...props} />;
+    case "card":
+      return <ModelCardPart {...props} />;
+  }
+}
+
+function Neighbours({ row, table }: { readonly row: ExperimentRow; readonly table: ExperimentTable }): ReactNode {
+  const at = table.rows.findIndex((one) => one.experiment_id === row.experiment_id);
+  const go = (to: ExperimentRow | undefined): void => {
+    if (to !== undefined) changeView({ experiment: String(to.experiment_id) }, { replace: true });
+  };
+  return (
+    <span>
+      <IconButton label="The experiment before" disabled={at <= 0} onClick={() => go(table.rows[at - 1])}>
+        <IconArrowLeft />
+      </IconButton>
+      <IconButton label="The next experiment" disabled={at < 0 || at >= table.rows.length - 1} onClick={() => go(table.rows[at + 1])}>
+        <IconArrowRight />
+      </IconButton>
+    </span>
+  );
+}
