@@ -1,5 +1,5 @@
 // The pages, each loaded when it is first opened; what is not finished is not here.
-import { IconChartLine, IconFlask, IconListDetails, IconRoute, IconSettings } from "@tabler/icons-react";
+import { IconAdjustments, IconChartLine, IconFlask, IconListDetails, IconRoute, IconSettings } from "@tabler/icons-react";
 import { lazy, type ComponentType, type LazyExoticComponent } from "react";
 import type { Page } from "@/lib/url";
 
@@ -10,6 +10,7 @@ export const OF_RUN: Partial<Record<Page, Lazy<Props>>> = {
   flow: lazy(async () => ({ default: (await import("@/features/flow/components/FlowPage")).FlowPage })),
   analysis: lazy(async () => ({ default: (await import("@/features/analysis/components/AnalysisPage")).AnalysisPage })),
   experiment: lazy(async () => ({ default: (await import("@/features/experiment/components/ExperimentPage")).ExperimentPage })),
+  parameters: lazy(async () => ({ default: (await import("@/features/parameters/components/ParametersPage")).ParametersPage })),
 };
 
 export const OF_STORAGE: Partial<Record<Page, Lazy<object>>> = {
@@ -28,5 +29,6 @@ export const PLACES: readonly Place[] = [
   { page: "runs", title: "Runs", question: "Which run?", Icon: IconListDetails, key: "1" },
   { page: "flow", title: "Flow", question: "What is happening, what went wrong?", Icon: IconRoute, key: "2" },
   { page: "analysis", title: "Analysis", question: "Which is better, since when?", Icon: IconChartLine, key: "3" },
+  { page: "parameters", title: "Parameters", question: "Why? What the parameters do", Icon: IconAdjustments, key: "4" },
   { page: "experiment", title: "Experiment", question: "Everything about this one", Icon: IconFlask, key: "6" },
 ];

@@ -1,0 +1,154 @@
+// Parallel coordinates: a line for each experiment over all parameters to the metric. Dragging along an axis selects the
+// experiments that pass there, on every page.
+import { useElementSize } from "@mantine/hooks";
+import { useEffect, useMemo, useRef, useState, type PointerEvent, type ReactNode } from "react";
+import { Button } from "@/components/Button";
+import { themeColour } from "@/lib/colours";
+import { valueOf } from "@/lib/rowValues";
+import { useScheme } from "@/lib/scheme";
+import { select, type Selection } from "@/lib/selection";
+import type { ExperimentRow } from "@/types/api";
+import { axisOf, brushed, type Axis, type Brushes } from "../model/axes";
+import classes from "./Parameters.module.css";
+import type { Shared } from "./ParametersPage";
+
+const [TOP, BOTTOM, SIDE] = [34, 14, 60];
+const HEIGHT = 320;
+
+interface Props {
+  readonly shared: Shared;
+  readonly metricAxis: Axis;
+  readonly selection: Selection;
+}
+
+export function ParallelCoordinates({ shared, metricAxis, selection }: Props): ReactNode {
+  const { rows, swept, short } = shared;
+  const { ref, width } = useElementSize();
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [brushes, setBrushes] = useState<Brushes>(new Map());
+  const scheme = useScheme();
+  const axes = useMemo(() => [...swept.map((key) => axisOf(rows, key, short.get(key) ?? key)), metricAxis], [rows, swept, short, metricAxis]);
+  const xOf = (index: number): number => SIDE + (index / Math.max(1, axes.length - 1)) * Math.max(0, width - 2 * SIDE);
+  useEffect(() => {
+    if (canvas.current !== null && width > 0) draw(canvas.current, width, axes, shared, selection);
+  }, [width, axes, shared, selection, scheme]);
+  const change = (axis: Axis, span: readonly [number, number] | null): void => {
+    const next = new Map(brushes);
+    if (span === null) next.delete(axis.key);
+    else next.set(axis.key, span);
+    setBrushes(next);
+    select(next.size === 0 ? [] : brushed(rows, axes, next));
+  };
+  return (
+    <section className={classes.section} aria-label="Parallel coordinates">
+      <p>
+        Drag along an axis to select what passes there.{" "}
+        {brushes.size === 0 ? null : (
+          <Button look="quiet" onClick={() => (setBrushes(new Map()), select([]))}>
+            Clear the brushes
+          </Button>
+        )}
+      </p>
+      <div ref={ref} className={classes.parallel}>
+        <canvas ref={canvas} aria-hidden />
+        {width === 0 ? null : (
+          <svg role="group" aria-label={`Axes: ${axes.map(({ title }) => title).join(", ")}`}>
+            {axes.map((axis, index) => (
+              <AxisMarks key={axis.key} axis={axis} x={xOf(index)} isLast={index === axes.length - 1} brush={brushes.get(axis.key)} onBrush={(span) => change(axis, span)} />
+            ))}
+          </svg>
+        )}
+      </div>
+    </section>
+  );
+}
+
+const yOf = (at: number): number => TOP + (1 - at) * (HEIGHT - TOP - BOTTOM);
+const atOf = (y: number): number => 1 - (y - TOP) / (HEIGHT - TOP - BOTTOM);
+
+function draw(canvas: HTMLCanvasElement, width: number, axes: readonly Axis[], shared: Shared, selection: Selection): void {
+  const ratio = window.devicePixelRatio;
+  [canvas.width, canvas.height] = [Math.round(width * ratio), HEIGHT * ratio];
+  const ctx = canvas.getContext("2d");
+  if (ctx === null) return;
+  ctx.scale(ratio, ratio);
+  const isSelecting = selection.ids.length > 0;
+  const grey = themeColour("--grey-curve");
+  const isAbove = (row: ExperimentRow): boolean => isSelecting && selection.set.has(row.experiment_id);
+  const ordered = [...shared.rows].sort((a, b) => Number(isAbove(a)) - Number(isAbove(b)));
+  for (const row of ordered) {
+    const colour = shared.colourOf(row);
+    const isGrey = (isSelecting && !isAbove(row)) || colour === null;
+    ctx.strokeStyle = isGrey ? grey : colour;
+    ctx.globalAlpha = isGrey ? 0.35 : shared.rows.length > 200 ? 0.55 : 0.85;
+    ctx.lineWidth = isAbove(row) ? 1.8 : 1.1;
+    ctx.beginPath();
+    axes.forEach((axis, index) => {
+      const at = axis.positionOf(valueOf(row, axis.key));
+      const x = SIDE + (index / Math.max(1, axes.length - 1)) * (width - 2 * SIDE);
+      // A value that is missing ends the line there.
+      if (at !== null) ctx.lineTo(x, yOf(at));
+    });
+    ctx.stroke();
+  }
+}
+
+interface MarksProps {
+  readonly axis: Axis;
+  readonly x: number;
+  readonly isLast: boolean;
+  readonly brush: readonly [number, number] | undefined;
+  readonly onBrush: (span: readonly [number, number] | null) => void;
+}
+
+function AxisMarks({ axis, x, isLast, brush, onBrush }: MarksProps): ReactNode {
+  const start = useRef<number | null>(null);
+  const [drawn, setDrawn] = useState<readonly [number, number] | null>(null);
+  const at = (event: PointerEvent<SVGRectElement>): number => {
+    const { top } = event.currentTarget.ownerSVGElement?.getBoundingClientRect() ?? { top: 0 };
+    return Math.min(1.02, Math.max(-0.02, atOf(event.clientY - top)));
+  };
+  const onMove = (event: PointerEvent<SVGRectElement>): void => {
+    if (start.current === null) return;
+    const now = at(event);
+    setDrawn([Math.min(start.current, now), Math.max(start.current, now)]);
+  };
+  const onUp = (): void => {
+    if (start.current === null) return;
+    start.current = null;
+    // A click without a drag takes the brush away.
+    onBrush(drawn !== null && drawn[1] - drawn[0] > 0.01 ? drawn : null);
+    setDrawn(null);
+  };
+  const shown = drawn ?? brush;
+  return (
+    <g className={classes.axis}>
+      <line x1={x} x2={x} y1={TOP} y2={HEIGHT - BOTTOM} />
+      <text className={classes.name} x={x} y={16} textAnchor="middle">
+        {axis.title.length > 22 ? `…${axis.title.slice(-21)}` : axis.title}
+        {axis.isLog ? " (log)" : ""}
+      </text>
+      {axis.ticks.map((tick) => (
+        <text key={tick.label} x={isLast ? x + 6 : x - 6} y={yOf(tick.at) + 4} textAnchor={isLast ? "start" : "end"}>
+          {tick.label.length > 14 ? `${tick.label.slice(0, 13)}…` : tick.label}
+        </text>
+      ))}
+      {shown === undefined ? null : <rect className={classes.brush} x={x - 8} width={16} y={yOf(shown[1])} height={Math.max(1, yOf(shown[0]) - yOf(shown[1]))} />}
+      <rect
+        className={classes.hit}
+        data-axis={axis.key}
+        x={x - 18}
+        width={36}
+        y={TOP - 8}
+        height={HEIGHT - TOP - BOTTOM + 16}
+        onPointerDown={(event) => {
+          event.currentTarget.setPointerCapture(event.pointerId);
+          start.current = at(event);
+          setDrawn([start.current, start.current]);
+        }}
+        onPointerMove={onMove}
+        onPointerUp={onUp}
+      />
+    </g>
+  );
+}

@@ -1,0 +1,30 @@
+import { describe, expect, it } from "vitest";
+import type { ExperimentRow } from "@/types/api";
+import { axisOf, brushed } from "./axes";
+
+const rows = [
+  { experiment_id: 0, swept: { lr: 0.001, act: "relu" } },
+  { experiment_id: 1, swept: { lr: 0.1, act: "gelu" } },
+  { experiment_id: 2, swept: { lr: 0.01, act: "relu" } },
+  { experiment_id: 3, swept: { lr: Number.NaN, act: null } },
+].map((row) => ({ latest: {}, best: {}, trial: {}, ...row }) as unknown as ExperimentRow);
+
+describe("an axis", () => {
+  it("is logarithmic where values span orders of magnitude", () => {
+    const axis = axisOf(rows.slice(0, 3), "lr", "lr");
+    expect(axis.isLog).toBe(true);
+    expect([0.001, 0.01, 0.1].map((value) => Number(axis.positionOf(value)?.toFixed(6)))).toEqual([0, 0.5, 1]);
+    expect(axis.positionOf(Number.NaN)).toBeNull();
+  });
+
+  it("places names by their order", () => {
+    const axis = axisOf(rows, "act", "act");
+    expect([axis.positionOf("gelu"), axis.positionOf("relu"), axis.positionOf(null)]).toEqual([0, 1, null]);
+  });
+
+  it("is brushed together with others", () => {
+    const axes = [axisOf(rows.slice(0, 3), "lr", "lr"), axisOf(rows, "act", "act")];
+    expect(brushed(rows, axes, new Map([["lr", [0, 0.6]]]))).toEqual([0, 2]);
+    expect(brushed(rows, axes, new Map([["lr", [0, 0.6]], ["act", [0, 0.5]]]))).toEqual([]);
+  }); // prettier-ignore
+});

@@ -1,0 +1,78 @@
+// A parameter or metric as an axis: where each value lies, 0 to 1, and which values are named beside it.
+import { formatNumber, formatValue } from "@/lib/format";
+import { compareValues, valueOf, type Value } from "@/lib/rowValues";
+import type { ExperimentRow } from "@/types/api";
+
+export interface Axis {
+  readonly key: string;
+  readonly title: string;
+  /** Gives the position, null where the value is missing or not finite. */
+  readonly positionOf: (value: Value) => number | null;
+  readonly ticks: readonly { readonly at: number; readonly label: string }[];
+  readonly isLog: boolean;
+  readonly isNumeric: boolean;
+}
+
+const MANY_ORDERS = 50;
+const MAX_TICKS = 9;
+
+export function axisOf(rows: readonly ExperimentRow[], key: string, title: string): Axis {
+  const values = distinctValues(rows, key);
+  const numbers = values.filter((value): value is number => typeof value === "number" && Number.isFinite(value));
+  const isNumeric = numbers.length > 0 && values.every((value) => typeof value === "number");
+  return isNumeric ? numericAxis(key, title, numbers) : namedAxis(key, title, values);
+}
+
+export function distinctValues(rows: readonly ExperimentRow[], key: string): Value[] {
+  const found = new Map<string, Value>();
+  for (const row of rows) {
+    const value = valueOf(row, key);
+    if (value !== null) found.set(String(value), value);
+  }
+  return [...found.values()].sort((a, b) => compareValues(a, b, false));
+}
+
+function numericAxis(key: string, title: string, numbers: readonly number[]): Axis {
+  const [low, high] = [numbers[0] ?? 0, numbers.at(-1) ?? 1];
+  const isLog = low > 0 && high / low >= MANY_ORDERS;
+  const along = isLog ? Math.log : (value: number) => value;
+  const room = along(high) - along(low);
+  const positionOf = (value: Value): number | null =>
+    typeof value !== "number" || !Number.isFinite(value) ? null : room === 0 ? 0.5 : (along(value) - along(low)) / room;
+  const ticks = numbers.length <= MAX_TICKS ? numbers : spacedTicks(low, high, isLog);
+  return { key, title, positionOf, isLog, isNumeric: true, ticks: ticks.map((value) => ({ at: positionOf(value) ?? 0, label: numbers.length <= MAX_TICKS ? formatValue(value) : formatNumber(value, 3) })) };
+}
+
+function spacedTicks(low: number, high: number, isLog: boolean): number[] {
+  return Array.from({ length: 5 }, (_, i) => (isLog ? low * (high / low) ** (i / 4) : low + ((high - low) * i) / 4));
+}
+
+function namedAxis(key: string, title: string, values: readonly Value[]): Axis {
+  const places = new Map(values.map((value, i) => [String(value), values.length === 1 ? 0.5 : i / (values.length - 1)]));
+  const positionOf = (value: Value): number | null => (value === null ? null : (places.get(String(value)) ?? null));
+  const every = Math.ceil(values.length / 14);
+  return {
+    key,
+    title,
+    positionOf,
+    isLog: false,
+    isNumeric: false,
+    ticks: values.filter((_, i) => i % every === 0).map((value) => ({ at: positionOf(value) ?? 0, label: formatValue(value) })),
+  };
+}
+
+export type Brushes = ReadonlyMap<string, readonly [low: number, high: number]>;
+
+/** Gives the experiments that lie within every brush. */
+export function brushed(rows: readonly ExperimentRow[], axes: readonly Axis[], brushes: Brushes): number[] {
+  const used = axes.filter((axis) => brushes.has(axis.key));
+  return rows
+    .filter((row) =>
+      used.every((axis) => {
+        const [low, high] = brushes.get(axis.key) ?? [0, 1];
+        const at = axis.positionOf(valueOf(row, axis.key));
+        return at !== null && at >= low && at <= high;
+      }),
+    )
+    .map((row) => row.experiment_id);
+}
