@@ -19,7 +19,9 @@ COMPONENT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RUN_ID_FORMAT: Final = "%Y-%m-%d--%H-%M-%S"
 DEFAULT_STORAGE: Final = "event_storage"
 LOG_FILE: Final = "event_storage.log"
-TOKEN_VARIABLE: Final = "MLGYM_TOKEN"
+TRACKED: Final = "tracked"
+"""What the events of a run that `mlgym.track` writes have as its validation mode."""
+TOKEN_VARIABLE: Final = "MLGYM_TOKEN"  # noqa: S105  # the name of one
 """The environment variable with the token of a hub, for services and for whoever talks to them."""
 _RESERVED_SUFFIXES: Final = (".torn", ".lock")
 

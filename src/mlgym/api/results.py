@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mlgym.api.columns import swept_columns
 from mlgym.errors import RunError
-from mlgym.events import ExperimentState, MetricHistory, ReproductionVerdict, RunState
-from mlgym.names import DEFAULT_STORAGE, Best
+from mlgym.events import ArtifactRecord, ExperimentState, MetricHistory, ReproductionVerdict, RunState
+from mlgym.names import DEFAULT_STORAGE, Best, did_you_mean
 from mlgym.reproduction.verdict import recorded_verdicts
 from mlgym.tracking import RunFolder, find_run
 from mlgym.validation import rank, selection_of
@@ -63,13 +63,38 @@ class Experiment:
         Raises:
             RunError: it was not measured.
         """
-        from mlgym.names import did_you_mean
-
         if metric not in self.state.metrics:
             raise RunError(
                 f"experiment {self.experiment_id} has no metric `{metric}`{did_you_mean(metric, self.state.metrics)}"
             )
         return self.state.metrics[metric]
+
+    @property
+    def artifacts(self) -> list[ArtifactRecord]:
+        """The figures, texts and files that were logged, the oldest first; `artifact` gives where one is."""
+        return list(self.state.artifacts.values())
+
+    def artifact(self, name: str, version: int | None = None) -> Path:
+        """Gives the file of a figure, text or file that was logged by `mlgym.track`.
+
+        Args:
+            name: as it was logged.
+            version: how many of that name came before it; None for the last one.
+
+        Raises:
+            RunError: there is none.
+        """
+        named = [one for one in self.artifacts if one.name == name]
+        found = [one for one in named if version in (None, one.version)]
+        if not found:
+            what = f"no version {version} of `{name}`" if named else f"no artifact `{name}`"
+            known = did_you_mean(name, {one.name for one in self.artifacts}) if not named else ""
+            raise RunError(f"experiment {self.experiment_id} has {what}{known}")
+        chosen = max(found, key=lambda one: one.version)
+        files = [self._folder.inside(f"{chosen.path}/{file}") for file in chosen.sha256]
+        if len(files) != 1 or not files[0].is_file():
+            raise RunError(f"the file of artifact `{name}` is missing in `{self._folder.path / chosen.path}`")
+        return files[0]
 
     def load_model(self, checkpoint: Literal["best", "last"] | Path = "best") -> nn.Module:
         """Gives the trained model; see `mlgym.load_model`."""

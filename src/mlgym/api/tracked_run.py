@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, SupportsIndex
 
 from mlgym.errors import EventLogError, RunError
 from mlgym.events import (
@@ -38,8 +38,6 @@ from mlgym.tracking.artifacts import next_version, safe_file_name, safe_suffix, 
 from mlgym.tracking.delivery import Delivery, Hubs
 from mlgym.tracking.scores import measured, split_key, step_number
 
-TRACKED: Final = "tracked"
-"""What the events of such a run say as its validation mode."""
 _EXPERIMENT_ID: Final = 0
 _SYNC_EVERY_S: Final = 0.02
 _PATIENCE_S: Final = 30.0
@@ -106,7 +104,9 @@ class TrackedRun:
         """The run folder."""
         return self._folder.path
 
-    def log(self, metrics: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
+    def log(
+        self, metrics: Mapping[str, Any], *, step: SupportsIndex | None = None, epoch: SupportsIndex | None = None
+    ) -> None:
         """Logs numbers that belong together.
 
         Args:
@@ -131,11 +131,11 @@ class TrackedRun:
             series = self._series.get(key)
             # What is no plain finite number takes the long way; NaN and infinities less themselves are NaN.
             if series is None or type(value) is not float or value - value != 0.0:
-                scores, tables = self._measured(metrics)
+                scores, tables = self._measured(metrics, step)
                 break
             scores.append(MetricScore(series.metric, series.split, value))
             if step < series.last_step:
-                self._tell_of_steps(key, step, series.last_step)
+                self._tell_of_steps(series, step)
             series.last_step = step
         self._step = step
         self._sink.write_scores(
@@ -150,7 +150,7 @@ class TrackedRun:
             )
         )
 
-    def log_text(self, name: str, text: str, *, step: int | None = None) -> Path:
+    def log_text(self, name: str, text: str, *, step: SupportsIndex | None = None) -> Path:
         """Keeps a text, such as samples of a language model, as a file of the run.
 
         Args:
@@ -167,7 +167,7 @@ class TrackedRun:
         content = printable(str(text)).encode()
         return self._keep_file("text", name, step, ".txt", lambda path: _write(path, content))
 
-    def log_figure(self, name: str, figure: Any, *, step: int | None = None) -> Path:
+    def log_figure(self, name: str, figure: Any, *, step: SupportsIndex | None = None) -> Path:
         """Keeps a figure as a file of the run: PNG, or HTML where it is one of Plotly.
 
         Args:
@@ -184,7 +184,7 @@ class TrackedRun:
         suffix, write = _drawing(name, figure)
         return self._keep_file("figure", name, step, suffix, write)
 
-    def log_artifact(self, path: str | Path, name: str | None = None, *, step: int | None = None) -> Path:
+    def log_artifact(self, path: str | Path, name: str | None = None, *, step: SupportsIndex | None = None) -> Path:
         """Keeps a copy of a file, or of a folder as a tar file, in the run.
 
         Args:
@@ -277,16 +277,21 @@ class TrackedRun:
             **facts,
         )
 
-    def _measured(self, metrics: Mapping[str, Any]) -> tuple[list[MetricScore], list[Any]]:
+    def _measured(self, metrics: Mapping[str, Any], step: int) -> tuple[list[MetricScore], list[Any]]:
         """Takes values of any kind, and remembers the keys of those that are plain numbers."""
         scores, tables = measured(metrics)
-        for key in metrics:
-            if key not in self._series and isinstance(metrics[key], (int, float)):
-                self._series[key] = _Series(*split_key(key))
+        for score in scores:
+            series = self._series.setdefault(f"{score.split}/{score.metric}", _Series(score.split, score.metric))
+            if step < series.last_step:
+                self._tell_of_steps(series, step)
+            series.last_step = step
+        for key, value in metrics.items():
+            if key not in self._series and isinstance(value, (int, float)):
+                self._series[key] = self._series["/".join(split_key(key))]
         return scores, tables
 
     def _keep_file(
-        self, kind: Literal["figure", "text", "file"], name: str, step: int | None, suffix: str,
+        self, kind: Literal["figure", "text", "file"], name: str, step: SupportsIndex | None, suffix: str,
         write: Callable[[Path], Any],
     ) -> Path:  # fmt: skip
         if self._has_ended:
@@ -329,13 +334,14 @@ class TrackedRun:
             )
         )
 
-    def _tell_of_steps(self, key: str, step: int, last_step: int) -> None:
+    def _tell_of_steps(self, series: _Series, step: int) -> None:
         if self._has_told_of_steps:
             return
         self._has_told_of_steps = True
         message = (
-            f"`{key}` was logged for step {step} after step {last_step}: curves and tables go on from step {step}, the "
-            "log keeps everything; track a run of its own for each repetition, or let the steps count on"
+            f"`{series.split}/{series.metric}` was logged for step {step} after step {series.last_step}: curves and "
+            f"tables go on from step {step}, the log keeps everything; track a run of its own for each repetition, or "
+            "let the steps count on"
         )
         self._warn(message)
         _logger.warning("%s", message)

@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 
 from mlgym.api.arguments import command_text
-from mlgym.api.tracked_run import TRACKED, TrackedRun
+from mlgym.api.tracked_run import TrackedRun
 from mlgym.config import config_id
 from mlgym.errors import LogInUseError, RunError
 from mlgym.events import Environment, EventLog, ExperimentConfig, RunResumed, RunStarted, RunState, fold
 from mlgym.execution.environment import capture_environment, package_versions, recorded_command
 from mlgym.execution.run_record import ENVIRONMENT_FILE, EXPERIMENT_CONFIG_FILE
-from mlgym.names import DEFAULT_STORAGE, safe_name
+from mlgym.names import DEFAULT_STORAGE, TRACKED, safe_name
 from mlgym.tracking import RunFolder, create_run_folder
 from mlgym.tracking.delivery import Hubs
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mlgym.display.output import console, print_json
-from mlgym.names import DEFAULT_STORAGE
+from mlgym.names import DEFAULT_STORAGE, TRACKED
 
 if TYPE_CHECKING:
     from mlgym.api import Run
@@ -117,15 +117,15 @@ def show_results(finished: Run, *, as_json: bool) -> None:
 
 
 def can_resume(state: RunState) -> bool:
-    """Tells whether a run ended before all its experiments had."""
-    return state.status in ("interrupted", "crashed")
+    """Tells whether a run that MLgym drives ended before all its experiments had."""
+    return state.status in ("interrupted", "crashed") and state.validation_mode != TRACKED
 
 
 def ways_on(run_id: str, state: RunState, storage: Path) -> list[str]:
     """Gives a line for each command with which a run that has ended can go on."""
     command = f"mlgym resume {run_id}{storage_option(storage)}"
     lines = [f"resume with: {command}"] if can_resume(state) else []
-    if state.counts["failed"] and state.status != "running":
+    if state.counts["failed"] and state.status != "running" and state.validation_mode != TRACKED:
         lines.append(f"try failed experiments again: {command} --retry-failed")
     return lines
 

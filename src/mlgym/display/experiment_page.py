@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from mlgym.config import dump_yaml
-from mlgym.display.tables import epochs_text
+from mlgym.display.tables import epochs_text, progress_unit, steps_text
 from mlgym.events import ExperimentState
 from mlgym.texts import duration, key_text, number, one_line, plain, value_text
 from mlgym.validation.report import reproduction_text
@@ -23,6 +23,8 @@ def experiment_page(experiment: ExperimentState) -> str:
         parts.append("config:\n" + _indented(plain(dump_yaml(experiment.config))))
     if experiment.metrics:
         parts.append("metrics, the last values:\n" + _metrics(experiment))
+    if experiment.artifacts:
+        parts.append("artifacts, the last of each name:\n" + _artifacts(experiment))
     if experiment.error:
         trace = (experiment.stacktrace or experiment.error).strip("\n").split("\n")
         parts.append("error:\n" + _indented("\n".join(one_line(line, _MAX_TRACE_LINE) for line in trace)))
@@ -46,7 +48,8 @@ def experiment_details(experiment: ExperimentState) -> dict[str, Any]:
     facts = {name: getattr(experiment, name) for name in names}
     reproduction = asdict(experiment.reproduction) if experiment.reproduction else None
     return facts | {
-        "checkpoints": list(experiment.checkpoints), "metrics": histories, "reproduction": reproduction,
+        "checkpoints": list(experiment.checkpoints), "artifacts": list(map(asdict, experiment.artifacts.values())),
+        "metrics": histories, "reproduction": reproduction,
     }  # fmt: skip
 
 
@@ -55,7 +58,8 @@ def _head(experiment: ExperimentState) -> str:
     if experiment.device:
         facts.append(f"on {one_line(experiment.device, 40)}")
     if experiment.metrics:
-        facts.append(f"epochs {epochs_text(experiment)}")
+        in_steps = progress_unit([experiment]) == "step"
+        facts.append(f"steps {steps_text(experiment)}" if in_steps else f"epochs {epochs_text(experiment)}")
     if experiment.duration_s is not None:
         facts.append(duration(experiment.duration_s))
     if experiment.exit_signal:
@@ -76,6 +80,16 @@ def _metrics(experiment: ExperimentState) -> str:
     for key, history in experiment.metrics.items():
         values = "  ".join(f"{number(value):>9}" for value in history.values[-_MAX_VALUES:])
         lines.append(f"  {names[key]:<{width}}  {values}")
+    return "\n".join(lines)
+
+
+def _artifacts(experiment: ExperimentState) -> str:
+    lasts = {one.name: one for one in experiment.artifacts.values()}
+    lines = []
+    for name, one in lasts.items():
+        versions = f" ({one.version + 1} of them)" if one.version else ""
+        files = ", ".join(f"{one.path}/{file}" for file in one.sha256)
+        lines.append(f"  {key_text(one.kind)} {key_text(name)}{versions}: {one_line(files)}")
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -58,7 +59,7 @@ def experiments_table(state: RunState, selection: Selection | None, metrics: lis
     ranked = rank(state, selection)
     swept = list(dict.fromkeys(key for one in ranked for key in one.experiment.swept))
     further = _further_metrics(state, selection) if metrics is None else metrics
-    columns = _Columns(swept, selection, further)
+    columns = _Columns(swept, selection, further, unit=progress_unit(state.experiments.values()))
     layouts = [columns, columns.shortened()]
     if metrics is None:
         layouts += [columns.shortened(count) for count in range(len(further) - 1, -1, -1)]
@@ -75,6 +76,7 @@ class _Columns:
     swept: list[str]
     selection: Selection | None
     further: list[str]
+    unit: Literal["epoch", "step"] = "epoch"
     is_short: bool = False
     left_out: tuple[str, ...] = ()
 
@@ -94,9 +96,9 @@ class _Columns:
             head = ("best\n" if self.is_short else "best ") + key_text(self.selection.metric)
             table.add_column(head, justify="right", style="bold")
             if "at epoch" not in self.left_out:
-                table.add_column("epoch" if self.is_short else "at epoch", justify="right")
+                table.add_column(self.unit if self.is_short else f"at {self.unit}", justify="right")
         self._add(table, self.further)
-        table.add_column("epochs", justify="right")
+        table.add_column(f"{self.unit}s", justify="right")
         if "time" not in self.left_out:
             table.add_column("time", justify="right")
         for one in ranked:
@@ -115,11 +117,11 @@ class _Columns:
         if self.selection is not None:
             cells.append(number(one.best.value) if one.best else NOTHING)
             if "at epoch" not in self.left_out:
-                cells.append(str(one.best.epoch) if one.best else NOTHING)
+                cells.append(str(getattr(one.best, self.unit)) if one.best else NOTHING)
         for key in self.further:
             latest = experiment.latest(key)
             cells.append(number(latest.value) if latest else NOTHING)
-        cells.append(epochs_text(experiment))
+        cells.append(epochs_text(experiment) if self.unit == "epoch" else steps_text(experiment))
         return cells if "time" in self.left_out else [*cells, duration(experiment.duration_s)]
 
 
@@ -155,6 +157,18 @@ def epochs_text(experiment: ExperimentState) -> str:
     planned = planned_epochs(experiment)
     of_planned = f"{finished}/{planned}" if planned is not None and planned != finished else str(finished)
     return f"{of_planned} stopped" if experiment.stop_reason else of_planned
+
+
+def steps_text(experiment: ExperimentState) -> str:
+    """Gives the last step at which anything was measured."""
+    steps = [history[-1].step for history in experiment.metrics.values() if history]
+    return str(max(steps)) if steps else NOTHING
+
+
+def progress_unit(experiments: Iterable[ExperimentState]) -> Literal["epoch", "step"]:
+    """Gives what experiments count: steps where none of them says anything of epochs, as tracked loops may."""
+    last = [history[-1] for one in experiments for history in one.metrics.values() if history]
+    return "step" if any(point.step > 0 for point in last) and all(point.epoch == 0 for point in last) else "epoch"
 
 
 def planned_epochs(experiment: ExperimentState) -> int | None:

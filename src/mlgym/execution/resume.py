@@ -23,6 +23,7 @@ from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.plan import remaining_of
 from mlgym.execution.run_record import RUN_CONFIG_FILE, RunRecord, read_record, write_record
 from mlgym.execution.text_logs import TextLogs
+from mlgym.names import TRACKED
 from mlgym.reproduction.differences import environment_differences
 from mlgym.reproduction.verdict import difference_text
 from mlgym.tracking import RunFolder
@@ -93,10 +94,7 @@ def hold_run(folder: RunFolder) -> Iterator[HeldRun]:
         ) from error
     with log:
         if not (folder.path / RUN_CONFIG_FILE).is_file():
-            raise RunError(
-                f"run `{folder.run_id}` ended before it had written down how it was launched: start it anew with "
-                "`mlgym run`"
-            )
+            raise RunError(_no_record_text(folder))
         state, environments = _read(folder.log_path)
         yield HeldRun(folder, log, read_record(folder), state, environments)
 
@@ -180,6 +178,15 @@ def resume_run(
             notes=[*_warnings(parting), *_closed(space, state, retry_failed=retry_failed)],
             on_event=on_event,
         )
+
+
+def _no_record_text(folder: RunFolder) -> str:
+    if folder.state().validation_mode == TRACKED:
+        return (
+            f"run `{folder.run_id}` was written by a program of its own, which goes on with it by `mlgym.track(..., "
+            f'run_id="{folder.run_id}", resume=True)`'
+        )
+    return f"run `{folder.run_id}` ended before it had written down how it was launched: start it anew with `mlgym run`"
 
 
 def _read(path: Path) -> tuple[RunState, dict[int, dict[str, Any]]]:

@@ -46,7 +46,7 @@ class RunFolder:
         Raises:
             RunError: it leads out of the run by a symbolic link.
         """
-        return self._inside(str(experiment_id))
+        return self.inside(str(experiment_id))
 
     def checkpoints_dir(self, experiment_id: int) -> Path:
         """Gives the folder of an experiment's checkpoints; it need not exist.
@@ -54,7 +54,7 @@ class RunFolder:
         Raises:
             RunError: it leads out of the run by a symbolic link.
         """
-        return self._inside(f"{experiment_id}/checkpoints")
+        return self.inside(f"{experiment_id}/checkpoints")
 
     def write_text(self, name: str, text: str) -> Path:
         """Writes a file of the run (UTF-8), whole or not at all; replaces what is there.
@@ -70,7 +70,7 @@ class RunFolder:
             InvalidNameError: a part of the name is not allowed or reserved.
             RunError: it leads out of the run, or cannot be written; what was there before is untouched then.
         """
-        path = self._inside(name)
+        path = self.inside(name)
         self._make_dir(path.parent)
         try:
             write_atomically(path, text.encode())
@@ -94,7 +94,7 @@ class RunFolder:
             InvalidNameError: a part of the name is not allowed or reserved.
             RunError: it leads out of the run, is missing, or is no text.
         """
-        path = self._inside(name)
+        path = self.inside(name)
         try:
             return path.read_text(encoding="utf-8")
         except FileNotFoundError as error:
@@ -137,8 +137,13 @@ class RunFolder:
             state.mark_crashed()
         return state
 
-    def _inside(self, name: str) -> Path:
-        """Gives the path of a name below the run folder, after the checks that everything here goes through."""
+    def inside(self, name: str) -> Path:
+        """Gives the path of a name below the run folder, such as `0/artifacts/curve.0/curve.png`; it need not exist.
+
+        Raises:
+            InvalidNameError: a part of the name is not allowed or reserved.
+            RunError: it leads out of the run by a symbolic link.
+        """
         parts = [safe_name(part, "file name") for part in name.split("/")]
         path = self.path.joinpath(*parts)
         if not path.resolve().is_relative_to(self.path.resolve()):

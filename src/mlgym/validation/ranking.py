@@ -55,7 +55,8 @@ def default_selection(state: RunState) -> Selection | None:
     """Gives what the run itself selects by.
 
     That is what the section `validation` selects by; else the metric that checkpoints or early stopping watch; else the
-    first metric of the validation split, losses last. None where nothing was measured.
+    first metric of the validation split, losses last; of another split where there is none. None where nothing was
+    measured.
     """
     select = state.validation.get("select")
     for metric, best in watched(select):
@@ -64,7 +65,7 @@ def default_selection(state: RunState) -> Selection | None:
         for metric, best in watched(experiment.config):
             return Selection(metric, best)
     keys = state.metric_keys
-    for split in _PREFERRED_SPLITS:
+    for split in dict.fromkeys([*_PREFERRED_SPLITS, *(key.partition("/")[0] for key in keys)]):
         of_split = [key for key in keys if key.startswith(f"{split}/")]
         chosen = next((key for key in of_split if not smaller_is_better(key)), next(iter(of_split), None))
         if chosen is not None:
