@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,30 @@ def test_news_that_come_while_somebody_asks_are_not_lost(tmp_path: Path, monkeyp
     writer.wait()
     taken.extend(writer.take_news())
     assert [saved.checkpoint.epoch for saved in taken] == [1, 2]
+
+
+def test_what_cannot_be_deleted_ends_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new checkpoint stands and is told of; what was to go is named, and only what is gone counts as deleted."""
+    writer = CheckpointWriter(tmp_path)
+    for epoch in (1, 2):
+        writer.save(_content(epoch), ("all",), ())
+    writer.wait()
+    goes, stays = (saved.checkpoint.path for saved in writer.take_news())
+    rename = Path.rename
+
+    def refused(path: Path, target: Path) -> Path:
+        if path == stays:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    writer.save(_content(3), ("last",), (goes, stays))
+    writer.wait()
+    (saved,) = writer.take_news()
+    assert (saved.checkpoint.epoch, saved.deleted) == (3, (goes,))
+    (complaint,) = saved.complaints
+    assert str(stays) in complaint
+    assert "cannot be deleted: Device or resource busy; the new one stands" in complaint
 
 
 def test_a_failure_stays_one(tmp_path: Path) -> None:

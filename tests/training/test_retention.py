@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mlgym.tracking.manifest import MANIFEST_FILE
 from mlgym.training.retention import Retention
 from mlgym.training.strategies import CheckpointStrategy, KeepAll, KeepBest, KeepLast, Snapshot
 
@@ -51,7 +52,7 @@ def test_the_same_moment_again_replaces_nothing(tmp_path: Path) -> None:
 
 
 def test_goes_on_from_its_state(tmp_path: Path) -> None:
-    """It decides as it would have; what is gone from the disk meanwhile is forgotten."""
+    """It decides as it would have; what is gone from the disk meanwhile, or has lost its manifest, is forgotten."""
 
     def filled(strategy: CheckpointStrategy) -> Retention:
         retention = Retention(strategy, tmp_path)
@@ -62,12 +63,13 @@ def test_goes_on_from_its_state(tmp_path: Path) -> None:
 
     for name in ("epoch_1-step_5", "epoch_2-step_10", "epoch_2-step_12"):
         (tmp_path / name).mkdir()
+        (tmp_path / name / MANIFEST_FILE).touch()
     before, after = filled(KeepLast(2)), Retention(KeepLast(2), tmp_path)
     after.load_state_dict(json.loads(json.dumps(before.state_dict())))
     assert after.names == before.names
     assert after.newest == before.newest
     assert after.after_epoch(_at(3, 15)) == before.after_epoch(_at(3, 15))
-    (tmp_path / "epoch_1-step_5").rmdir()
+    (tmp_path / "epoch_1-step_5" / MANIFEST_FILE).unlink()
     late = Retention(KeepLast(2), tmp_path)
     late.load_state_dict(filled(KeepLast(2)).state_dict())
     assert late.names == {"epoch_2-step_10", "epoch_2-step_12"}

@@ -1,6 +1,7 @@
 """Saving checkpoints beside training: the training thread copies, one other thread writes.
 
-At most one checkpoint is on its way. A failure is raised in the training thread, at its next step boundary.
+At most one checkpoint is on its way. A failure is raised in the training thread, at its next step boundary; an older
+checkpoint that cannot be deleted is none, since the new one stands.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ class Saved:
     Args:
         checkpoint: what stands now.
         reasons: why it was saved, such as `best`.
-        deleted: folders of checkpoints that it replaced.
+        deleted: folders of checkpoints that it replaced and that are gone.
+        complaints: which of them could not be deleted, and why, in words.
     """
 
     checkpoint: StoredCheckpoint
     reasons: tuple[str, ...]
     deleted: tuple[Path, ...]
+    complaints: tuple[str, ...] = ()
 
 
 class CheckpointWriter:
@@ -112,13 +115,26 @@ class CheckpointWriter:
     def _write(self, content: CheckpointContent, reasons: tuple[str, ...], replaced: tuple[Path, ...]) -> None:
         try:
             checkpoint = write_checkpoint(self._folder, content)
-            for path in replaced:
-                delete_checkpoint(path)
+            deleted, complaints = _delete(replaced)
         except Exception as failure:
             self._failure = failure
         else:
-            self._saved.append(Saved(checkpoint, reasons, replaced))
+            self._saved.append(Saved(checkpoint, reasons, deleted, complaints))
         self.has_news = True
+
+
+def _delete(replaced: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Removes checkpoints; gives those that are gone, and what is to be said of the others."""
+    complaints = []
+    for path in replaced:
+        try:
+            delete_checkpoint(path)
+        except OSError as error:
+            complaints.append(
+                f"checkpoint {path} is not needed any more, but cannot be deleted: {error.strerror or error}; the new "
+                "one stands, and resuming the run tries again"
+            )
+    return tuple(path for path in replaced if not path.exists()), tuple(complaints)
 
 
 class _Copies:

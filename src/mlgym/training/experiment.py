@@ -49,9 +49,11 @@ class Training(Plan):
             checkpoints: which epochs are kept on disk; None: the last one.
             callbacks: objects with any of the hooks `on_experiment_start`, `on_epoch_end` ...; called in this order.
             evaluate_before_training: measure the untrained model too, as epoch 0.
-            evaluate_every_n_epochs: epochs from one evaluation to the next, >= 1; the last epoch is always evaluated.
+            evaluate_every_n_epochs: epochs from one evaluation to the next, >= 1; the last epoch is always evaluated,
+                also where a run goes on to more epochs later.
             checkpoint_every_s: seconds, > 0, after which a checkpoint is taken within an epoch, to go on from after a
-                crash; it goes when a newer one stands. None for none.
+                crash; it goes when a newer one stands. None for none. Callbacks hear of it by `on_checkpoint`, at a
+                step that depends on the clock.
             checkpoint_every_n_steps: the same by optimizer updates.
             digest_every_n_steps: optimizer updates from one digest within an epoch to the next, to see in which step
                 two runs part; costs time. None: at the end of epochs only.

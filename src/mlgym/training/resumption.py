@@ -69,9 +69,15 @@ class Resumption:
         known = {Path(path).name for path in self._context.known_checkpoints}
         for stored in list_checkpoints(self._folder):
             if stored.path.name not in names:
-                delete_checkpoint(stored.path)
+                self._delete(stored.path)
             elif stored.path.name not in known:
                 self._reporter.checkpoint_saved(stored, ("found",))
         standing = {stored.path.name for stored in list_checkpoints(self._folder)}
         for name in sorted(known - standing):
             self._reporter.checkpoint_deleted(self._folder / name)
+
+    def _delete(self, path: Path) -> None:
+        try:
+            delete_checkpoint(path)
+        except OSError as error:
+            self._reporter.warn(f"checkpoint {path} is not needed, but cannot be deleted: {error.strerror or error}")

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mlgym.tracking.manifest import MANIFEST_FILE
 from mlgym.training.checkpoint import checkpoint_name
 from mlgym.training.strategies import CheckpointStrategy, Snapshot
 
@@ -57,6 +58,9 @@ class Retention:
         )
         return [] if same or before is None else [before]
 
+    def _stands(self, snapshot: Snapshot) -> bool:
+        return (self._folder / checkpoint_name(snapshot.epoch, snapshot.step) / MANIFEST_FILE).is_file()
+
     def _paths(self, snapshots: Iterable[Snapshot]) -> tuple[Path, ...]:
         return tuple(self._folder / checkpoint_name(one.epoch, one.step) for one in snapshots)
 
@@ -72,9 +76,9 @@ class Retention:
         return {"kept": [_plain(one) for one in self._kept], "passing": passing}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a state; checkpoints that are gone since are forgotten."""
+        """Goes on from a state; checkpoints that are gone since, or have lost their manifest, are forgotten."""
         known = [Snapshot(**one) for one in state["kept"]]
-        self._kept = [one for one in known if (self._folder / checkpoint_name(one.epoch, one.step)).is_dir()]
+        self._kept = [one for one in known if self._stands(one)]
         self._passing = None if state["passing"] is None else Snapshot(**state["passing"])
 
 

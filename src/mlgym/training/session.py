@@ -340,6 +340,8 @@ class Session:
             self.reporter.checkpoint_saved(saved.checkpoint, saved.reasons)
             for path in saved.deleted:
                 self.reporter.checkpoint_deleted(path)
+            for complaint in saved.complaints:
+                self.reporter.warn(complaint)
             self.training.hooks.call("on_checkpoint", self.state, saved.checkpoint.path)
 
 
