@@ -1,6 +1,6 @@
 """The websocket service with other settings than the program has, and with its protections off for controls.
 
-Run as `python -m tests.server.hub_program STORAGE --port N [--patience S] [--without_fsync]`.
+Run as `python -m tests.server.hub_program STORAGE --port N`, with the options below.
 """
 
 from __future__ import annotations
@@ -42,12 +42,15 @@ def main() -> None:
     parser.add_argument("storage", type=Path)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--patience", type=float, default=10.0)
+    parser.add_argument("--stranger", type=float, default=30.0)
+    parser.add_argument("--sessions", type=int, default=4000)
     parser.add_argument("--without_fsync", action="store_true")
     given = parser.parse_args()
     given.storage.mkdir(parents=True, exist_ok=True)
     store = HubStore(given.storage)
     store.logs = OpenLogs(fsync=not given.without_fsync)
-    service = SocketService(store, SocketLimits(patience_s=given.patience), authorize=lambda scope, auth: FULL_ACCESS)
+    limits = SocketLimits(patience_s=given.patience, stranger_s=given.stranger, sessions=given.sessions)
+    service = SocketService(store, limits, authorize=lambda scope, auth: FULL_ACCESS)
     serve(Unguarded(service), listen(Address(port=given.port)))
 
 

@@ -67,6 +67,11 @@ class RawSocket:
                     return False
         return True
 
+    def receive_all(self) -> None:
+        """Takes whatever comes until the service closes the connection."""
+        while True:
+            self._socket.recv(20)
+
     def say(self, packet: str | bytes) -> None:
         """Sends a packet of Engine.IO."""
         self._socket.send(packet)

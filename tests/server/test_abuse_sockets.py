@@ -11,6 +11,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -26,6 +27,7 @@ from mlgym.server.tokens import FULL_ACCESS, Tokens
 from mlgym.tracking import create_run_folder
 from tests.events.samples import log_event
 from tests.server.attacks import NAMES, TEXTS, VALUES, everything
+from tests.server.hub_program import PROGRAM
 from tests.server.raw_socket import RawSocket
 from tests.server.service import ALL, Service
 
@@ -263,6 +265,30 @@ def test_connections_flood(service: Service) -> None:
     with RawSocket(service) as client:
         assert client.connect()
         assert not refused(client.call("mlgym_head", {"run_id": "run"}))
+
+
+def test_strangers(tmp_path: Path) -> None:
+    """Who opens a session and never connects is dismissed, by polling and by websocket; who is one too many is told."""
+    options = ("--stranger", "0.4", "--sessions", "5")
+    with Service(tmp_path / "storage", program=PROGRAM, options=options) as hub, RawSocket(hub) as client:
+        assert client.connect()
+        strangers = [RawSocket(hub) for _ in range(2)]
+        url = f"{hub.url}/socket.io/?EIO=4&transport=polling"
+        statuses = [httpx.get(url, trust_env=False).status_code for _ in range(3)]
+        assert statuses == [200, 200, 503]
+        with pytest.raises(InvalidStatus) as caught:
+            RawSocket(hub)
+        assert caught.value.response.status_code == 503
+        for stranger in strangers:
+            with pytest.raises(ConnectionClosed):
+                stranger.receive_all()
+        for stranger in strangers:
+            stranger.close()
+        give_up_at = time.monotonic() + 20
+        while httpx.get(url, trust_env=False).status_code == 503:
+            assert time.monotonic() < give_up_at
+            time.sleep(0.1)
+        assert not refused(client.call("mlgym_head", {"run_id": "run"}))  # the control: who did is still there
 
 
 def noise(generator: random.Random) -> str | bytes:

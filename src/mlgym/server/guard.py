@@ -157,19 +157,7 @@ class Guard:
         if refusal is None:
             await self._app(scope, receive, send)
             return
-        await receive()
-        response = error_response(scope["path"], refusal)
-        if "websocket.http.response" not in scope.get("extensions", {}):
-            await send({"type": "websocket.close", "code": 1008, "reason": str(refusal)[:120]})
-            return
-        start = {"status": refusal.status, "headers": response.raw_headers}
-        await send({"type": "websocket.http.response.start", **start})
-        await send({"type": "websocket.http.response.body", "body": response.body})
-        # uvicorn takes the handshake for unfinished, and says so, until the connection is closed: the second of these.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSING_S):
-                await receive()
-                await receive()
+        await refuse(scope, receive, send, refusal)
 
     def _stranger(self, scope: Scope, headers: Headers) -> RefusedError | None:
         """Gives why a request may not come from where it comes from."""
@@ -209,6 +197,26 @@ class Guard:
         if writes and not access.may_write:
             return RefusedError(403, "read_only", "this token allows to read only")
         return RefusedError(403, "foreign_run", f"this token is for the run `{access.run_id}` only")
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send, refusal: RefusedError) -> None:
+    """Answers a request, or a websocket that wants to open, with a refusal."""
+    response = error_response(scope["path"], refusal)
+    if scope["type"] == "http":
+        await response(scope, receive, send)
+        return
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": str(refusal)[:120]})
+        return
+    start = {"status": refusal.status, "headers": response.raw_headers}
+    await send({"type": "websocket.http.response.start", **start})
+    await send({"type": "websocket.http.response.body", "body": response.body})
+    # uvicorn takes the handshake for unfinished, and says so, until the connection is closed: the second of these.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSING_S):
+            await receive()
+            await receive()
 
 
 class _StalledError(Exception):

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import parse_qs
 
 import msgspec
 from engineio.payload import Payload
@@ -23,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 from mlgym.errors import MlgymError
 from mlgym.events.log import CheckedBody
 from mlgym.server.engine import EngineDoor
+from mlgym.server.guard import SOCKET_PATH, refuse
 from mlgym.server.incoming import RUN_PATH, incoming
 from mlgym.server.ingest import Ingest, StoredIds
 from mlgym.server.live import Live
@@ -30,8 +32,8 @@ from mlgym.server.packets import MALFORMED, EventPacket
 from mlgym.server.refusal import RefusedError, not_found, refusal_of
 from mlgym.server.socket_client import Pending, SessionAccess, Shared, SocketClient
 from mlgym.server.store import HubStore
+from mlgym.server.strangers import Strangers
 
-SOCKET_PATH: Final = "/socket.io"
 OLD_ROOMS: Final = frozenset({"mlgym_event_publishers", "mlgym_streamed_logger"})
 """What publishers of MLgym 0.0.75 join; nothing is ever sent there."""
 _PROTOCOL: Final = 2
@@ -61,6 +63,8 @@ class SocketLimits:
         pending_bytes: the same of all clients.
         patience_s: how long a client may take nothing of what it was sent, in s; then it is told to come again.
         in_use_s: how long events wait while another process writes the log of their run, in s.
+        sessions: most clients at a time.
+        stranger_s: how long a client may be there without connecting, which takes a token where there are any, in s.
     """
 
     message_bytes: int = 16 * 2**20
@@ -70,6 +74,8 @@ class SocketLimits:
     pending_bytes: int = 128 * 2**20
     patience_s: float = 10.0
     in_use_s: float = 1.0
+    sessions: int = 4000
+    stranger_s: float = 30.0
 
 
 class _Join(msgspec.Struct):
@@ -139,13 +145,19 @@ class SocketService:
         )
         self._shared = Shared(self._sio, self.limits.patience_s)
         self._door = EngineDoor(ASGIApp(self._sio, socketio_path=SOCKET_PATH), self._room, self.limits.message_bytes)
+        self._strangers = Strangers(
+            self._sio,
+            self._by_engine_sid.__contains__,
+            max_sessions=self.limits.sessions,
+            patience_s=self.limits.stranger_s,
+        )
         for name, handler in self._handlers().items():
             self._sio.on(name, handler)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serves while the body runs: follows logs that other processes write, and lets go of everything at last."""
-        following = asyncio.create_task(self._live.run())
+        following = asyncio.gather(self._live.run(), self._strangers.dismiss())
         try:
             yield
         finally:
@@ -159,7 +171,22 @@ class SocketService:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Takes a request or a websocket below `SOCKET_PATH`."""
-        await self._door(scope, receive, send)
+        try:
+            self._strangers.check_room(scope)
+        except RefusedError as refusal:
+            await refuse(scope, receive, send, refusal)
+            return
+        engine_sid = parse_qs(scope["query_string"].decode("latin-1")).get("sid", [None])[0]
+
+        def is_known() -> bool:
+            client = self._client_of(scope, engine_sid)
+            return client is not None and client.sid in self._clients
+
+        await self._door(scope, self._strangers.bounded(scope, receive, is_known), send)
+
+    def _client_of(self, scope: Scope, engine_sid: str | None) -> SocketClient | None:
+        client: SocketClient | None = scope.get(_CLIENT_KEY) or self._by_engine_sid.get(engine_sid or "")
+        return client
 
     def _handlers(self) -> dict[str, Callable[..., Any]]:
         return {
@@ -176,7 +203,7 @@ class SocketService:
 
     async def _room(self, scope: Scope, engine_sid: str | None) -> None:
         """Waits until more may be read of a connection."""
-        client = scope.get(_CLIENT_KEY) or self._by_engine_sid.get(engine_sid or "")
+        client = self._client_of(scope, engine_sid)
         if client is not None:
             await client.pending.room()
             await client.has_taken_answers()
