@@ -19,6 +19,8 @@ TITLES = {
     "checkpoint": "Checkpoints and digests",
     "kill_matrix": "Kills at every moment",
     "reproduce_examples": "Experiments run again",
+    "nested_cv": "Nested cross validation",
+    "nested_cv_parity": "Nested cross validation and scikit-learn",
 }
 
 
