@@ -57,7 +57,7 @@ def test_events(service: Service, http: httpx.Client) -> None:
     assert http.get(f"{BASE}/events", params={"from": 88}).content == b"".join(sent[88:])
     assert http.get(f"{BASE}/events", params={"from": 1000}).content == b""
     head = {"run_id": RUN_ID, "num_events": 90, "num_bytes": len(b"".join(sent)), "last_crc": sent[-1][-11:-3].decode()}
-    assert http.get(BASE).json() == head
+    assert http.get(BASE).json().items() >= head.items()
 
 
 def test_events_at_a_place(service: Service, http: httpx.Client) -> None:

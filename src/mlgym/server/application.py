@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mlgym.server.api.reads import Reads
 from mlgym.server.board import Board
 from mlgym.server.guard import Door, Guard, Limits, is_socket
 from mlgym.server.notes_log import NotesLog
@@ -24,6 +25,7 @@ from mlgym.server.refusal import RefusedError, error_response
 from mlgym.server.rest import FIRST_WORDS, largest_body, rest_app
 from mlgym.server.store import HubStore
 from mlgym.server.tokens import socket_access
+from mlgym.server.trash import Trash
 from mlgym.server.uploads import remove_stale
 
 if TYPE_CHECKING:
@@ -84,9 +86,13 @@ class _Parts:
 
                 of_sockets = SocketLimits(message_bytes=limits.message_bytes)
                 self._sockets = SocketService(store, of_sockets, authorize=socket_access)
-            lifespan = partial(_running, store=store, sockets=self._sockets, limits=limits)
+            reads = None
             if rest:
-                self._rest = rest_app(store, NotesLog(storage), limits)
+                notes = NotesLog(storage)
+                trash = Trash(store, notes)
+                reads = Reads(store, notes, trash)
+                self._rest = rest_app(store, notes, trash, reads, limits)
+            lifespan = partial(_running, store=store, sockets=self._sockets, reads=reads, limits=limits)
         self._lifespan = Router(lifespan=lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,9 +128,13 @@ async def _nothing(app: Any) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _running(app: Any, *, store: HubStore, sockets: SocketService | None, limits: Limits) -> AsyncIterator[None]:
+async def _running(
+    app: Any, *, store: HubStore, sockets: SocketService | None, reads: Reads | None, limits: Limits
+) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         stack.callback(store.logs.close_idle, 0.0)
+        if reads is not None:
+            stack.callback(reads.close)
         if sockets is not None:
             await stack.enter_async_context(sockets.running())
         tidying = asyncio.create_task(_tidy(store, limits))

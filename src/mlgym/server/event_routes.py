@@ -36,15 +36,6 @@ _LINES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-class RunHead(BaseModel):
-    """What stands in the log of a run."""
-
-    run_id: str
-    num_events: int
-    num_bytes: int
-    last_crc: str | None
-
-
 class Received(BaseModel):
     """What became of events that were sent."""
 
@@ -61,12 +52,6 @@ def event_routes(store: HubStore) -> APIRouter:
     """
     routes = APIRouter()
     ingest = Ingest(store)
-
-    @routes.get("/runs/{run}")
-    def get_run(run: str) -> RunHead:
-        """What stands in the log of a run."""
-        head = store.head(run)
-        return RunHead(run_id=run, num_events=head.num_events, num_bytes=head.num_bytes, last_crc=head.last_crc)
 
     @routes.get("/runs/{run}/events", response_class=StreamingResponse, responses=_LINES)
     def get_events(

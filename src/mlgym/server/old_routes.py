@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from mlgym.events.durable import fsync_folder
 from mlgym.names import safe_name
+from mlgym.server.api.reads import Reads
 from mlgym.server.bodies import FormFile, ThreadedWriter
 from mlgym.server.file_routes import download
 from mlgym.server.refusal import RefusedError, not_found
@@ -49,11 +50,12 @@ class EpochFiles(BaseModel):
     checkpoints: list[str]
 
 
-def old_routes(store: HubStore) -> APIRouter:
+def old_routes(store: HubStore, reads: Reads) -> APIRouter:
     """Gives the older routes.
 
     Args:
         store: where runs are.
+        reads: answers what is asked about runs.
     """
     routes = APIRouter()
 
@@ -124,11 +126,14 @@ def old_routes(store: HubStore) -> APIRouter:
         return {"deleted": file}
 
     @routes.get("/model-card/{run}/{experiment}")
+    def model_card(run: str, experiment: str) -> Response:
+        """The model card of an experiment, as `/api/v1` gives it."""
+        return reads.model_card(run, number(experiment, "experiment id"), format="json", at=None)
+
     @routes.get("/system-info/{run}/{experiment}")
-    def no_card(run: str, experiment: str) -> Response:
-        """Nothing: a run has no card yet."""
-        store.run(run)
-        raise not_found(f"experiment {number(experiment, 'experiment id')} has none")
+    def system_info(run: str, experiment: str) -> Response:
+        """The surroundings in which an experiment was trained."""
+        return reads.system_info(run, number(experiment, "experiment id"))
 
     return routes
 

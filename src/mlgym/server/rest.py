@@ -10,6 +10,9 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel
 
+from mlgym.server.api.experiment_routes import experiment_routes
+from mlgym.server.api.reads import Reads
+from mlgym.server.api.run_routes import run_routes
 from mlgym.server.change_routes import change_routes
 from mlgym.server.event_routes import event_routes
 from mlgym.server.file_routes import file_routes
@@ -34,12 +37,14 @@ class Health(BaseModel):
     version: str = _VERSION
 
 
-def rest_app(store: HubStore, notes: NotesLog, limits: Limits) -> FastAPI:
+def rest_app(store: HubStore, notes: NotesLog, trash: Trash, reads: Reads, limits: Limits) -> FastAPI:
     """Gives the REST routes over a store, without a guard before them (`application.create_app` has one).
 
     Args:
         store: where runs are.
         notes: what people wrote on them.
+        trash: the deleted ones.
+        reads: answers what is asked about runs.
         limits: what a request may cost.
     """
     app = FastAPI(
@@ -55,11 +60,13 @@ def rest_app(store: HubStore, notes: NotesLog, limits: Limits) -> FastAPI:
         _service_routes(),
         event_routes(store),
         file_routes(store, Uploads(store, limits.upload_bytes)),
-        change_routes(store, notes, Trash(store, notes)),
+        change_routes(store, notes, trash),
+        run_routes(reads),
+        experiment_routes(reads),
     ]
     for router in routers:  # side by side, since each level of routers costs time at the start
         app.include_router(router, prefix=API_PREFIX)
-    app.include_router(old_routes(store))
+    app.include_router(old_routes(store, reads))
     add_error_handlers(app)
     return app
 

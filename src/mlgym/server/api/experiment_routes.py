@@ -16,14 +16,13 @@ from mlgym.server.api.models import (
     Order,
 )
 from mlgym.server.api.parameters import ERRORS, At, ExperimentId, Filter, Limit, Offset, RunId
-from mlgym.server.api.reads import Reads
+from mlgym.server.api.reads import COLUMNS, Reads
 
-COLUMNS_MEDIA_TYPE: Final = "application/vnd.mlgym.columns"
 _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 _CURVES: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "model": MetricColumns,
-        "content": {COLUMNS_MEDIA_TYPE: _BINARY},
+        "content": {COLUMNS: _BINARY},
         "description": "columns as JSON, or binary as docs/reference/columns.md says",
     }
 }
@@ -63,8 +62,8 @@ def experiment_routes(reads: Reads) -> APIRouter:
             str,
             Query(
                 max_length=500,
-                description="a column; a metric by its best value, `latest:METRIC` by its latest; without value: last",
-                examples=["experiment_id", "optimizer.lr", "val/f1_macro", "latest:val/loss"],
+                description="a column; a metric by its best value, `latest(METRIC)` by its latest; without value: last",
+                examples=["experiment_id", "optimizer.lr", "val/f1_macro", "latest(val/loss)"],
             ),
         ] = "experiment_id",
         order: Order = "asc",

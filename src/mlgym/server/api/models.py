@@ -334,7 +334,7 @@ class MetricQuery(Model):
     experiments: list[Annotated[int, Field(ge=0)]] | None = Field(
         default=None, max_length=100_000, description="null for all"
     )
-    points: int = Field(default=1000, ge=2, le=1_000_000, description="at most so many of each curve")
+    points: int = Field(default=1000, ge=8, le=1_000_000, description="at most so many of each curve")
     method: Literal["minmax", "lttb"] = Field(
         default="minmax", description="how curves are thinned; both keep first, last, smallest and largest point"
     )
@@ -469,7 +469,6 @@ class CardSplit(Model):
     num_samples: int | None
     classes: dict[str, int] | None = Field(description="samples of each class; null where there are no classes")
     sha256: str | None = Field(description="fingerprint of the samples in their order")
-    covers: str | None = Field(description="`sampled` where only some of the samples were read for the fingerprint")
 
 
 class CardMetric(Model):

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Response
 
+from mlgym.server.api.log_lines import LogQuery
 from mlgym.server.api.models import LogLines, Order, RunDetail, RunList, RunStatus, Timeline
 from mlgym.server.api.parameters import ERRORS, At, Limit, Offset, RunId
 from mlgym.server.api.reads import Reads
+from mlgym.server.api.run_list import RunQuery
 
+_TEXT: Final[dict[str, Any]] = {"schema": {"type": "string"}}
+_REPORT: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "text/plain": _TEXT,
+            "text/markdown": _TEXT,
+            "text/csv": _TEXT,
+            "text/html": _TEXT,
+        },
+        "description": "the report",
+    }
+}
 Level = Literal["debug", "info", "warning", "error", "critical"]
 RunSort = Annotated[
     str,
@@ -46,9 +61,8 @@ def run_routes(reads: Reads) -> APIRouter:
         trash: Annotated[bool, Query(description="the runs in the trash instead")] = False,
     ) -> Response:
         """The runs of the storage folder, the newest first."""
-        return reads.runs(
-            search=search, status=status, tag=tag, sort=sort, order=order, limit=limit, offset=offset, trash=trash
-        )
+        query = RunQuery(search=search, status=status, tag=tag, sort=sort, order=order, limit=limit, offset=offset)
+        return reads.runs(query, trash=trash)
 
     @routes.get("/runs/{run}", operation_id="getRun", response_model=RunDetail)
     def get_run(run: RunId, at: At = None) -> Response:
@@ -75,6 +89,23 @@ def run_routes(reads: Reads) -> APIRouter:
         at: At = None,
     ) -> Response:
         """The last log lines that match, oldest first."""
-        return reads.logs(run, experiment, level=level, contains=contains, tail=tail, before=before, at=at)
+        query = LogQuery(experiment=experiment, level=level, contains=contains, tail=tail, before=before)
+        return reads.logs(run, query, at)
+
+    @routes.get("/runs/{run}/report", operation_id="getReport", responses=_REPORT, response_class=Response)
+    def get_report(
+        run: RunId,
+        format: Literal["json", "text", "markdown", "latex", "csv", "html"] = "json",
+        metric: Annotated[
+            str | None, Query(max_length=500, description="what ranks; left out for what the run selects by")
+        ] = None,
+        compare: Annotated[str | None, Query(max_length=500, description="a swept key whose values to compare")] = None,
+        against: Annotated[
+            str | None, Query(max_length=200, description="another run on the same folds or seeds")
+        ] = None,
+        at: At = None,
+    ) -> Response:
+        """What may be said about the results, as `mlgym report` says it; JSON as docs/reference/report.schema.json."""
+        return reads.report(run, format=format, metric=metric, compare=compare, against=against, at=at)
 
     return routes

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 LEVELS: Final = {"debug": 0, "info": 1, "warning": 2, "warn": 2, "error": 3, "critical": 4, "fatal": 4}
 """Order of the levels; whatever else a log says counts as `info`."""
 OF_DRIVER: Final = -1
+_FIRST: Final = 10_000
 _STRIDE: Final = 64
 _OF_RUN: Final = ("run_started", "run_resumed", "run_finished")
 
@@ -36,7 +37,7 @@ class LogIndex:
     """What a log has where; columns of equal length belong together.
 
     Args:
-        place_ids, place_bytes, place_times: every 64th event: its number, where it begins, when it was made.
+        place_ids, place_bytes, place_times: the first 10,000 events, then every 64th: its number, where it begins, when it was made.
         line_ids, line_bytes, line_experiments, line_levels: events that are log lines: their numbers, where they begin,
             whose they are (-1: the driver's), how grave.
         marks: starts and ends.
@@ -60,7 +61,7 @@ class LogIndex:
             created_at: s since the epoch.
             event: as plain data; None for the values of an evaluation.
         """
-        if event_id % _STRIDE == 0:
+        if event_id < _FIRST or event_id % _STRIDE == 0:
             self.place_ids.append(event_id)
             self.place_bytes.append(num_bytes)
             self.place_times.append(created_at)

@@ -43,12 +43,14 @@ class View:
         at: how many events it takes into account.
         is_now: whether these are all.
         is_live: whether somebody writes the log, or did so a moment ago.
+        memory: what was derived from the state, for those who look at it again; they say themselves what is stale.
     """
 
     state: RunState
     at: int
     is_now: bool
     is_live: bool
+    memory: dict[Any, Any]
 
     @property
     def is_crashed(self) -> bool:
@@ -68,6 +70,7 @@ class Projection:
         num_bytes: how much of the log that is.
         last_crc: checksum of the last event in the form that travels; None for none.
         longest_silence_s: the longest time between two events of the run while it went on.
+        stamp: of the log, before it was read last; None for a log that was not.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,8 +86,9 @@ class Projection:
         self.longest_silence_s = 0.0
         self.tail = b""
         self._past = Past()
-        self._moments: OrderedDict[int, RunState] = OrderedDict()
-        self._stamp: Stamp | None = None
+        self._memory: dict[Any, Any] = {}
+        self._moments: OrderedDict[int, View] = OrderedDict()
+        self.stamp: Stamp | None = None
 
     @property
     def past(self) -> Past:
@@ -105,11 +109,11 @@ class Projection:
         try:
             with self.lock:
                 stamp = stamp_of(self.path)
-                if stamp == self._stamp:
+                if stamp == self.stamp:
                     return 0
                 with self.path.open("rb") as file:
                     added = self._read_on(file)
-                self._stamp = stamp
+                self.stamp = stamp
                 return added
         except OSError as error:
             raise EventLogError(f"the log cannot be read: {error.strerror}") from error
@@ -123,19 +127,20 @@ class Projection:
         """
         num_events = self.state.num_events
         if at is None or at == num_events:
-            return View(self.state, num_events, is_now=True, is_live=self._is_live())
+            return View(self.state, num_events, is_now=True, is_live=self._is_live(), memory=self._memory)
         if at > num_events:
             message = f"the run has {num_events:,} events, so there is no state after {at:,}"
             raise RefusedError(422, "at_out_of_range", message, path="at")
-        state = self._moments.pop(at, None)
-        if state is None:
-            copy = self._past.before(at)
-            state = state_as_of(at, self.state, copy, self.lines_from(copy.num_bytes))
-        self._moments[at] = state
+        moment = self._moments.pop(at, None) or View(self._past_state(at), at, is_now=False, is_live=True, memory={})
+        self._moments[at] = moment
         most = _MAX_MOMENTS if self.num_points * _MAX_MOMENTS <= _MAX_POINTS_OF_MOMENTS else 1
         while len(self._moments) > most:
             self._moments.popitem(last=False)
-        return View(state, at, is_now=False, is_live=True)
+        return moment
+
+    def _past_state(self, num_events: int) -> RunState:
+        copy = self._past.before(num_events)
+        return state_as_of(num_events, self.state, copy, self.lines_from(copy.num_bytes))
 
     def marked(self, view: View) -> RunState:
         """Gives the state with what a log cannot say: that the run died."""

@@ -102,7 +102,7 @@ def load(log_path: Path, path: Path) -> Projection | None:
             return None
         end = 16 + _LENGTH.unpack(data[8:16])[0]
         header = _header_decoder.decode(memoryview(data)[16:end])
-        if header.code != _code() or header.head_sha256 != _head_of(log_path, header.num_bytes):
+        if header.code != code() or header.head_sha256 != _head_of(log_path, header.num_bytes):
             return None
         return _restored(log_path, header, _Columns(memoryview(data)[end:-4]))
     except (OSError, ValueError, struct.error, msgspec.MsgspecError):
@@ -131,7 +131,7 @@ def _pieces(projection: Projection) -> Iterator[bytes | memoryview]:
     experiments = projection.state.experiments
     header = _encoder.encode(
         _Header(
-            code=_code(),
+            code=code(),
             head_sha256=_head_of(projection.path, projection.num_bytes),
             num_bytes=projection.num_bytes,
             tail=projection.tail,
@@ -198,7 +198,7 @@ def _head_of(log_path: Path, num_bytes: int) -> str:
 
 
 @cache
-def _code() -> str:
+def code() -> str:
     """Gives a hash of everything that decides what a log comes to."""
     modules = [f"{Measurements.__module__.rpartition('.')[0]}.{name}" for name in _FOLDING]
     modules += [LogIndex.__module__, __name__]

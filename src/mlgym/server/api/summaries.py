@@ -1,0 +1,223 @@
+"""What the list of runs says of each run, kept from one question to the next and from one start to the next."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from mlgym.errors import EventLogError, MlgymError
+from mlgym.events import MetricPoint
+from mlgym.names import LOG_FILE, SAFE_NAME
+from mlgym.server.api.table import Table, value_of
+from mlgym.server.notes_log import Notes
+from mlgym.server.projection import snapshot
+from mlgym.server.projection.projection import Stamp, View, is_written, stamp_of
+from mlgym.server.projection.projections import CACHE_FOLDER, Projections
+from mlgym.tracking import RunFolder, write_atomically
+
+_FILE: Final = "summaries.msgpack"
+_MAX_METRICS: Final = 50
+_WORTH_SAVING: Final = 20
+
+
+class Summary(msgspec.Struct, frozen=True, array_like=True):
+    """What was found in a log.
+
+    Args:
+        stamp: of the log as it was.
+        facts: a `RunSummary` without what people wrote, as if the run were alive.
+        longest_silence_s: see `is_written`.
+        can_crash: whether the run has not ended.
+    """
+
+    stamp: Stamp
+    facts: dict[str, Any]
+    longest_silence_s: float
+    can_crash: bool
+
+
+class _File(msgspec.Struct):
+    code: str
+    summaries: dict[str, Summary]
+
+
+class Summaries:
+    """The summaries of the runs in a storage folder; any thread may use it.
+
+    Args:
+        storage: the folder.
+        projections: the runs in memory.
+    """
+
+    def __init__(self, storage: Path, projections: Projections) -> None:
+        self._storage = storage
+        self._projections = projections
+        self._path = storage / CACHE_FOLDER / _FILE
+        self._known: dict[Path, Summary] | None = None
+        self._num_new = 0
+
+    def all(self) -> Iterator[dict[str, Any]]:
+        """Yields the facts of each run, in no order; a run whose log cannot be read has a `problem`."""
+        for folder in self._folders():
+            yield self.of(folder)
+        if self._num_new >= _WORTH_SAVING:
+            self.save()
+
+    def of(self, folder: RunFolder) -> dict[str, Any]:
+        """Gives the facts of a run."""
+        try:
+            found = self._fresh(folder)
+        except (MlgymError, OSError) as error:
+            reason = error if isinstance(error, MlgymError) else error.strerror
+            return _unreadable(folder.run_id, str(reason))
+        if found.can_crash and not is_written(folder.log_path, found.longest_silence_s):
+            return found.facts | crashed(found.facts)
+        return found.facts
+
+    def save(self) -> None:
+        """Keeps what was found for the next start; where the disk refuses, it is found anew then."""
+        known = self._all_known()
+        named = {path.parent.name: one for path, one in list(known.items()) if path.parent.parent == self._storage}
+        if not self._num_new:
+            return
+        self._num_new = 0
+        with suppress(OSError):
+            self._path.parent.mkdir(exist_ok=True)
+            write_atomically(self._path, msgspec.msgpack.encode(_File(snapshot.code(), named)))
+
+    def _fresh(self, folder: RunFolder) -> Summary:
+        known, path = self._all_known(), folder.log_path
+        found = known.get(path)
+        if found is not None and found.stamp == stamp_of(path):
+            return found
+        with self._projections.hold_folder(folder) as projection:
+            view, stamp = replace(projection.view(), is_live=True), projection.stamp
+            assert stamp is not None
+            can_crash = view.state.status == "running"
+            found = Summary(stamp, summary_of(view, folder.run_id), projection.longest_silence_s, can_crash)
+        known[path] = found
+        self._num_new += 1
+        return found
+
+    def _all_known(self) -> dict[Path, Summary]:
+        if self._known is None:
+            self._known = {}
+            with suppress(OSError, msgspec.MsgspecError):
+                file = msgspec.msgpack.decode(self._path.read_bytes(), type=_File)
+                if file.code == snapshot.code():
+                    self._known = {self._storage / name / LOG_FILE: one for name, one in file.summaries.items()}
+        return self._known
+
+    def _folders(self) -> Iterator[RunFolder]:
+        try:
+            entries = list(os.scandir(self._storage))
+        except OSError as error:
+            raise EventLogError(f"the storage folder cannot be read: {error.strerror}") from error
+        for entry in entries:
+            if SAFE_NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                folder = RunFolder(self._storage, entry.name)
+                if folder.log_path.is_file() and not folder.log_path.is_symlink():
+                    yield folder
+
+
+def summary_of(view: View, run_id: str) -> dict[str, Any]:
+    """Gives a `RunSummary` without what people wrote.
+
+    Args:
+        view: the run; its projection is held.
+        run_id: the name of its folder.
+    """
+    state, table = view.state, Table(view)
+    facts = {
+        "run_id": run_id,
+        "name": state.name,
+        "status": state.status,
+        "tags": [],
+        "notes": "",
+        "validation_mode": state.validation_mode,
+        "num_experiments": max(state.num_experiments or 0, len(state.experiments)),
+        "counts": dict(state.counts),
+        "created_at": state.first_event_at,
+        "started_at": state.started_at,
+        "finished_at": state.finished_at,
+        "last_event_at": state.last_event_at,
+        "duration_s": _duration(state.started_at, state.finished_at),
+        "num_events": state.num_events,
+        "selected_metric": table.selection.metric if table.selection else None,
+        "metrics": [metric for key in table.metrics[:_MAX_METRICS] if (metric := run_metric(table, key)) is not None],
+        "is_trashed": False,
+        "problem": None,
+    }
+    return facts | crashed(facts) if view.is_crashed else facts
+
+
+def run_metric(table: Table, key: str) -> dict[str, Any] | None:
+    """Gives a `RunMetric`; None where no value counts."""
+    direction = table.directions[key]
+    latest: tuple[int, MetricPoint, int] | None = None
+    best: tuple[float, MetricPoint, int] | None = None
+    for one in table.experiments:
+        history = one.metrics.get(key)
+        if not history:
+            continue
+        event_id = history.measured.event_ids[history.rows[-1]]
+        if latest is None or event_id > latest[0]:
+            latest = event_id, history[-1], one.experiment_id
+        point = one.best(key, direction)
+        rank = None if point is None else point.value if direction == "min" else -point.value
+        if point is not None and rank is not None and (best is None or rank < best[0]):
+            best = rank, point, one.experiment_id
+    if latest is None:
+        return None
+    return {
+        "key": key,
+        "direction": direction,
+        "latest": value_of(latest[1]),
+        "latest_experiment": latest[2],
+        "best": value_of(best[1]) if best else None,
+        "best_experiment": best[2] if best else None,
+    }
+
+
+def crashed(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives what of a summary is another where the run died."""
+    counts = Counter(facts["counts"])
+    counts["interrupted"] += counts["running"]
+    return {"status": "crashed", "counts": dict(counts) | {"running": 0}}
+
+
+def with_notes(facts: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
+    """Gives a summary with what people wrote."""
+    own = {"tags": list(notes.tags), "notes": notes.notes}
+    return {**facts, **own, "name": notes.name or facts["name"]}
+
+
+def _duration(started_at: float | None, finished_at: float | None) -> float | None:
+    return None if started_at is None or finished_at is None else max(0.0, finished_at - started_at)
+
+
+def _unreadable(run_id: str, problem: str) -> dict[str, Any]:
+    nothing = dict.fromkeys(
+        ("name", "validation_mode", "created_at", "started_at", "finished_at", "last_event_at", "duration_s",
+         "selected_metric")
+    )  # fmt: skip
+    counts = dict.fromkeys(("waiting", "running", "done", "failed", "interrupted"), 0)
+    return nothing | {
+        "run_id": run_id,
+        "status": "crashed",
+        "tags": [],
+        "notes": "",
+        "num_experiments": 0,
+        "counts": counts,
+        "num_events": 0,
+        "metrics": [],
+        "is_trashed": False,
+        "problem": problem,
+    }

@@ -1,0 +1,110 @@
+"""The runs of a storage folder in memory, each from when it is first asked for until others need the room."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from mlgym.errors import EventLogError
+from mlgym.server.projection import snapshot
+from mlgym.server.projection.projection import Projection
+from mlgym.server.store import HubStore
+from mlgym.tracking import RunFolder
+
+CACHE_FOLDER: Final = ".cache"
+"""Within the storage folder; may be removed at any time."""
+_SUFFIX: Final = ".snapshot"
+_WORTH_A_SNAPSHOT: Final = 20_000
+_GROWTH: Final = 0.25
+_MAX_POINTS: Final = 30_000_000
+
+
+class Projections:
+    """The runs that are in memory.
+
+    Args:
+        store: where runs are.
+        max_points: values of metrics that are held at most, over all runs; one run may have more.
+    """
+
+    def __init__(self, store: HubStore, *, max_points: int = _MAX_POINTS) -> None:
+        self._store = store
+        self._max_points = max_points
+        self._held: OrderedDict[Path, Projection] = OrderedDict()
+        self._num_points: dict[Path, int] = {}
+        self._num_saved: dict[Path, int] = {}
+        self._mutex = threading.Lock()
+
+    @contextmanager
+    def hold(self, run_id: str) -> Iterator[Projection]:
+        """Gives a run as its log says now; nobody else changes it meanwhile.
+
+        Raises:
+            InvalidNameError: it can be no run id.
+            RefusedError: there is no such run.
+            EventLogError: its log cannot be read.
+        """
+        with self.hold_folder(self._store.run(run_id)) as projection:
+            yield projection
+
+    @contextmanager
+    def hold_folder(self, folder: RunFolder) -> Iterator[Projection]:
+        """Gives the run in a folder; else as `hold`."""
+        projection = self._projection(folder.log_path)
+        with projection.lock:
+            if projection.refresh():
+                self._grown(projection)
+            yield projection
+
+    def close(self) -> None:
+        """Keeps what was read for the next start."""
+        with self._mutex:
+            held = list(self._held.values())
+        for projection in held:
+            with projection.lock:
+                self._save(projection, worth=_WORTH_A_SNAPSHOT)
+
+    def snapshot_path(self, log_path: Path) -> Path:
+        """Gives where the snapshot of a log is or would be."""
+        return self._store.storage / CACHE_FOLDER / f"{log_path.parent.name}{_SUFFIX}"
+
+    def _projection(self, log_path: Path) -> Projection:
+        with self._mutex:
+            projection = self._held.get(log_path)
+            if projection is not None:
+                self._held.move_to_end(log_path)
+                return projection
+        loaded = snapshot.load(log_path, self.snapshot_path(log_path)) if self._is_run(log_path) else None
+        with self._mutex:
+            if loaded is not None:
+                self._num_saved[log_path] = loaded.state.num_events
+                self._num_points[log_path] = loaded.num_points
+            return self._held.setdefault(log_path, loaded or Projection(log_path))
+
+    def _is_run(self, log_path: Path) -> bool:
+        # Runs in the trash have numbers for names.
+        return log_path.parent.parent == self._store.storage
+
+    def _grown(self, projection: Projection) -> None:
+        path = projection.path
+        self._save(projection, worth=max(_WORTH_A_SNAPSHOT, int(_GROWTH * self._num_saved.get(path, 0))))
+        with self._mutex:
+            self._num_points[path] = projection.num_points
+            while len(self._held) > 1 and sum(self._num_points.values()) > self._max_points:
+                oldest = next(iter(self._held))
+                if oldest == path:
+                    break
+                self._held.pop(oldest)
+                self._num_points.pop(oldest, None)
+
+    def _save(self, projection: Projection, *, worth: int) -> None:
+        num_new = projection.state.num_events - self._num_saved.get(projection.path, 0)
+        if num_new < worth or not self._is_run(projection.path):
+            return
+        with suppress(OSError, EventLogError):
+            snapshot.save(projection, self.snapshot_path(projection.path))
+            self._num_saved[projection.path] = projection.state.num_events
