@@ -113,6 +113,7 @@ def valid_body(operation: Operation) -> dict[str, Any]:
     return {"name": "a"} if operation.method == "PATCH" else {"keys": ["val/f1"], "points": 10}
 
 
+@pytest.mark.slow
 def test_paths(service: Service, http: httpx.Client, operations: list[Operation]) -> None:
     """No name in any place of any path is answered but with 4xx, and no file anywhere changes."""
     before = everything(service.storage.parent)
@@ -126,13 +127,14 @@ def test_paths(service: Service, http: httpx.Client, operations: list[Operation]
     assert everything(service.storage.parent) == before
 
 
+@pytest.mark.slow
 def test_queries_and_headers(service: Service, http: httpx.Client, operations: list[Operation]) -> None:
     """Whatever stands in a query or header, it is answered, and changes nothing."""
     before = outside(service)
     for operation in operations:
         for parameter in operation.names("query"):
             for text in TEXTS:
-                for times in (1, 2):
+                for times in (1, 2) if len(text) < 5 else (1,):
                     params = httpx.QueryParams([(parameter, text)] * times)
                     answer = http.request(operation.method, operation.url(), params=params)
                     assert answer.status_code < 500, (operation.method, operation.path, parameter, text[:40])
