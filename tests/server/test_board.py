@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from pathlib import Path
 
@@ -48,6 +49,19 @@ def test_files(built: Path) -> None:
         page = get(board, path)
         assert page.headers["Content-Type"].startswith("text/html")
         assert page.headers["Cache-Control"] == "no-cache"
+
+
+def test_packed(built: Path) -> None:
+    """Who takes gzip gets it, as the file is now; who does not, does not."""
+    board, script = Board(built), built / "assets" / "a-1b2c.js"
+    for number, text in enumerate(("1;" * 5000, "2;" * 5000)):
+        script.write_text(text)
+        os.utime(script, ns=(number, number))
+        packed = get(board, "/assets/a-1b2c.js", **{"Accept-Encoding": "gzip, br"})
+        assert (packed.text, packed.headers["Content-Encoding"]) == (text, "gzip")
+        assert int(packed.headers["Content-Length"]) < 500
+        plain = get(board, "/assets/a-1b2c.js", **{"Accept-Encoding": "identity"})
+        assert (plain.text, plain.headers.get("Content-Encoding")) == (text, None)
 
 
 def test_policy(built: Path) -> None:

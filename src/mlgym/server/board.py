@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import mimetypes
 import secrets
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ FOLDER: Final = Path(__file__).parents[1] / "board"
 _INDEX: Final = "index.html"
 _NONCE: Final = "__CSP_NONCE__"
 """Stands in the page where its own inline styles say that they are its own."""
+_TEXTS: Final = (".js", ".css", ".svg", ".json", ".map")
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _NOT_BUILT: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>MLboard</title></head><body>
@@ -43,6 +45,7 @@ class Board:
         self._folder = folder
         self._connect_to = connect_to
         self._files = _found(folder)
+        self._gzips: dict[tuple[Path, int], bytes] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -60,10 +63,19 @@ class Board:
         if file is None:
             return PlainTextResponse("there is no such page\n", 404, self._headers())
         # The names of built files hold a hash of their content.
-        is_hashed = name.startswith("assets/")
-        return FileResponse(
-            file, media_type=_media_type(file), headers=self._headers(_FOR_EVER if is_hashed else "no-cache")
-        )
+        headers = self._headers(_FOR_EVER if name.startswith("assets/") else "no-cache")
+        if file.suffix not in _TEXTS or "gzip" not in Headers(scope=scope).get("accept-encoding", ""):
+            return FileResponse(file, media_type=_media_type(file), headers=headers)
+        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return Response(self._packed(file), media_type=_media_type(file), headers=headers)
+
+    def _packed(self, file: Path) -> bytes:
+        """Gives a file as gzip, as the page often comes through a tunnel; each is packed once."""
+        key = (file, file.stat().st_mtime_ns)
+        if key not in self._gzips:
+            self._gzips = {known: data for known, data in self._gzips.items() if known[0] != file}
+            self._gzips[key] = gzip.compress(file.read_bytes(), 6)
+        return self._gzips[key]
 
     def _page(self) -> Response:
         index = self._files.get(_INDEX)
