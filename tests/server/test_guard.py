@@ -66,7 +66,7 @@ def routes(storage: Path) -> list[tuple[str, str]]:
         for path, methods in paths.items()
         for method in methods
     ]
-    assert len(found) >= 30
+    assert len(found) >= 40
     return [*found, ("GET", "/api/v1/openapi.json")]
 
 
@@ -113,6 +113,9 @@ def test_a_token_for_one_run(app: Any, storage: Path, routes: list[tuple[str, st
             assert (answer.status_code == 403) != (path == "/api/v1/health"), (method, path)
         for path in ("/api/v1/runs/other/../run/files/a.yml", "/api/v1/runs/other%2f..%2frun/files/a.yml"):
             assert (await http.get(path, headers=of_other)).status_code in (400, 403, 404)
+        for query in ({"a": "run/0", "b": "0"}, {"a": "0", "b": "run/0"}):
+            diff = await http.get("/api/v1/runs/other/diff", params=query, headers=of_other)
+            assert (diff.status_code, diff.json()["error"]["code"]) == (403, "foreign_run")
         own = await http.get("/api/v1/runs/other/files/a.yml", headers=of_other)
         assert own.text == "secret: 1"
         put = await http.put("/api/v1/runs/other/files/b.yml", headers=of_other, content=b"b: 1")

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from mlgym.errors import MlgymError
 from mlgym.names import TOKEN_VARIABLE, safe_name
+from mlgym.server.refusal import RefusedError
 
 ACCESS_KEY: Final = "mlgym.access"
 TOKENS_KEY: Final = "mlgym.tokens"
@@ -143,6 +144,17 @@ def admit(scope: MutableMapping[str, Any], tokens: Tokens | None, authorization:
         access = tokens.access(token.strip()) if scheme.lower() == "bearer" else None
     scope[ACCESS_KEY], scope[TOKENS_KEY] = access, tokens
     return access
+
+
+def require_reading(scope: Mapping[str, Any], run_id: str) -> None:
+    """Checks that whoever asks may see a run that their question names beside the one in its path.
+
+    Raises:
+        RefusedError: their token is for another run.
+    """
+    access: Access | None = scope.get(ACCESS_KEY)
+    if access is None or not access.allows(run_id, write=False):
+        raise RefusedError(403, "foreign_run", "this token is for another run")
 
 
 def socket_access(scope: Mapping[str, Any], auth: object) -> Access | None:
