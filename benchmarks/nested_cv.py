@@ -62,12 +62,13 @@ def in_a_loop(plan: Plan, numbers: range) -> Callable[[int], None]:
     """Some experiments one after the other in this process, without a log."""
 
     def run(repeats: int) -> None:
-        with tempfile.TemporaryDirectory() as folder, preserved_process(uses_torch=True):
+        with preserved_process(uses_torch=True):
             prepare_process(threads=1)
-            for number in list(numbers) * repeats:
-                run_experiment(
-                    resolve(plan[number].config), ExperimentContext("run", number, Path(folder), 0, "cpu", NullSink())
-                )
+            for _ in range(repeats):
+                with tempfile.TemporaryDirectory() as folder:
+                    for number in numbers:
+                        context = ExperimentContext("run", number, Path(folder), 0, "cpu", NullSink())
+                        run_experiment(resolve(plan[number].config), context)
 
     return run
 
@@ -96,9 +97,9 @@ def rows(*, quick: bool = False) -> list[dict[str, Any]]:
     given = document(2 if quick else 40)
     plan = check(given)
     assert isinstance(plan, NestedPlan)
-    sample = range(0, 20)
+    sample, repeats = plan.competitors(0)[:10], 1 if quick else 8
     in_a_loop(plan, sample)(1)  # what is imported and compiled on the way is paid once
-    serial_s = cost(in_a_loop(plan, sample), 1 if quick else 3)[0] / (len(sample) * (1 if quick else 3))
+    serial_s = cost(in_a_loop(plan, sample), repeats)[0] / (len(sample) * repeats)
     with tempfile.TemporaryDirectory() as folder:
         options = RunOptions(storage=Path(folder), run_id="nested", processes=NUM_PROCESSES)
         summaries = []
