@@ -1,4 +1,4 @@
-"""Writes the reference pages from signatures and docstrings: components, commands, events.
+"""Writes the reference pages from signatures and docstrings: components, commands, events, reports.
 
 Nothing here is about a single component, command or event: whatever is registered, added to the command line or
 derived from `Payload` appears by itself. `python docs/generate.py` writes the pages; with `--check` it only says which
@@ -26,6 +26,8 @@ from mlgym.config.describe import Description, ParameterDescription, parameter_d
 from mlgym.config.kinds import type_text, wanted_text
 from mlgym.config.registry import REGISTRY, Component
 from mlgym.events.types import Event, Payload
+from mlgym.server.api.document import openapi_document
+from mlgym.validation.report import ReportFacts
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = ROOT / "docs" / "reference"
@@ -66,10 +68,21 @@ _EVENTS_INTRODUCTION: Final = """\
 A run writes what happens as events into `event_storage.log`, one JSON object a line. Lines are never edited. Readers
 keep fields and pass over event types that they do not know. `mlgym log` prints the events of a run."""
 
+_REPORT_INTRODUCTION: Final = """\
+What `mlgym report RUN_ID --format json` prints and `Run.report().to_dict()` gives; [a JSON Schema](report.schema.json)
+says it for programs. [How to report](../how-to/report.md) says what the numbers mean."""
+
 
 def pages() -> dict[str, str]:
     """Gives the text of each page by its file name in `docs/reference`."""
-    return {"components.md": components_page(), "commands.md": commands_page(), "events.md": events_page()}
+    return {
+        "components.md": components_page(),
+        "commands.md": commands_page(),
+        "events.md": events_page(),
+        "report.md": report_page(),
+        "report.schema.json": report_schema(),
+        "openapi.json": openapi_document(),
+    }
 
 
 # ---------------------------------------------------------------------------------------------------- components
@@ -309,6 +322,35 @@ def _parts_of(cls: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
             yield from _parts_of(kind)
         else:
             waiting += typing.get_args(kind)
+
+
+# -------------------------------------------------------------------------------------------------------- report
+
+
+def report_structs() -> list[type[msgspec.Struct]]:
+    """Gives the report and the structures that it holds."""
+    found: list[type[msgspec.Struct]] = [ReportFacts, *_parts_of(ReportFacts)]
+    return list(dict.fromkeys(found))
+
+
+def report_page() -> str:
+    """Gives the page about every field of a report."""
+    parts = ["# Reports", _REPORT_INTRODUCTION]
+    for one in report_structs():
+        parts += [f"## {one.__name__}", *_struct_parts(one)]
+    return _page(parts)
+
+
+def report_schema() -> str:
+    """Gives the JSON Schema of a report, with the meaning of each field."""
+    schema = msgspec.json.schema(ReportFacts)
+    for one in report_structs():
+        described = schema["$defs"][one.__name__]
+        described["description"] = prose(one)[0]
+        for name, meaning in parameter_docs(one).items():
+            described["properties"][name]["description"] = meaning
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Report of a run of MLgym", **schema}
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n"
 
 
 # ------------------------------------------------------------------------------------------------------ Markdown

@@ -41,7 +41,9 @@ def _pinned_torch() -> str:
     return pinned[1].partition("+")[0]
 
 
-@pytest.mark.parametrize("name", ["components.md", "commands.md", "events.md"])
+@pytest.mark.parametrize(
+    "name", ["components.md", "commands.md", "events.md", "report.md", "report.schema.json", "openapi.json"]
+)
 def test_page_is_fresh(name: str, pages: dict[str, str], generator: ModuleType) -> None:
     """The committed page is what signatures and docstrings give now."""
     if name == "components.md" and torch.__version__.partition("+")[0] != _pinned_torch():

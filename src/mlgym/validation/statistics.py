@@ -38,7 +38,8 @@ def sd_of(values: Sequence[float]) -> float | None:
     """Gives the standard deviation of a sample (n - 1); None of fewer than two values."""
     import numpy as np
 
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+    with np.errstate(invalid="ignore"):  # infinite scores have no spread, but are scores
+        return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from mlgym.components.metric import (
     AreaUnderRecallAtK,
     AveragePrecision,
     BrierScore,
+    CalibrationCurve,
     ExpectedCalibrationError,
     RecallAtK,
 )
@@ -270,3 +271,27 @@ def test_values_go_on_after_a_value() -> None:
     metric.reset()
     metric.update(logits[:50], labels[:50])
     assert metric.compute() == first
+
+
+@pytest.mark.parametrize("num_bins", [1, 7, 15])
+def test_the_calibration_curve_is_that_of_scikit_learn(num_bins: int) -> None:
+    """For single scores the same points (none lies on a border, which is of the bin below there); all samples count."""
+    from sklearn.calibration import calibration_curve
+
+    logits, labels = binary()
+    probabilities = logits.double().sigmoid()
+    table = fed(CalibrationCurve(num_bins, scores="probabilities"), probabilities, labels)
+    share, confidence = calibration_curve(labels.numpy(), probabilities.numpy(), n_bins=num_bins)
+    filled = [row for row in table if row[2]]
+    assert [row[0] for row in filled] == pytest.approx(confidence.tolist())
+    assert [row[1] for row in filled] == pytest.approx(share.tolist())
+    assert sum(row[2] for row in table) == len(labels)
+
+
+def test_the_calibration_curve_of_several_classes_gives_their_calibration_error() -> None:
+    """The gaps between its columns, weighted by their samples, are the expected calibration error."""
+    logits, labels = scores_and_labels(4, 6)
+    table = fed(CalibrationCurve(15), logits, labels)
+    gaps = sum(abs(confidence - share) * count for confidence, share, count in table) / len(labels)
+    assert gaps == pytest.approx(fed(ExpectedCalibrationError(15), logits, labels))
+    assert table[0] == [0.0, 0.0, 0.0]

@@ -121,7 +121,7 @@ def write(
         num_experiments: as planned; None for as many as there are.
         is_finished: whether the run says that it ended.
         name: of the config.
-        num_classes: of a confusion matrix; 0 for none.
+        num_classes: of a confusion matrix, with a calibration curve beside it; 0 for none.
     """
     folder = create_run_folder(storage, run_id)
     producer = Producer()
@@ -184,10 +184,9 @@ def _experiment(
 
 def _scores(who: dict[str, Any], epoch: int, value: float, more: dict[str, float], num_classes: int) -> Payload:
     further = [(key.partition("/"), value + added) for key, added in more.items()]
-    tables = [
-        MetricTable("confusion_matrix", "val", [[8.0 if i == j else 1.0 for j in range(num_classes)]
-                                                for i in range(num_classes)])
-    ] if num_classes else []  # fmt: skip
+    matrix = [[8.0 if i == j else 1.0 for j in range(num_classes)] for i in range(num_classes)]
+    curve = [[0.0, 0.0, 0.0], [0.4, 0.5, 6.0], [0.9, 0.75, 24.0]]
+    tables = [MetricTable("confusion_matrix", "val", matrix), MetricTable("calibration_curve", "val", curve)]
     return EvaluationResult(
         **who,
         epoch=epoch,
@@ -197,7 +196,7 @@ def _scores(who: dict[str, Any], epoch: int, value: float, more: dict[str, float
             *(MetricScore(name, split, each) for (split, _, name), each in further),
         ],
         loss_scores=[LossScore("loss", "val", 1 - value), LossScore("loss", "train", 0.9 - value)],
-        tables=tables,
+        tables=tables if num_classes else [],
     )
 
 

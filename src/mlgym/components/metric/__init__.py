@@ -1,7 +1,7 @@
 """Metrics: values of a whole split, fed batch by batch."""
 
 from mlgym.components.metric.base import NamedMetric, PairMetric, PlainMetric, Score, as_metric
-from mlgym.components.metric.calibration import BrierScore, ExpectedCalibrationError
+from mlgym.components.metric.calibration import BrierScore, CalibrationCurve, ExpectedCalibrationError
 from mlgym.components.metric.classes import ClassMetric
 from mlgym.components.metric.labels import F1, Accuracy, BalancedAccuracy, ConfusionMatrix, Precision, Recall
 from mlgym.components.metric.ranking import AUROC, AreaUnderRecallAtK, AveragePrecision, RecallAtK
@@ -16,6 +16,7 @@ __all__ = [
     "AveragePrecision",
     "BalancedAccuracy",
     "BrierScore",
+    "CalibrationCurve",
     "ClassMetric",
     "ConfusionMatrix",
     "ExpectedCalibrationError",

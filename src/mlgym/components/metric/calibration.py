@@ -1,4 +1,4 @@
-"""Metrics over probabilities: `brier_score` and `expected_calibration_error`."""
+"""Metrics over probabilities: `brier_score`, `expected_calibration_error` and `calibration_curve`."""
 
 from __future__ import annotations
 
@@ -157,3 +157,79 @@ class _Bins:
 
     def compute(self) -> Tensor:
         return self._gaps.abs().sum(1) / self._num_rows  # (1 + classes,)
+
+
+@register("calibration_curve")
+class CalibrationCurve(ProbabilityMetric):
+    """Table (bins, 3) behind a reliability diagram: mean confidence, share of right ones and number of samples.
+
+    A sample's confidence is the largest of its probabilities, and it is right if that class is the target; of two
+    classes given by a single score, it is the probability of class 1, and right if the target is 1. Bins are of equal
+    width, [a, b), the last one with its end; a bin without samples is three zeros. Predictions are scores
+    (batch, classes, ...) or one score (batch,) or (batch, 1); targets are labels (batch, ...). `mlgym report` draws it.
+
+    Args:
+        num_bins: number of bins over [0, 1].
+        num_classes: number of classes; None for what the predictions show.
+        scores: what the predictions are; `auto`: probabilities if all in the split are in [0, 1] and those of a sample
+            add up to 1, else logits.
+        prediction: which prediction to read; None for the only one there is.
+        target: which target to read; None for the only one there is.
+        name: what it is called in results; None for `calibration_curve`.
+
+    Source: DeGroot and Fienberg 1983, "The comparison and evaluation of forecasters"; `sklearn.calibration.
+        calibration_curve` gives the first two columns for two classes.
+    """
+
+    def __init__(
+        self,
+        num_bins: Annotated[int, Field(ge=1)] = 10,
+        *,
+        num_classes: NumClasses = None,
+        scores: ScoreKind = "auto",
+        prediction: str | None = None,
+        target: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        own_name = name or "calibration_curve"
+        super().__init__(own_name, num_classes=num_classes, scores=scores, prediction=prediction, target=target)
+        self.num_bins = num_bins
+        self._is_single = False
+
+    def rows(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Gives rows as `ClassMetric` does, and notes whether there is one score for each."""
+        scores, labels = super().rows(prediction, target)
+        self._is_single = scores.ndim == 1
+        return scores, labels
+
+    def new_counter(self, num_classes: int, device: torch.device) -> Counter:
+        """Gives a table of bins."""
+        return _BinSums(self.num_bins, device, is_single=self._is_single)
+
+    def score(self, value: Tensor) -> Score:
+        """Gives the table (bins, 3)."""
+        counts = value[2].clamp(min=1)
+        table: list[list[float]] = torch.stack([value[0] / counts, value[1] / counts, value[2]], dim=1).tolist()
+        return table
+
+
+class _BinSums:
+    """Sums confidence, successes and samples by bin, (3, bins) float64."""
+
+    def __init__(self, num_bins: int, device: torch.device, *, is_single: bool) -> None:
+        self._is_single = is_single
+        self._sums = torch.zeros(3, num_bins, dtype=torch.float64, device=device)
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        if self._is_single:
+            confidence, right = prediction[:, 1], target == 1
+        else:
+            confidence, label = prediction.max(1)  # (rows,)
+            right = label == target
+        num_bins = self._sums.shape[1]
+        bins = (confidence * num_bins).long().clamp(0, num_bins - 1)  # (rows,)
+        for row, values in enumerate((confidence, right.double(), torch.ones_like(confidence))):
+            self._sums[row].index_add_(0, bins, values)
+
+    def compute(self) -> Tensor:
+        return self._sums

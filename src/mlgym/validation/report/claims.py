@@ -112,7 +112,10 @@ def _of_folds(
     if num == 1:
         level = best.interval
         interval = f", approximate {level.confidence:.0%} interval {interval_text(level)}" if level else ""
-        return [f"Cross validation scores {score} (mean and sd over folds{interval})."]
+        chosen = scoring.score.chosen_by
+        flatters = chosen.at == "best" and chosen.metric == scoring.score.metric
+        epoch = " Each fold is scored at its own best epoch, which flatters a little." if flatters else ""
+        return [f"Cross validation scores {score} (mean and sd over folds{interval}).{epoch}"]
     own = scoring.score.metric == scoring.selection.metric
     chosen = "on the folds that it was scored on" if own else f"by {scoring.selection.metric}, on rows of other folds"
     claim = (
@@ -125,7 +128,8 @@ def _of_folds(
     if tested:
         how = f"corrected resampled t-test at {_LEVEL}, after Holm"
         some = f"{len(alike)} of {_count(len(tested), 'other')} cannot be told from it"
-        claims.append(f"{some if alike else 'All others tested are worse'} ({how}).")
+        worse = "All others tested are worse" if len(tested) > 1 else "The other one is worse"
+        claims.append(f"{some if alike else worse} ({how}).")
     return claims
 
 
@@ -281,6 +285,8 @@ def missing_of(
                      "have not ended.")  # fmt: skip
     if scoring is None and trials:
         found.append("no metric was measured: nothing can be ranked.")
+    elif scoring is not None and trials and not any(trial.point for trial in trials):
+        found.append(f"{scoring.score.metric} was not measured so far: nothing can be ranked.")
     if num_configurations > len(configurations):
         missing = num_configurations - len(configurations)
         found.append(f"{_count(missing, 'configuration')} of {num_configurations} have no experiment yet.")

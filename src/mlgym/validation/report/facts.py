@@ -79,7 +79,13 @@ class ScoreFacts(Facts, frozen=True):
 
 
 class SpreadFacts(Facts, frozen=True):
-    """Mean and standard deviation (n - 1) of a metric; `sd` is null for fewer than two values."""
+    """Mean and spread of a metric over experiments.
+
+    Args:
+        mean: of the values.
+        sd: standard deviation (n - 1); null for fewer than two values.
+        num: how many values.
+    """
 
     mean: float
     sd: float | None
@@ -126,7 +132,15 @@ class ConfigurationFacts(Facts, frozen=True):
 
 
 class InnerFacts(Facts, frozen=True):
-    """What a configuration scored inside an outer fold: mean and sd over its inner folds; null where one failed."""
+    """What a configuration scored inside an outer fold.
+
+    Args:
+        configuration: its number.
+        mean: over its inner experiments; null where one of them has no score.
+        sd: standard deviation (n - 1) of the same.
+        num_scored: inner experiments with a score.
+        num_failed: those without.
+    """
 
     configuration: int
     mean: float | None
@@ -287,7 +301,12 @@ class ComparisonFacts(Facts, frozen=True):
 
 
 class DataUseFacts(Facts, frozen=True):
-    """Which data a number was computed on, and what else these data decided."""
+    """Which data a number was computed on.
+
+    Args:
+        numbers: which numbers.
+        data: which data, and what else these data decided.
+    """
 
     numbers: str
     data: str

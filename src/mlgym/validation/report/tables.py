@@ -165,10 +165,14 @@ def _interval_columns(shown: Sequence[ConfigurationFacts]) -> list[Column]:
 
 
 def _metric_columns(facts: ReportFacts, shown: Sequence[ConfigurationFacts]) -> list[Column]:
-    """Gives the metrics that were measured on test data, then those of the split that decides."""
+    """Gives the metrics that were measured on test data, then those of the split that decides.
+
+    Competitors of a nested cross validation have no business with test data.
+    """
     own = facts.selection.score if facts.selection else ""
-    keys = dict.fromkeys(key for one in shown for key in one.metrics)
+    keys = list(dict.fromkeys(key for one in shown for key in one.metrics))
     split = own.partition("/")[0]
+    keys = [key for key in keys if facts.nested is None or not is_test_split(key.partition("/")[0])]
     test = [key for key in keys if is_test_split(key.partition("/")[0]) and key != own]
     same = [key for key in keys if key.startswith(f"{split}/") and key != own]
     chosen = [(key, 5) for key in sorted(test, key=lambda key: key.partition("/")[2] != own.partition("/")[2])]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlgym.texts import key_text, number, value_text
 from mlgym.validation.report.facts import ConfigurationFacts, ImportancesFacts, ReportFacts
-from mlgym.validation.report.page.canvas import GRID, INK, MUTED, SERIES, Picture, drawn, plain_axes
+from mlgym.validation.report.page.canvas import GRID, INK, MUTED, PAPER, SERIES, Picture, drawn, plain_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,14 +57,38 @@ def keys_by_weight(facts: ReportFacts) -> list[str]:
     return sorted(varying, key=lambda key: -shares.get(key, 0.0))
 
 
-def axis_of(key: str, values: Sequence[Any]) -> Axis:
-    """Gives the places of values: on a scale where they are numbers, a logarithmic one where they span much."""
+def _axes(points: Sequence[tuple[ConfigurationFacts, float]], keys: Sequence[str]) -> list[Axis]:
+    """Gives the axes of swept keys; values that are no numbers stand in the order of the grid."""
+    orders = {key: [value_text(one.swept.get(key)) for one, _ in _in_order(points)] for key in keys}
+    return [axis_of(key, [one.swept.get(key) for one, _ in points], order=orders[key]) for key in keys]
+
+
+def _in_order(points: Sequence[tuple[ConfigurationFacts, float]]) -> list[tuple[ConfigurationFacts, float]]:
+    return sorted(points, key=lambda one: one[0].configuration)
+
+
+def _score_axis(metric: str, means: Sequence[float]) -> Axis:
+    """Gives the axis of the scores, with a few even ticks: those of single scores would lie on each other."""
+    axis = _scale(metric, list(means)) if max(means) > min(means) else axis_of(metric, means, order=[])
+    low, high = min(means), max(means)
+    ticks = [(place / 4, number(low + (high - low) * place / 4, 3)) for place in range(5)]
+    return Axis(metric, axis.places, ticks if axis.is_scale else axis.ticks, axis.is_scale)
+
+
+def axis_of(key: str, values: Sequence[Any], *, order: Sequence[str]) -> Axis:
+    """Gives the places of values: on a scale where they are numbers, a logarithmic one where they span much.
+
+    Args:
+        key: what they are values of.
+        values: one for each configuration.
+        order: of the texts of values that are no numbers.
+    """
     numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
     if len(numbers) == len(values) and all(map(math.isfinite, numbers)) and max(numbers) > min(numbers):
         return _scale(key, [float(value) for value in numbers])
     texts = [value_text(value) for value in values]
-    order = list(dict.fromkeys(texts))
-    places = {text: place / max(1, len(order) - 1) for place, text in enumerate(order)}
+    different = list(dict.fromkeys([*order, *texts]))
+    places = {text: place / max(1, len(different) - 1) for place, text in enumerate(different)}
     ticks = [(place, text) for text, place in places.items()]
     return Axis(key, [places[text] for text in texts], ticks[:_MAX_CELLS], is_scale=False)
 
@@ -112,8 +136,8 @@ def _goodness(facts: ReportFacts) -> list[float]:
 
 def _parallel(facts: ReportFacts, keys: Sequence[str]) -> Picture:
     points = scored(facts)
-    axes = [axis_of(key, [one.swept.get(key) for one, _ in points]) for key in keys]
-    axes.append(axis_of(_metric(facts), [mean for _, mean in points]))
+    axes = _axes(points, keys)
+    axes.append(_score_axis(_metric(facts), [mean for _, mean in points]))
     left_out = max(0, len(points) - _MAX_LINES)
     more = f" The {left_out} worst are left out." if left_out else ""
     return drawn(
@@ -142,6 +166,7 @@ def _draw_parallel(figure: Figure, axes: Sequence[Axis], goodness: Sequence[floa
             plot.annotate(
                 text, (place, where), xytext=(5 if is_last else -4, 0), textcoords="offset points",
                 ha="left" if is_last else "right", va="center", color=INK, fontsize=7.5,
+                bbox={"facecolor": PAPER, "alpha": 0.75, "linewidth": 0, "pad": 0.8},
             )  # fmt: skip
     plot.set_xlim(-0.45, len(axes) - 0.55)
     plot.set_ylim(-0.06, 1.06)
@@ -156,8 +181,8 @@ def _wrapped(key: str) -> str:
 
 def _heat_map(facts: ReportFacts, across: str, down: str, *, num_others: int) -> list[Picture]:
     points = scored(facts)
-    columns = _different([one.swept.get(across) for one, _ in points])
-    rows = _different([one.swept.get(down) for one, _ in points])
+    columns = _different([one.swept.get(across) for one, _ in _in_order(points)])
+    rows = _different([one.swept.get(down) for one, _ in _in_order(points)])
     if not (1 < len(columns) <= _MAX_CELLS and 1 < len(rows) <= _MAX_CELLS):
         return []
     cells: dict[tuple[int, int], list[float]] = {}
@@ -230,7 +255,7 @@ def label_cells(plot: Axes, rows: Sequence[str], columns: Sequence[str]) -> None
 
 def _slices(facts: ReportFacts, keys: Sequence[str]) -> Picture:
     points = scored(facts)
-    axes = [axis_of(key, [one.swept.get(key) for one, _ in points]) for key in keys]
+    axes = _axes(points, keys)
     means = [mean for _, mean in points]
     num_rows = math.ceil(len(axes) / 3)
     with_line = " The line goes through the means of each value." if any(_repeats(axis) for axis in axes) else ""
@@ -251,7 +276,7 @@ def _draw_slices(figure: Figure, axes: Sequence[Axis], means: Sequence[float], m
     num_columns = min(3, len(axes))
     plots = figure.subplots(math.ceil(len(axes) / num_columns), num_columns, sharey=True, squeeze=False).flat
     for place, (plot, axis) in enumerate(zip(plots, axes, strict=False)):
-        plot.scatter(axis.places, means, s=9, color=ACCENT, alpha=0.55, linewidths=0)
+        plot.scatter(axis.places, means, s=11, color=ACCENT, alpha=0.8, linewidths=0)
         if _repeats(axis):
             line = _marginal(axis.places, means)
             plot.plot(*zip(*line, strict=True), color=SERIES[1], linestyle="-" if axis.is_scale else ":", linewidth=1.2)
@@ -291,7 +316,9 @@ def _draw_importance(figure: Figure, shares: Sequence[Any]) -> None:
     places = range(len(shares))
     plot.barh(places, [one.share for one in shares], color=ACCENT, height=0.6)
     for place, one in zip(places, shares, strict=True):
-        plot.text(one.share, place, f" {one.share:.1%}", va="center", color=INK)
+        plot.annotate(
+            f"{one.share:.1%}", (one.share, place), xytext=(4, 0), textcoords="offset points", va="center", color=INK
+        )
     plot.set_yticks(places, names)
     plot.invert_yaxis()
     plot.set_xlim(0, 1.12 * max(one.share for one in shares) or 1)
