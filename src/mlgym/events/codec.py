@@ -47,12 +47,28 @@ class _Header(msgspec.Struct):
     crc: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+class _Addressed(msgspec.Struct, gc=False):
+    grid_search_id: str | None = None
+
+
+class _AddressedHeader(msgspec.Struct):
+    """The same of an event whose payload is an object, with the run that it names."""
+
+    event_type: str
+    payload: _Addressed
+    producer: str | None = None
+    seq: int | None = None
+    crc: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
 class _OriginKeys(msgspec.Struct, gc=False):
     producer: str | None = None
     seq: int | None = None
 
 
+_AnyHeader = TypeVar("_AnyHeader", _Header, _AddressedHeader)
 _header_decoder: Final = msgspec.json.Decoder(_Header)
+_addressed_decoder: Final = msgspec.json.Decoder(_AddressedHeader)
 _origin_decoder: Final = msgspec.json.Decoder(_OriginKeys)
 _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
@@ -124,8 +140,22 @@ def check_body(body: bytes) -> Origin | None:
     Raises:
         EventLogError: it is not one JSON object on one line with `event_type` and `payload`, or has a `crc` already.
     """
+    return _checked(body, _header_decoder)[0]
+
+
+def check_addressed(body: bytes) -> tuple[Origin | None, str | None]:
+    """Checks as `check_body` an event whose payload is an object, and gives also the run that this names, if any.
+
+    Raises:
+        EventLogError: it is none, or names its run by something that is no text.
+    """
+    origin, header = _checked(body, _addressed_decoder)
+    return origin, header.payload.grid_search_id
+
+
+def _checked(body: bytes, decoder: msgspec.json.Decoder[_AnyHeader]) -> tuple[Origin | None, _AnyHeader]:
     try:
-        header = _header_decoder.decode(body)
+        header = decoder.decode(body)
         if not body.isascii():
             body.decode()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -135,7 +165,7 @@ def check_body(body: bytes) -> Origin | None:
     if header.crc is not msgspec.UNSET:
         raise EventLogError(f"`crc` is written by the log, but the event brings one: {body[:80]!r}")
     _check_limits(body, header.event_type)
-    return make_origin(header.producer, header.seq)
+    return make_origin(header.producer, header.seq), header
 
 
 def make_origin(producer: str | None, seq: int | None) -> Origin | None:

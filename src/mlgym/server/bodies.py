@@ -81,7 +81,7 @@ async def groups_of_lines(request: Request) -> AsyncIterator[list[bytes]]:
 
 
 def _filled(text: bytes) -> list[bytes]:
-    return [line for line in text.split(b"\n") if line.strip()]
+    return [line for line in text.split(b"\n") if line and not line.isspace()]
 
 
 class FormFile:

@@ -14,10 +14,11 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from mlgym.errors import EventLogError
+from mlgym.events.codec import check_addressed
 from mlgym.events.log import CheckedBody
 from mlgym.server.bodies import groups_of_lines
-from mlgym.server.incoming import incoming, invalid_event
-from mlgym.server.ingest import Ingest
+from mlgym.server.incoming import invalid_event
+from mlgym.server.ingest import Ingest, StoredIds
 from mlgym.server.refusal import RefusedError
 from mlgym.server.store import HubStore
 from mlgym.tracking.portable import body_of
@@ -90,19 +91,46 @@ def event_routes(store: HubStore) -> APIRouter:
         The body is one event a line, of any length; what was stored before a line that is refused stays. With `from`,
         nothing is stored unless the log has exactly so many events.
         """
-        num_received = num_stored = 0
         path = (await asyncio.to_thread(store.make_run, run)).log_path
         if start is not None:
             await ingest.add(run, [], at=start)
-        async for lines in groups_of_lines(request):
-            group = await asyncio.to_thread(_checked, lines, run, num_received)
-            ids = await ingest.add(run, group, at=None if start is None else start + num_stored)
-            num_stored += sum(event_id is not None for event_id in ids)
-            num_received += len(lines)
+        received = _Receiving(ingest, run, start)
+        try:
+            async for lines in groups_of_lines(request):
+                await received.add(lines)
+        finally:
+            await received.end()
         follower = await asyncio.to_thread(store.logs.look, path)
-        return Received(num_received=num_received, num_stored=num_stored, num_events=follower.view.num_events)
+        return Received(
+            num_received=received.num_received, num_stored=received.num_stored, num_events=follower.view.num_events
+        )
 
     return routes
+
+
+class _Receiving:
+    """Lines of a body on their way into a log: while one group goes to the disk, the next one comes in."""
+
+    def __init__(self, ingest: Ingest, run_id: str, start: int | None) -> None:
+        self.num_received = self.num_stored = 0
+        self._ingest = ingest
+        self._run_id = run_id
+        self._start = start
+        self._storing: asyncio.Task[StoredIds] | None = None
+
+    async def add(self, lines: Sequence[bytes]) -> None:
+        """Takes lines; those before them are stored then."""
+        group = await asyncio.to_thread(_checked, lines, self._run_id, self.num_received)
+        await self.end()
+        at = None if self._start is None else self._start + self.num_stored
+        self._storing = asyncio.create_task(self._ingest.add(self._run_id, group, at=at))
+        self.num_received += len(lines)
+
+    async def end(self) -> None:
+        """Waits until all is stored."""
+        storing, self._storing = self._storing, None
+        if storing is not None:
+            self.num_stored += sum(event_id is not None for event_id in await storing)
 
 
 def _checked(lines: Sequence[bytes], run_id: str, num_before: int) -> list[CheckedBody]:
@@ -112,18 +140,21 @@ def _checked(lines: Sequence[bytes], run_id: str, num_before: int) -> list[Check
         RefusedError: one is no event or belongs to another run.
     """
     group: list[CheckedBody] = []
-    for number, line in enumerate(lines, num_before + 1):
-        place = f"line {number}"
-        try:
+    try:
+        for line in lines:
             body = body_of(line)
-        except EventLogError as error:
-            raise invalid_event(str(error), place) from error
-        event = incoming(body, place)
-        if event.run_id not in (None, run_id):
-            message = f"{place}: the event belongs to another run; the lines before it may be stored"
-            raise RefusedError(422, "foreign_event", message, path=place)
-        group.append(event.body)
+            origin, named = check_addressed(body)
+            if named is not None and named != run_id:
+                raise _foreign(num_before + len(group) + 1)
+            group.append((body, origin))
+    except EventLogError as error:
+        raise invalid_event(str(error), f"line {num_before + len(group) + 1}") from error
     return group
+
+
+def _foreign(number: int) -> RefusedError:
+    message = f"line {number}: the event belongs to another run; the lines before it may be stored"
+    return RefusedError(422, "foreign_event", message, path=f"line {number}")
 
 
 def _span(header: str | None, num_bytes: int) -> range | None:

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from mlgym.errors import EventLogError
-from mlgym.events.codec import check_body, decode
+from mlgym.events.codec import check_addressed, decode
 from mlgym.events.log import CheckedBody
 from mlgym.server.refusal import RefusedError
 
-
-class _Addressed(msgspec.Struct, gc=False):
-    grid_search_id: Any = None
-
-
-class _Addressee(msgspec.Struct):
-    payload: _Addressed | None = None
-
-
-_addressee: Final = msgspec.json.Decoder(_Addressee)
 RUN_PATH: Final = "payload.grid_search_id"
 
 
@@ -45,13 +35,9 @@ def incoming(body: bytes, place: str) -> Incoming:
     try:
         if b"\n" in body:  # between its parts, as people write JSON
             body = encoded(json.loads(body))
-        origin = check_body(body)
-        addressed = _addressee.decode(body).payload
+        origin, run_id = check_addressed(body)
     except (EventLogError, ValueError, RecursionError) as error:  # msgspec's are ValueErrors
         raise invalid_event(str(error), place) from error
-    run_id = None if addressed is None else addressed.grid_search_id
-    if run_id is not None and not isinstance(run_id, str):
-        raise invalid_event(f"`{RUN_PATH}` must be text", place)
     return Incoming((body, origin), run_id)
 
 

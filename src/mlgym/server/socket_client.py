@@ -16,9 +16,9 @@ from mlgym.errors import EventLogError
 from mlgym.server.live import Delivery, Feed, Resync
 from mlgym.server.outgoing import Messages
 
-_PACE_S: Final = 0.005
+_PACE_S: Final = 0.01
 _AFTER_FAILURE_S: Final = 1.0
-_MOST_SINGLE: Final = 8
+_MOST_SINGLE: Final = 4
 _MOST_WAITING: Final = 1000
 _LOOK_EVERY_S: Final = 0.05
 # A client that polls takes no more than 16 messages in one answer.
