@@ -16,6 +16,8 @@ TITLES = {
     "experiments": "Experiments in processes",
     "config": "Configs",
     "event_log": "Event log",
+    "hub": "The hub: events in and out",
+    "chaos_hub": "The hub under kills",
     "checkpoint": "Checkpoints and digests",
     "kill_matrix": "Kills at every moment",
     "reproduce_examples": "Experiments run again",
