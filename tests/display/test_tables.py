@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from mlgym.display.progress import status_line
+from mlgym.display.standing import Standing
 from mlgym.display.tables import epochs_text, experiment_facts, experiments_table, run_facts, runs_table
 from mlgym.events import RunState
 from mlgym.texts import NOTHING
@@ -38,6 +40,33 @@ def stopped_and_failed() -> RunState:
         config(2, {"optimizer.lr": 0.001, "model.num_channels": 4}),
         done(2, 1, error="worker was killed by SIGKILL\nmore", exit_signal="SIGKILL", log_tail=["last words"]),
     )
+
+
+def test_swept_columns_stand_as_in_the_grid() -> None:
+    """The order is that of the first experiment, whichever is the best."""
+    state = state_of(
+        started(2),
+        config(0, {"model.width": 4, "optimizer.lr": 0.1}),
+        scores(1, 0.5, 0),
+        done(0),
+        config(1, {"optimizer.lr": 0.1, "model.depth": 2}),
+        scores(1, 0.9, 1),
+        done(1),
+    )
+    lines = table(state)
+    assert lines[0].split()[2:5] == ["model.width", "optimizer.lr", "model.depth"]
+    assert lines[1].split()[0] == "1"
+
+
+def test_repetitions_are_told_from_other_runs() -> None:
+    """In the list of runs, in its JSON, and in progress, which counts no experiments that are not to run."""
+    opening = started(3)
+    opening["payload"]["reproduces"] = "first"
+    state = state_of(opening, config(2), done(2))
+    assert "digits (repetition)" in printed(runs_table([("again", state)]), 120)[1]
+    assert run_facts("again", state)["reproduces"] == "first"
+    assert status_line(state, state.experiments[2], Standing()) == "experiment 2 done in 1m 00s"
+    assert run_facts("first", state_of(started()))["reproduces"] is None
 
 
 def test_early_stopping_is_told() -> None:

@@ -14,11 +14,11 @@ from mlgym.events import Event, EventLog
 from mlgym.tracking import create_run_folder, find_run, list_runs, storage
 
 
-def make_run(folder: Path, run_id: str, started_at: int | None = None) -> None:
+def make_run(folder: Path, run_id: str, started_at: int | None = None, **payload: object) -> None:
     run = create_run_folder(folder, run_id)
     if started_at is not None:
         with EventLog.open(run.log_path, fsync=False) as log:
-            log.append([Event(event_type="run_started", creation_ts=started_at * 1_000_000, payload={})])
+            log.append([Event(event_type="run_started", creation_ts=started_at * 1_000_000, payload=payload)])
 
 
 def test_generated_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +71,16 @@ def test_newest_first(tmp_path: Path) -> None:
     os.utime(tmp_path / "empty" / "event_storage.log", (250, 250))
     assert [run.run_id for run in list_runs(tmp_path)] == ["a", "empty", "c", "b"]
     assert find_run(tmp_path, "latest").run_id == "a"
+
+
+def test_latest_is_no_repetition(tmp_path: Path) -> None:
+    """Who reproduces a run goes on speaking of that run; where there are only repetitions, the newest one is meant."""
+    make_run(tmp_path, "again", 300, reproduces="first")
+    assert find_run(tmp_path, "latest").run_id == "again"
+    make_run(tmp_path, "first", 100)
+    make_run(tmp_path, "again-control-0", 400, reproduces="first")
+    assert find_run(tmp_path, "latest").run_id == "first"
+    assert [run.run_id for run in list_runs(tmp_path)] == ["again-control-0", "again", "first"]
 
 
 def test_strangers_are_passed_over(tmp_path: Path) -> None:

@@ -141,7 +141,8 @@ def _headline(run_id: str, state: RunState) -> str:
     from mlgym.display.tables import counts_text
 
     name = f"{key_text(state.name)}  " if state.name else ""
-    return f"{run_id}  {name}{state.status}: {counts_text(state)}"
+    original = f", a repetition of run {key_text(state.reproduces)}" if state.reproduces else ""
+    return f"{run_id}  {name}{state.status}: {counts_text(state)}{original}"
 
 
 def _show_experiment(state: RunState, experiment_id: int, as_json: bool) -> None:

@@ -57,7 +57,9 @@ def experiments_table(state: RunState, selection: Selection | None, metrics: lis
     from rich.console import Group
 
     ranked = rank(state, selection)
-    swept = list(dict.fromkeys(key for one in ranked for key in one.experiment.swept))
+    # As the grid has them: the best experiment need not be the one whose keys come first.
+    by_id = sorted(ranked, key=lambda one: one.experiment.experiment_id)
+    swept = list(dict.fromkeys(key for one in by_id for key in one.experiment.swept))
     further = _further_metrics(state, selection) if metrics is None else metrics
     columns = _Columns(swept, selection, further, unit=progress_unit(state.experiments.values()))
     layouts = [columns, columns.shortened()]
@@ -206,7 +208,7 @@ def _run_cells(run_id: str, state: RunState) -> dict[str, Text | str]:
     started = datetime.fromtimestamp(state.started_at).strftime("%Y-%m-%d %H:%M") if state.started_at else NOTHING
     return {
         "run": run_id,
-        "name": key_text(state.name or ""),
+        "name": key_text(state.name or "") + (" (repetition)" if state.reproduces else ""),
         "status": status_text(state.status),
         "done": f"{facts['counts']['done']}/{facts['num_experiments']}",
         "failed": str(facts["counts"]["failed"] or ""),
@@ -234,6 +236,7 @@ def run_facts(run_id: str, state: RunState) -> dict[str, Any]:
     return {
         "run_id": run_id,
         "name": state.name,
+        "reproduces": state.reproduces,
         "status": state.status,
         "num_experiments": state.num_experiments if state.num_experiments is not None else len(state.experiments),
         "counts": state.counts,

@@ -159,6 +159,7 @@ class RunState:
         validation: the config's section with its defaults, and `num_configurations`; empty in old logs.
         selections: which configuration won each outer fold, by fold, as far as it is decided.
         num_experiments: how many there will be; None in old logs.
+        reproduces: the run whose results this one is to reproduce; None for none.
         started_at, finished_at: s since the epoch; `finished_at` is None while it goes on.
         num_starts: how often it was started or resumed.
         num_jobs: how many jobs it had so far, those that did not end included.
@@ -179,6 +180,7 @@ class RunState:
     validation: dict[str, Any] = field(default_factory=dict)
     selections: dict[int, SelectionRecord] = field(default_factory=dict)
     num_experiments: int | None = None
+    reproduces: str | None = None
     started_at: float | None = None
     finished_at: float | None = None
     num_starts: int = 0
@@ -312,6 +314,7 @@ def _on_run_started(run: RunState, payload: Fields, at: float) -> None:
     run.validation_mode = payload.text("validation_mode") or run.validation_mode
     run.validation = payload.mapping("validation") or run.validation
     run.num_experiments = payload.integer("num_experiments") or run.num_experiments
+    run.reproduces = payload.text("reproduces") or run.reproduces
     run.started_at = at if run.started_at is None else run.started_at
     run.finished_at = None
     run.final_counts = {}

@@ -39,6 +39,7 @@ class RunStarted(Payload, kw_only=True, frozen=True):
             (`metric`, `best`, `at`, `rule`), what decides; for folds `num_folds`, or `num_outer_folds` and
             `num_inner_folds`; and `score`, what is reported of an experiment on its fold, or of the fit on an outer
             fold: the value of `metric` at the epoch that is best by `epoch_by`, or at the last one, as `at` says.
+        reproduces: the run whose results this one is to reproduce; null for none.
     """
 
     event_type: ClassVar[str] = "run_started"
@@ -49,6 +50,7 @@ class RunStarted(Payload, kw_only=True, frozen=True):
     num_experiments: int
     validation_mode: str
     validation: dict[str, Any] = {}
+    reproduces: str | None = None
 
 
 class RunResumed(RunStarted, kw_only=True, frozen=True):

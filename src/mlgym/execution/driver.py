@@ -157,6 +157,7 @@ class Driver:
             num_experiments=len(self.space),
             validation_mode=str(self.document.validation["mode"]),
             validation=dict(getattr(self.space, "facts", self.document.validation)),
+            reproduces=self.options.reproduces,
         )
 
     def run(

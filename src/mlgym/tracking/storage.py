@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mlgym.errors import InvalidNameError, MlgymError, RunError
 from mlgym.events import read_log
@@ -16,7 +16,7 @@ from mlgym.names import did_you_mean, run_id_at, safe_name
 from mlgym.tracking.run_folder import RunFolder
 
 LATEST: Final = "latest"
-"""Stands for the newest run wherever a run id is asked for."""
+"""Stands for the newest run wherever a run id is asked for; for one that repeats another only where no other is."""
 
 
 def create_run_folder(storage: Path, run_id: str | None = None) -> RunFolder:
@@ -74,7 +74,8 @@ def find_run(storage: Path, run_id: str) -> RunFolder:
             f"there are no runs in `{storage}`: start one with `mlgym run CONFIG`, or name a folder by `--storage`"
         )
     if run_id == LATEST:
-        return runs[0]
+        # Reproducing a run, and all the more bisecting, leaves runs behind which nobody means by that.
+        return next((run for run in runs if not _repeats_another(run)), runs[0])
     ids = [run.run_id for run in runs]
     matching = [known for known in ids if known.startswith(run_id)]
     if len(matching) > 1:
@@ -131,10 +132,27 @@ def _checked(folder: RunFolder) -> RunFolder:
 def _started_at(run: RunFolder) -> float:
     """Gives when a run began, in s since the epoch: its first event, or its log's last change where it has none."""
     try:
-        first = next(iter(read_log(run.log_path)), None)
-        created = first.event.get("creation_ts") if first else None
+        created = _first_event(run).get("creation_ts")
         if isinstance(created, int | float):
             return created / 1e6
         return run.log_path.stat().st_mtime
     except (MlgymError, OSError, OverflowError):
         return 0.0
+
+
+def _repeats_another(run: RunFolder) -> bool:
+    try:
+        payload = _first_event(run).get("payload")
+    except (MlgymError, OSError):
+        return False
+    return isinstance(payload, dict) and payload.get("reproduces") is not None
+
+
+def _first_event(run: RunFolder) -> dict[str, Any]:
+    """Gives the first event of a log; an empty one where there is none.
+
+    Raises:
+        EventLogError, OSError: the log cannot be read.
+    """
+    first = next(iter(read_log(run.log_path)), None)
+    return first.event if first is not None else {}
