@@ -37,7 +37,8 @@ class LogIndex:
     """What a log has where; columns of equal length belong together.
 
     Args:
-        place_ids, place_bytes, place_times: the first 10,000 events, then every 64th: its number, where it begins, when it was made.
+        place_ids, place_bytes, place_times: the first 10,000 events, then every 64th: its number, where it begins, when
+            it was made.
         line_ids, line_bytes, line_experiments, line_levels: events that are log lines: their numbers, where they begin,
             whose they are (-1: the driver's), how grave.
         marks: starts and ends.

@@ -37,6 +37,7 @@ class Projections:
         self._held: OrderedDict[Path, Projection] = OrderedDict()
         self._num_points: dict[Path, int] = {}
         self._num_saved: dict[Path, int] = {}
+        self._counted_at: dict[Path, int] = {}
         self._mutex = threading.Lock()
 
     @contextmanager
@@ -82,8 +83,9 @@ class Projections:
         with self._mutex:
             if loaded is not None:
                 self._num_saved[log_path] = loaded.state.num_events
-                self._num_points[log_path] = loaded.num_points
-            return self._held.setdefault(log_path, loaded or Projection(log_path))
+            projection = self._held.setdefault(log_path, loaded or Projection(log_path))
+            self._make_room(projection)
+            return projection
 
     def _is_run(self, log_path: Path) -> bool:
         # Runs in the trash have numbers for names.
@@ -92,14 +94,19 @@ class Projections:
     def _grown(self, projection: Projection) -> None:
         path = projection.path
         self._save(projection, worth=max(_WORTH_A_SNAPSHOT, int(_GROWTH * self._num_saved.get(path, 0))))
-        with self._mutex:
-            self._num_points[path] = projection.num_points
-            while len(self._held) > 1 and sum(self._num_points.values()) > self._max_points:
-                oldest = next(iter(self._held))
-                if oldest == path:
-                    break
-                self._held.pop(oldest)
-                self._num_points.pop(oldest, None)
+        num_events = projection.state.num_events
+        # Counting looks at every metric: not for each event of a live run.
+        if num_events > 1.05 * self._counted_at.get(path, 0):
+            self._counted_at[path] = num_events
+            with self._mutex:
+                self._make_room(projection)
+
+    def _make_room(self, wanted: Projection) -> None:
+        self._num_points[wanted.path] = wanted.num_points
+        for path in list(self._held):
+            if path == wanted.path or sum(self._num_points.values()) <= self._max_points:
+                return
+            del self._held[path], self._num_points[path]
 
     def _save(self, projection: Projection, *, worth: int) -> None:
         num_new = projection.state.num_events - self._num_saved.get(projection.path, 0)
