@@ -49,7 +49,7 @@ def stopped_after(config: dict[str, Any], storage: Path, num_ended: int, **optio
     def watch(event: dict[str, Any]) -> bool:
         nonlocal ended
         ended += event["event_type"] == "job_status" and event["payload"]["status"] == "DONE"
-        return ended >= num_ended
+        return bool(ended >= num_ended)
 
     document = load(config)
     settings = RunOptions(storage=storage, executor="inline", **options)
