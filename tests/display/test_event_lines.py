@@ -18,6 +18,13 @@ from tests.display.states import HOSTILE, UNSAFE, config, done, event, job, prog
     [
         (started(3), "run 2026-11-23--16-14-30 started: digits, 3 experiments"),
         (config(0, {"optimizer.lr": 0.1}), "config optimizer.lr=0.1"),
+        (event("experiment_config", config={}, swept={"lr": 1}, trial={
+            "role": "inner", "outer_fold": 1, "fold": 0, "seed_index": 0, "seed": 4}),
+         "config lr=1, outer fold 1, inner fold 0, seed 4"),
+        (event("experiment_config", config={}, trial={"role": "outer", "outer_fold": 1, "fold": None, "seed": 4}),
+         "config outer fold 1, fit of the winner"),
+        (event("experiment_config", config={}, trial={"role": "fold", "fold": 3}), "config fold 3"),
+        (event("experiment_config", config={}, trial={"role": "grid", "fold": None, "seed": 4}), "config"),
         (job("INIT"), "scheduled"),
         (job("RUNNING", device="cuda:0"), "running on cuda:0"),
         (done(0, 2), "done in 2.0 s"),

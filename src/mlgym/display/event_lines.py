@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
+from mlgym.display.trial_text import trial_words
 from mlgym.texts import first_line, key_text, number, one_line, value_text
 
 _MAX_LENGTH: Final = 2000
@@ -59,8 +60,8 @@ def _progress(payload: dict[str, Any]) -> str:
 
 
 def _config(payload: dict[str, Any]) -> str:
-    swept = ", ".join(f"{key_text(key)}={value_text(value)}" for key, value in payload.get("swept", {}).items())
-    return f"config {swept}".rstrip()
+    swept = [f"{key_text(key)}={value_text(value)}" for key, value in payload.get("swept", {}).items()]
+    return f"config {', '.join([*swept, *trial_words(payload.get('trial', {}))])}".rstrip()
 
 
 def _finished(payload: dict[str, Any]) -> str:

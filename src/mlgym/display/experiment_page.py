@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from mlgym.config import dump_yaml
 from mlgym.display.tables import epochs_text, progress_unit, steps_text
+from mlgym.display.trial_text import trial_words
 from mlgym.events import ExperimentState
 from mlgym.texts import duration, key_text, number, one_line, plain, value_text
 from mlgym.validation.report import reproduction_text
@@ -70,7 +71,8 @@ def _head(experiment: ExperimentState) -> str:
     if experiment.reproduction is not None:
         lines.append(f"reproduced: {reproduction_text(experiment.reproduction)}")
     swept = ", ".join(f"{key_text(key)}={value_text(value)}" for key, value in experiment.swept.items())
-    return "\n".join([*lines, *([f"swept: {swept}"] if swept else [])])
+    what = ", ".join(trial_words(experiment.trial))
+    return "\n".join([*lines, *([f"swept: {swept}"] if swept else []), *([f"trial: {what}"] if what else [])])
 
 
 def _metrics(experiment: ExperimentState) -> str:

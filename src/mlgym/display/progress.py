@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from mlgym.display.output import console
 from mlgym.display.standing import Standing
+from mlgym.display.trial_text import trial_words
 from mlgym.events import ExperimentState, RunState
 from mlgym.texts import duration, first_line, key_text, number, rough_duration, value_text
 
@@ -125,8 +126,9 @@ def status_line(state: RunState, experiment: ExperimentState, standing: Standing
     """Gives a line that says how an experiment stands or ended."""
     who = f"experiment {experiment.experiment_id}"
     swept = " ".join(f"{key_text(key)}={value_text(value)}" for key, value in experiment.swept.items())
-    if swept:
-        who += f" ({swept})"
+    facts = ", ".join([*([swept] if swept else []), *trial_words(experiment.trial)])
+    if facts:
+        who += f" ({facts})"
     if experiment.status == "running":
         return f"{who} running on {key_text(experiment.device or '?')}"
     if experiment.status == "failed":
