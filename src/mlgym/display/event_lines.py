@@ -59,9 +59,13 @@ def _progress(payload: dict[str, Any]) -> str:
     )
 
 
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _config(payload: dict[str, Any]) -> str:
-    swept = [f"{key_text(key)}={value_text(value)}" for key, value in payload.get("swept", {}).items()]
-    return f"config {', '.join([*swept, *trial_words(payload.get('trial', {}))])}".rstrip()
+    swept = [f"{key_text(key)}={value_text(value)}" for key, value in _mapping(payload.get("swept")).items()]
+    return f"config {', '.join([*swept, *trial_words(_mapping(payload.get('trial')))])}".rstrip()
 
 
 def _finished(payload: dict[str, Any]) -> str:
