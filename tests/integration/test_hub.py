@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ import mlgym
 from mlgym.events import EventLog
 from mlgym.tracking.hub_client import HubClient
 from tests.integration.test_resume import CONFIG, digests, results, send_when, start, state
-from tests.server.service import Service, free_port
+from tests.server.service import ALL, Service, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -76,3 +78,96 @@ def test_no_hub(config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     with EventLog.open(tmp_path / "hub" / "run" / "event_storage.log") as log:
         assert log.num_events > 0
     assert results(tmp_path / "hub") == results(tmp_path)
+
+
+def test_live_to_several_hubs(config: Path, tmp_path: Path) -> None:
+    """Two hubs get the events of a run as they happen, one is killed meanwhile; the one with files gets these, too."""
+    one = Service(tmp_path / "one", program=ALL)
+    here = tmp_path / "here" / "run" / "event_storage.log"
+    with one, Service(tmp_path / "two", program=ALL) as two:
+        servers = ["--websocket-logging-servers", one.url, two.url, "--rest-endpoint", two.url]
+        program = start("run", str(config), "--run-id", "run", "--storage", str(tmp_path / "here"), *servers)
+        for hub in (one, two):
+            wait_for(lambda hub=hub: (hub.storage / "run" / here.name).exists())  # type: ignore[misc]
+        one.stop(signal.SIGKILL)
+        wait_for(lambda: state(tmp_path / "here").counts["running"] > 0)
+        one.start()
+        _, said = program.communicate(timeout=240)
+        assert program.returncode == 0, said
+        assert state(tmp_path / "here").status == "finished"
+        for hub in (one, two):
+            assert (hub.storage / "run" / here.name).read_bytes() == here.read_bytes()
+        sent = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "mlgym",
+                "sync",
+                "run",
+                "--to",
+                two.url,
+                "--storage",
+                str(tmp_path / "here"),
+                "--json",
+            ],
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        assert not any(json.loads(sent.stdout)[f"num_{kind}"] for kind in ("events", "files", "checkpoints"))
+    assert said.count("`mlgym sync run --to") <= 1
+
+
+def test_the_folder_of_the_hub(config: Path, tmp_path: Path) -> None:
+    """A run in the hub's own folder that also streams there stands there once."""
+    with Service(tmp_path, program=ALL) as hub:
+        run = mlgym.run(
+            config,
+            overrides=["experiment.epochs=1"],
+            storage=tmp_path,
+            run_id="run",
+            websocket_logging_servers=[hub.url],
+            rest_endpoint=hub.url,
+            progress=False,
+        )
+        assert run.exit_code == 0
+    assert set(results(tmp_path).values()) == {1}
+
+
+@pytest.mark.parametrize("num_kills", [6])
+def test_killed_sync(num_kills: int, tmp_path: Path) -> None:
+    """`mlgym sync`, killed again and again in the middle of files, ends with all of the run on the hub."""
+    with mlgym.track("large", storage=tmp_path / "here", run_id="run") as tracked:
+        for number in range(3):
+            (tmp_path / "file").write_bytes(os.urandom(24 * 2**20))
+            tracked.log_artifact(tmp_path / "file", f"file {number}")
+            tracked.log({"val/f1": 0.1 * number})
+    with Service(tmp_path / "hub", program=ALL) as hub:
+        arguments = ("sync", "run", "--to", hub.url, "--storage", str(tmp_path / "here"))
+        exits = []
+        for kill in range(1, num_kills + 1):
+            wanted = kill * 72 * 2**20 // (num_kills + 1)
+            program = start(*arguments)
+            exits.append(send_when(program, signal.SIGKILL, lambda wanted=wanted: size_of(hub.storage) >= wanted))  # type: ignore[misc]
+            program.communicate()
+        assert exits.count(-signal.SIGKILL) >= num_kills // 2, exits
+        _, said = start(*arguments, "--json").communicate(timeout=120)
+        assert said == ""
+        there = {path.relative_to(hub.storage): path.read_bytes() for path in files(hub.storage / "run")}
+        here = {path.relative_to(tmp_path / "here"): path.read_bytes() for path in files(tmp_path / "here" / "run")}
+        assert there == here
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in files(folder))
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(folder / ".cache")]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)

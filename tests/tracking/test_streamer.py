@@ -173,7 +173,7 @@ def test_no_hub(run: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
     assert f"`mlgym sync {run.run_id} --to {url}` brings it later" in sending.warnings[0]
     assert "cannot be reached" in sending.warnings[0]
     assert "refused" in sending.warnings[0]
-    assert caplog.text.count("cannot be reached") == 1
+    assert caplog.text == ""
 
 
 @pytest.mark.slow
@@ -189,7 +189,7 @@ def test_no_hub_at_the_end(run: RunFolder, tmp_path: Path, caplog: pytest.LogCap
         writer.write(10)
         time.sleep(0.2)
         hub.stop(signal.SIGKILL)
-        sending.streamer._progressed_at = float("-inf")  # it has waited long enough
+        sending.streamer._answered_at = float("-inf")  # it has waited long enough
         with caplog.at_level(logging.WARNING):
             sending.streamer.finish()
     assert "does not have all of the run" in caplog.text

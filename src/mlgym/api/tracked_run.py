@@ -323,7 +323,8 @@ class TrackedRun:
         self._sink.write_through(payload)
 
     def _warn(self, message: str) -> None:
-        """Notes a warning in the log of the run; whoever calls tells the user."""
+        """Tells a warning, and notes it in the log of the run."""
+        _logger.warning("%s", message)
         self._emit(
             Log(
                 grid_search_id=self.run_id,
@@ -344,7 +345,6 @@ class TrackedRun:
             "let the steps count on"
         )
         self._warn(message)
-        _logger.warning("%s", message)
 
     def _keep(self) -> None:
         """Brings what was logged to the disk, every 20 ms while there is something."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,7 @@ LOGGER: Final = "mlgym.execution"
 NUM_TAIL_LINES: Final = 40
 _FLUSH_EVERY_S: Final = 0.02
 _OBSERVE_EVERY_S: Final = 0.2
+_logger: Final = logging.getLogger(LOGGER)
 _LEVELS: Final[dict[Stream, str]] = {"stdout": "info", "stderr": "warning"}
 
 
@@ -95,8 +97,10 @@ class Journal(Record):
         self.emit(self._log(None, level, LOGGER, message))
 
     def warn_soon(self, message: str) -> None:
-        """Takes a warning from any thread; it is in the log after the next tick."""
+        """Takes a warning from any thread; it is in the log after the next tick, and said if no observer shows it."""
         self._warnings.append(message)
+        if self._observer is None:
+            _logger.warning("%s", message)
 
     def take_events(self, job: Job, lines: list[bytes]) -> list[dict[str, Any]]:
         """Takes events of a worker, as it encoded them; see `Record`."""

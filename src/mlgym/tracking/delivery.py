@@ -47,7 +47,7 @@ def delivering(folder: RunFolder, hubs: Hubs, warn: Callable[[str], None]) -> It
     Args:
         folder: the run.
         hubs: where it goes.
-        warn: takes warnings for the run's log, from another thread.
+        warn: takes warnings for the run's log and for whoever looks on, from another thread.
 
     Raises:
         HubError: one is no address of a hub.

@@ -50,7 +50,7 @@ class Streamer(threading.Thread):
         Args:
             folder: the run.
             url: the hub.
-            warn: takes warnings for the run's log, from this thread.
+            warn: takes warnings for the run's log and for whoever looks on, from this thread.
             sync_url: where `mlgym sync` would bring the run; None for `url`.
 
         Raises:
@@ -68,7 +68,7 @@ class Streamer(threading.Thread):
         self._is_prefix = False
         self._ending = threading.Event()
         self._give_up_at = float("inf")
-        self._progressed_at: float | None = None
+        self._answered_at: float | None = None
         self._is_complete = False
         self._failure: str | None = None
         self._has_warned = False
@@ -130,6 +130,7 @@ class Streamer(threading.Thread):
         Where it is not the beginning of the log here, all of it is sent once: the hub leaves out what it has.
         """
         head = hub.head(self._folder.run_id)
+        self._answered_at = time.monotonic()
         for cursor in (self._cursor, LogCursor()) if self._cursor.stands(file) else (LogCursor(),):
             self._is_prefix = cursor.advance(file, head.num_events, head.last_crc)
             self._cursor = cursor
@@ -142,7 +143,7 @@ class Streamer(threading.Thread):
         group = group[: self._deliver(hub, group)]
         self._cursor.take(group)
         self.num_sent += len(group)
-        self._progressed_at = time.monotonic()
+        self._answered_at = time.monotonic()
         self._failure = None
         self._is_known_to_fail = False
         self._backoff.reset()
@@ -166,22 +167,18 @@ class Streamer(threading.Thread):
     def _leave_out(self, why: str) -> None:
         if not self._has_left_out:
             self._has_left_out = True
-            message = f"{why}; such events stand in the run folder only"
-            self._warn(message)
-            _logger.warning("%s", message)
+            self._warn(f"{why}; such events stand in the run folder only")
 
     def _has_given_up(self) -> bool:
         if not self._ending.is_set():
             return False
         # A hub that was never there is not waited for.
-        return self._progressed_at is None or time.monotonic() > min(
-            self._give_up_at, max(self._progressed_at, self._give_up_at - _LAST_WORDS_S) + _PATIENCE_S
+        return self._answered_at is None or time.monotonic() > min(
+            self._give_up_at, max(self._answered_at, self._give_up_at - _LAST_WORDS_S) + _PATIENCE_S
         )
 
     def _note_failure(self, error: Exception) -> None:
         self._failure = str(error)
         if not self._has_warned:
             self._has_warned = self._is_known_to_fail = True
-            message = f"{error}; the run goes on, and its folder has everything; {self._remedy}"
-            self._warn(message)
-            _logger.warning("%s", message)
+            self._warn(f"{error}; the run goes on, and its folder has everything; {self._remedy}")

@@ -30,7 +30,7 @@ class Uploader(threading.Thread):
         Args:
             folder: the run.
             url: the hub.
-            warn: takes warnings for the run's log, from this thread.
+            warn: takes warnings for the run's log and for whoever looks on, from this thread.
 
         Raises:
             HubError: `url` is no address of a hub.
@@ -44,6 +44,7 @@ class Uploader(threading.Thread):
         self._warn = warn
         self._ending = threading.Event()
         self._failure: str | None = None
+        self._is_known_to_fail = False
         self._damaged: tuple[str, ...] = ()
 
     def run(self) -> None:
@@ -67,7 +68,7 @@ class Uploader(threading.Thread):
             self._failure = "the upload was interrupted"
             _logger.warning("%s; %s", self._failure, self._remedy)
             raise
-        if self.is_alive() or self._failure is not None:
+        if self.is_alive() or (self._failure is not None and not self._is_known_to_fail):
             _logger.warning("the hub does not have all of the run: %s; %s", self._failure or "too slow", self._remedy)
 
     def _push(self) -> None:
@@ -75,12 +76,12 @@ class Uploader(threading.Thread):
             damaged = self._mirror.push().damaged
         except (MlgymError, OSError) as error:
             if self._failure is None and not self._ending.is_set():
-                message = f"{error}; the run goes on, and its folder has everything; {self._remedy}"
-                self._warn(message)
-                _logger.warning("%s", message)
+                self._is_known_to_fail = True
+                self._warn(f"{error}; the run goes on, and its folder has everything; {self._remedy}")
             self._failure = str(error)
         else:
             self._failure = None
+            self._is_known_to_fail = False
             for path in set(damaged) - set(self._damaged):
                 self._warn(f"{path} does not match its manifest, so the hub did not take it")
             self._damaged = damaged
