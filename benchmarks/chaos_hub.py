@@ -1,9 +1,9 @@
 """SIGKILL and power cuts of the hub, again and again, while producers send and subscribers listen: what is lost?
 
-Four producers send batches of 1 to 60 events, up to 4 batches on their way each; an event counts as acknowledged once its
-producer has the ack. Kills fall into the middle of sending; producers send again what was not acknowledged, subscribers
-come back from the last event that they have. A power cut is a SIGKILL on a disk over FUSE that then loses what was not
-synced and tears the last write. Each control has a protection off and must fail.
+Four producers send batches of 1 to 60 events, up to 4 batches on their way each; an event counts as acknowledged once
+its producer has the ack. Kills fall into the middle of sending; producers send again what was not acknowledged, and
+subscribers come back from the last event that they have. A power cut is a SIGKILL on a disk over FUSE that then loses
+what was not synced and tears the last write. Each control has a protection off and must fail.
 """
 
 from __future__ import annotations

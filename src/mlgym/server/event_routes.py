@@ -35,6 +35,7 @@ _LINES: Final[dict[int | str, dict[str, Any]]] = {
     304: {"description": "Nothing came since the answer with this `ETag`"},
     416: {"description": "The log has no such bytes"},
 }
+_BODY: Final = {"required": True, "content": {NDJSON: {"schema": {"type": "string"}, "example": _EXAMPLE}}}
 
 
 class Received(BaseModel):
@@ -78,7 +79,7 @@ def event_routes(store: HubStore) -> APIRouter:
         headers["Content-Length"] = str(end - begin)
         return StreamingResponse(_bytes_of(follower.path, begin, end), status, headers, media_type=NDJSON)
 
-    @routes.post("/runs/{run}/events")
+    @routes.post("/runs/{run}/events", openapi_extra={"requestBody": _BODY})
     async def post_events(
         run: str,
         request: Request,
@@ -167,11 +168,12 @@ def _span(header: str | None, num_bytes: int) -> range | None:
     if asked is None:
         return None
     first, last, suffix = asked.groups()
-    span = range(max(0, num_bytes - int(suffix)), num_bytes)
-    if suffix is None:
+    if first is None:
+        span = range(max(0, num_bytes - int(suffix)), num_bytes)
+    elif last and int(last) < int(first):
+        return None
+    else:
         span = range(int(first), min(int(last or num_bytes) + 1, num_bytes))
-        if last and int(last) < int(first):
-            return None
     if not span:
         raise RefusedError(
             416, "no_such_range", f"there are {num_bytes:,} bytes", headers={"Content-Range": f"bytes */{num_bytes}"}
