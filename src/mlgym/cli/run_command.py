@@ -95,7 +95,11 @@ def run(
 
 
 def show_results(finished: Run, *, as_json: bool) -> None:
-    """Prints the experiments of a finished run, the best first, and what to do next."""
+    """Prints what a finished run found, the best first, and what to do next.
+
+    That is its experiments; where these are folds or seeds of configurations, the configurations.
+    """
+    from mlgym.display.report_page import summary
     from mlgym.display.tables import counts_text, experiment_facts, experiments_table, run_facts
     from mlgym.validation import default_selection, rank
 
@@ -107,11 +111,14 @@ def show_results(finished: Run, *, as_json: bool) -> None:
         facts = run_facts(finished.run_id, state) | {"path": str(finished.path), "selection": chosen}
         print_json(facts | {"experiments": experiments})
         return
-    console().print(experiments_table(state, selection))
+    report = finished.report().facts
+    has_several = report.nested is not None or any(len(one.scores) > 1 for one in report.configurations)
+    console().print(summary(report) if has_several else experiments_table(state, selection))
     elsewhere = storage_option(finished.path.parent)
     if state.status != "finished":
         print(f"\n{state.status}: {counts_text(state)}", file=sys.stderr)
     next_steps = [f"run folder: {finished.path}", f"show again: mlgym show {finished.run_id}{elsewhere}"]
+    next_steps += [f"report: mlgym report {finished.run_id}{elsewhere} --to report.html"] if has_several else []
     next_steps += ways_on(finished.run_id, state, finished.path.parent)
     print("\n" + "\n".join(next_steps), file=sys.stderr)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlgym.validation.report import ReportFacts
 
 _MOST_DETAILED: Final = 8
+_SUMMARY_ROWS: Final = 20
 _STYLES: Final = {"Beware": "yellow", "Missing": "yellow"}
 
 
@@ -37,6 +38,20 @@ def report_page(facts: ReportFacts, max_rows: int) -> Group:
     for title, lines in sections(facts):
         parts += [Text(), Text(title, style=f"bold {_STYLES.get(title, '')}".strip())]
         parts += [_item(line) for line in lines]
+    return Group(*parts)
+
+
+def summary(facts: ReportFacts) -> Group:
+    """Gives what the end of a run says where configurations have several experiments: the table, claims, warnings."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    for table in tables_of(facts, _SUMMARY_ROWS)[:1]:
+        parts += [fitting(table), *([Text(table.note)] if table.note else [])]
+    for title, lines in sections(facts):
+        if title in ("Beware", "What may be claimed"):
+            parts += [Text(), *(_item(line) for line in lines)]
     return Group(*parts)
 
 

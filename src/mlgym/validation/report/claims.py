@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from mlgym.events import RunState
-from mlgym.texts import key_text, number, value_text
+from mlgym.texts import first_line, key_text, number, value_text
 from mlgym.validation.ranking import Selection
 from mlgym.validation.report.comparisons import share_text, signed
 from mlgym.validation.report.facts import ConfigurationFacts, DataUseFacts, ImportancesFacts, IntervalFacts, NestedFacts
 from mlgym.validation.report.scoring import Score, Scoring
 from mlgym.validation.report.trials import TRAIN, Trial, has_folds
 
-_LEVEL = 0.05
-_MIN_FIT = 0.3
+_LEVEL: Final = 0.05
+_MIN_FIT: Final = 0.3
+_MAX_ERRORS: Final = 5
 
 
 def is_test_split(split: str) -> bool:
@@ -112,8 +114,8 @@ def _of_folds(
     if num == 1:
         level = best.interval
         interval = f", approximate {level.confidence:.0%} interval {interval_text(level)}" if level else ""
-        chosen = scoring.score.chosen_by
-        flatters = chosen.at == "best" and chosen.metric == scoring.score.metric
+        by = scoring.score.chosen_by
+        flatters = by.at == "best" and by.metric == scoring.score.metric
         epoch = " Each fold is scored at its own best epoch, which flatters a little." if flatters else ""
         return [f"Cross validation scores {score} (mean and sd over folds{interval}).{epoch}"]
     own = scoring.score.metric == scoring.selection.metric
@@ -245,6 +247,7 @@ def warnings_of(
             f"{_count(num_lost, 'experiment')} failed or ended without a score; {_count(hit, 'configuration')} "
             "with such a one rank last and have no mean."
         )
+    found += _errors(trials)
     if nested is not None and scoring is not None and _flatters(trials, scoring.outer):
         found.append(
             "The outer scores are those of the best epoch on the outer test folds, so that they flatter. Set "
@@ -256,6 +259,21 @@ def warnings_of(
             f"{share_text(importance.fit) if importance.fit > 0 else number(importance.fit, 2)}): they say little."
         )
     return found
+
+
+def _errors(trials: Sequence[Trial]) -> list[str]:
+    """Gives the errors that experiments failed with, each once, with who has it."""
+    who: dict[str, list[int]] = {}
+    for trial in trials:
+        if trial.experiment.status == "failed":
+            who.setdefault(first_line(trial.experiment.error, 300), []).append(trial.experiment.experiment_id)
+    lines = [f"{_experiments(ids)}: {error}" for error, ids in list(who.items())[:_MAX_ERRORS]]
+    return [*lines, *([f"and {len(who) - len(lines)} other errors."] if len(who) > len(lines) else [])]
+
+
+def _experiments(ids: Sequence[int]) -> str:
+    listed = ", ".join(map(str, ids[:8])) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+    return f"experiment{'s' if len(ids) > 1 else ''} {listed}"
 
 
 def _flatters(trials: Sequence[Trial], outer: Score) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from mlgym.texts import duration, jsonable, key_text, one_line
 from mlgym.validation.report.facts import ReportFacts
-from mlgym.validation.report.tables import Column, Table, tables_of
+from mlgym.validation.report.tables import Column, Table, swept_keys, tables_of
 
 # Beside the marks: what GitHub makes links and pictures of although nothing marks it.
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>#|!~&@]|(?<=www)\.|:(?=//)|:(?=[a-z0-9_+-]+:))")
@@ -164,7 +164,7 @@ def to_csv(facts: ReportFacts) -> str:
     Texts that a spreadsheet would take for a formula get an apostrophe before them.
     """
     stream = io.StringIO()
-    keys = list(dict.fromkeys(key for one in facts.configurations for key in one.swept))
+    keys = swept_keys(facts.configurations)
     metrics = list(dict.fromkeys(key for one in facts.configurations for key in one.metrics))
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(map(_csv_cell, [*_CSV_HEAD, *keys, *(f"mean {key}" for key in metrics)]))

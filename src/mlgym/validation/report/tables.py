@@ -82,9 +82,14 @@ def tables_of(facts: ReportFacts, max_rows: int = DEFAULT_ROWS) -> list[Table]:
     return [table for table in tables if table.num_rows]
 
 
-def swept_columns(swept: Sequence[dict[str, Any]]) -> list[Column]:
+def swept_keys(configurations: Sequence[ConfigurationFacts]) -> list[str]:
+    """Gives the swept keys in the order of the grid: the best configuration need not have all that come first."""
+    in_order = sorted(configurations, key=lambda one: one.configuration)
+    return list(dict.fromkeys(key for one in in_order for key in one.swept))
+
+
+def swept_columns(swept: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[Column]:
     """Gives a column for each swept key, with short heads where they say enough."""
-    keys = list(dict.fromkeys(key for one in swept for key in one))
     return [
         Column(head, [value_text(one[key]) if key in one else "" for one in swept])
         for key, head in zip(keys, short_heads(keys), strict=True)
@@ -98,7 +103,7 @@ def _configurations_table(facts: ReportFacts, max_rows: int) -> Table:
     columns = [
         Column("#", [_rank(one) for one in shown]),
         Column(_id_head(shown), [str(_id_of(one)) for one in shown], detail=1),
-        *swept_columns([one.swept for one in shown]),
+        *swept_columns([one.swept for one in shown], swept_keys(every)),
         *_ranking_column(facts, shown),
         Column(metric, [_score(one) for one in shown]),
     ]
@@ -214,7 +219,7 @@ def _outer_table(nested: NestedFacts) -> Table:
     columns = [
         Column("outer fold", [str(one.outer_fold) for one in folds]),
         Column("winner", [NOTHING if one.configuration is None else str(one.configuration) for one in folds]),
-        *swept_columns([one.swept for one in folds]),
+        *swept_columns([one.swept for one in folds], list(dict.fromkeys(key for one in folds for key in one.swept))),
         Column("inner score", [number(one.inner_score) for one in folds]),
         Column("outer score", [_outer(one.outer_score, one.status) for one in folds]),
         Column("optimism", [signed(one.optimism, 2) for one in folds], detail=2),
