@@ -286,3 +286,23 @@ def test_writers_take_turns(hub: Service) -> None:
     found = [json.loads(line) for line in (hub.storage / "turns" / "event_storage.log").read_bytes().splitlines()]
     for name in stored:
         assert [one["seq"] for one in found if one["producer"] == name] == list(range(60)) == stored[name]
+
+
+def test_a_client_that_goes_while_it_joins(tmp_path: Path) -> None:
+    """Nobody goes on following for a client that has gone before its first look at a log was done."""
+    filled(tmp_path, 5000)
+
+    async def follow() -> None:
+        async with running(tmp_path) as hub:
+            feed, other = hub.live.feed(), hub.live.feed()
+            joining = asyncio.ensure_future(feed.join(RUN, 0))
+            await asyncio.sleep(0)
+            feed.close()
+            await joining
+            assert not hub.live.followed
+            await other.join(RUN, 0)
+            assert len(hub.live.followed) == 1
+            other.close()
+            assert not hub.live.followed
+
+    asyncio.run(follow())

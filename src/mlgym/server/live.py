@@ -110,6 +110,11 @@ class Live:
             self._store.logs.on_append.remove(self._on_append)
             self._threads.shutdown(wait=False)
 
+    @property
+    def followed(self) -> list[Path]:
+        """The logs that somebody follows."""
+        return list(self._watched)
+
     def feed(self) -> Feed:
         """Gives a client's feed, which follows nothing yet."""
         return Feed(self)
@@ -184,6 +189,7 @@ class Feed:
         self._live = live
         self._places: dict[str, _Place] = {}
         self._resyncs: list[Resync] = []
+        self._is_closed = False
         self._news = asyncio.Event()
 
     @property
@@ -199,6 +205,9 @@ class Feed:
         """
         self._leave(run_id)
         watched = await self._live.watch(run_id, self)
+        if self._is_closed:  # the client has gone meanwhile
+            self._live.unwatch(watched, self)
+            return 0
         view = watched.follower.view
         self._places[run_id] = _Place(watched, start, view.num_events, view.num_rewinds)
         if start > view.num_events:  # what the client has came from another log
@@ -212,6 +221,11 @@ class Feed:
         for run_id in list(self._places):
             self._leave(run_id)
         return places
+
+    def close(self) -> None:
+        """Ends following everything, for good."""
+        self._is_closed = True
+        self.stop()
 
     def wake(self) -> None:
         """Has `next` look again."""

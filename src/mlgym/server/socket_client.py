@@ -124,7 +124,7 @@ class SocketClient:
 
     def close(self) -> None:
         """Lets go of everything."""
-        self.feed.stop()
+        self.feed.close()
         if self._task is not None:
             self._task.cancel()
 
