@@ -462,6 +462,8 @@ def _metric_key(score: Any, kind: str) -> str | None:
 
 def _row(row: Any) -> list[float]:
     cells = row if isinstance(row, list) else []
+    if all(type(cell) is float for cell in cells):
+        return cells
     return [math.nan if (number := Fields({"cell": cell}).number("cell")) is None else number for cell in cells]
 
 
