@@ -1,5 +1,5 @@
 // A page that fails says so in its place, and leaves the others alone.
-import { Component, type ErrorInfo, type ReactNode } from "react";
+import { Component, type ReactNode } from "react";
 import { Problem } from "@/components/Notice";
 
 interface State {
@@ -11,10 +11,6 @@ export class Boundary extends Component<{ readonly children: ReactNode }, State>
 
   static getDerivedStateFromError(error: Error): State {
     return { error };
-  }
-
-  override componentDidCatch(_error: Error, _info: ErrorInfo): void {
-    // React writes it to the console already.
   }
 
   override render(): ReactNode {

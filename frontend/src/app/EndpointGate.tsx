@@ -3,7 +3,7 @@ import { useEffect, useState, type ReactNode } from "react";
 import { Button } from "@/components/Button";
 import { Command } from "@/components/Command";
 import { Notice } from "@/components/Notice";
-import { allowedOrigins, askedEndpoints, confirmedEndpoints, setConfirmedEndpoints, useEndpointsOnce, whoMayAsk, type Verdict } from "@/lib/endpoints";
+import { allowedOrigins, askedEndpoints, confirmedEndpoints, setConfirmedEndpoints, settleEndpoints, whoMayAsk, type Verdict } from "@/lib/endpoints";
 
 export function EndpointGate({ children }: { readonly children: ReactNode }): ReactNode {
   const [verdict, setVerdict] = useState<Verdict | null>(null);
@@ -22,7 +22,7 @@ export function EndpointGate({ children }: { readonly children: ReactNode }): Re
     };
     return <Ask addresses={verdict.addresses} onConfirm={confirm} />;
   }
-  useEndpointsOnce(asked);
+  settleEndpoints(asked);
   return children;
 }
 

@@ -2,7 +2,7 @@
 import type { ButtonHTMLAttributes, ReactNode } from "react";
 import classes from "./Button.module.css";
 
-type Attributes = Omit<ButtonHTMLAttributes<HTMLButtonElement>, "className">;
+type Attributes = ButtonHTMLAttributes<HTMLButtonElement>;
 type Look = "plain" | "primary" | "quiet" | "danger";
 
 interface Props extends Attributes {
@@ -11,9 +11,9 @@ interface Props extends Attributes {
   readonly icon?: ReactNode;
 }
 
-export function Button({ look = "plain", isOn, icon, children, ...rest }: Props): ReactNode {
+export function Button({ look = "plain", isOn, icon, children, className = "", ...rest }: Props): ReactNode {
   return (
-    <button type="button" className={classes.button} data-look={look} data-on={isOn ?? undefined} aria-pressed={isOn} {...rest}>
+    <button type="button" className={`${classes.button ?? ""} ${className}`} data-look={look} data-on={isOn ?? undefined} aria-pressed={isOn} {...rest}>
       {icon}
       {children}
     </button>

@@ -7,7 +7,6 @@ export interface Piece {
 }
 
 // CSI sequences; OSC sequences up to their end; other escapes of two characters; other control characters but tab.
-// eslint-disable-next-line no-control-regex
 const SEQUENCE = /\x1b\[([0-9;?]*)[ -/]*([@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?|[\x00-\x08\x0a-\x1f\x7f-\x9f]/g;
 
 /** Gives the pieces of a line; of a progress bar that wrote over itself, the last state. */

@@ -95,7 +95,7 @@ export type MutableCurves = Map<string, Map<number, Curve>>;
 
 export function curveOf(curves: MutableCurves, key: string, experimentId: number): Curve {
   let ofKey = curves.get(key);
-  if (ofKey === undefined) curves.set(key, (ofKey = new Map()));
+  if (ofKey === undefined) curves.set(key, (ofKey = new Map<number, Curve>()));
   let curve = ofKey.get(experimentId);
   if (curve === undefined) ofKey.set(experimentId, (curve = new Curve(experimentId, key)));
   return curve;

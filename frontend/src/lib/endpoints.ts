@@ -30,7 +30,7 @@ export function ownAddress(): string {
 
 let current: Endpoints | null = null;
 
-export function useEndpointsOnce(endpoints: Endpoints): void {
+export function settleEndpoints(endpoints: Endpoints): void {
   current = endpoints;
 }
 

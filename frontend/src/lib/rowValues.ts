@@ -4,6 +4,7 @@ import { formatValue, numberOf } from "./format";
 
 export type Value = number | string | boolean | null;
 export const LATEST = "latest:";
+export const TRIAL = "trial.";
 
 const FACTS: Readonly<Record<string, (row: ExperimentRow) => Value>> = {
   experiment_id: (row) => row.experiment_id,
@@ -32,7 +33,7 @@ export function valueOf(row: ExperimentRow, key: string): Value {
   if (key.startsWith(LATEST)) return numberOf(row.latest[key.slice(LATEST.length)]);
   if (Object.hasOwn(row.swept, key)) return plain(row.swept[key]);
   if (Object.hasOwn(row.best, key) || Object.hasOwn(row.latest, key)) return numberOf(row.best[key]);
-  if (Object.hasOwn(row.trial, key)) return plain(row.trial[key]);
+  if (key.startsWith(TRIAL)) return plain(row.trial[key.slice(TRIAL.length)] ?? null);
   return null;
 }
 

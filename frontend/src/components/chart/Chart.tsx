@@ -25,6 +25,7 @@ interface Props {
 
 interface Hover {
   readonly left: number;
+  readonly width: number;
   readonly x: number;
   readonly shown: readonly Reading[];
   readonly nearest: Reading | null;
@@ -43,7 +44,9 @@ export function Chart(props: Props): ReactNode {
   const zoomY = useRef<Span | null>(null);
   const [hover, setHover] = useState<Hover | null>(null);
   const scheme = useScheme();
-  latest.current = props;
+  useLayoutEffect(() => {
+    latest.current = props;
+  });
 
   useLayoutEffect(() => {
     const element = box.current;
@@ -81,7 +84,7 @@ export function Chart(props: Props): ReactNode {
     <div className={classes.chart} role="img" aria-label={label}>
       <div ref={box} style={{ height }} />
       <canvas ref={lifted} className={classes.lifted} aria-hidden />
-      {hover === null || hover.shown.length === 0 ? null : <Readings hover={hover} spec={spec} width={box.current?.clientWidth ?? 0} />}
+      {hover === null || hover.shown.length === 0 ? null : <Readings hover={hover} spec={spec} />}
     </div>
   );
 }
@@ -98,6 +101,10 @@ function spansOf(spec: ChartSpec, zoom: Span | null, zoomY: Span | null): readon
   return [wide, padded(y, spec.isLogY)];
 }
 
+/** How uPlot names linear and logarithmic scales; its enum exists in its types only. */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment
+const distribution = (isLog: boolean): uPlot.Scale.Distr => (isLog ? 3 : 1);
+
 type Latest = { readonly current: Props };
 
 function optionsOf(width: number, latest: Latest, zoomY: { current: Span | null }, setHover: (hover: Hover | null) => void): uPlot.Options {
@@ -113,7 +120,7 @@ function optionsOf(width: number, latest: Latest, zoomY: { current: Span | null 
     height,
     legend: { show: false },
     padding: [8, 12, 0, 0],
-    scales: { x: { time: false, distr: spec.isLogX ? 3 : 1, auto: false }, y: { distr: spec.isLogY ? 3 : 1, auto: false } },
+    scales: { x: { time: false, distr: distribution(spec.isLogX), auto: false }, y: { distr: distribution(spec.isLogY), auto: false } },
     series: [{}, { show: true, paths: () => null, points: { show: false } }],
     axes: [
       { ...axis, size: 26, gap: 4, space: 60, values: (_, splits) => splits.map((value) => xWords(value, spec.xKind)) },
@@ -157,9 +164,10 @@ function optionsOf(width: number, latest: Latest, zoomY: { current: Span | null 
       ],
       setCursor: [
         (u) => {
+          // Of charts that only follow another one's cursor, the hair line is enough.
           const { left = -1, event } = u.cursor;
-          // Of charts that only follow, the hair line is enough.
-          setHover(left < 0 || event === undefined || event === null || !(event.target instanceof Node) || !u.root.contains(event.target) ? null : hoverOf(u, latest.current.spec, Infinity));
+          const isOwn = event?.target instanceof Node && u.root.contains(event.target);
+          setHover(left >= 0 && isOwn ? hoverOf(u, latest.current.spec, Infinity) : null);
         },
       ],
     },
@@ -172,7 +180,7 @@ function hoverOf(u: uPlot, spec: ChartSpec, within: number): Hover {
   const reach = Math.abs(u.posToVal(left + 30, "x") - x);
   const { shown, nearest } = nearestReadings(readingsAt(spec.lines, x, reach), y, MAX_READINGS);
   const isNear = nearest !== null && Math.abs(u.valToPos(nearest.y, "y") - top) <= within;
-  return { left: left + u.bbox.left / uPlot.pxRatio, x: nearest?.x ?? x, shown, nearest: isNear ? nearest : null };
+  return { left: left + u.bbox.left / uPlot.pxRatio, width: u.width, x: nearest?.x ?? x, shown, nearest: isNear ? nearest : null };
 }
 
 function lift(u: uPlot | null, canvas: HTMLCanvasElement | null, reading: Reading | null, spec: ChartSpec): void {
@@ -184,7 +192,8 @@ function lift(u: uPlot | null, canvas: HTMLCanvasElement | null, reading: Readin
   if (reading !== null) drawLifted(ctx, u, reading.line, spec);
 }
 
-function Readings({ hover, spec, width }: { readonly hover: Hover; readonly spec: ChartSpec; readonly width: number }): ReactNode {
+function Readings({ hover, spec }: { readonly hover: Hover; readonly spec: ChartSpec }): ReactNode {
+  const { width } = hover;
   const isRight = hover.left > width / 2;
   return (
     <div className={classes.readings} style={isRight ? { right: width - hover.left + 12 } : { left: hover.left + 12 }}>

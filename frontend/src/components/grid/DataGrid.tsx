@@ -11,6 +11,7 @@ import {
   type Column,
   type ColumnDef,
 } from "@tanstack/react-table";
+import { useElementSize, useMergedRef } from "@mantine/hooks";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import classes from "./DataGrid.module.css";
@@ -35,6 +36,8 @@ export interface GridColumn<T> {
   readonly isNumber?: boolean;
   readonly isPinned?: boolean;
   readonly isSortable?: boolean;
+  /** Takes the room that is left where the table is wider than its columns. */
+  readonly isWide?: boolean;
   readonly render: (row: T) => ReactNode;
   readonly background?: (row: T) => string | undefined;
 }
@@ -68,17 +71,16 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
   const scroller = useRef<HTMLDivElement>(null);
   const [active, setActive] = useState(0);
   const idPrefix = useId();
-  const definitions = useMemo(
-    () => columns.map((column): ColumnDef<GridFeatures, T> => ({ id: column.id, size: column.width, minSize: 44, header: column.title })),
-    [columns],
-  );
+  const { ref: measured, width } = useElementSize();
+  const box = useMergedRef(scroller, measured);
+  const definitions = useMemo(() => definitionsOf(columns, width), [columns, width]);
   const byId = useMemo(() => new Map(columns.map((column) => [column.id, column])), [columns]);
   const pinned = useMemo(() => columns.filter((column) => column.isPinned).map(({ id }) => id), [columns]);
   const order = useMemo(() => columns.map(({ id }) => id), [columns]);
   const table = useTable({
     features,
     columns: definitions,
-    data: NO_ROWS as T[],
+    data: NO_ROWS,
     columnResizeMode: "onChange",
     state: { columnOrder: order, columnPinning: { start: pinned, end: NO_IDS } },
   });
@@ -129,7 +131,7 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
 
   return (
     <div
-      ref={scroller}
+      ref={box}
       className={classes.scroller}
       role="grid"
       tabIndex={0}
@@ -196,6 +198,17 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
       </div>
     </div>
   );
+}
+
+function definitionsOf<T extends object>(columns: readonly GridColumn<T>[], width: number): ColumnDef<GridFeatures, T>[] {
+  const left = Math.max(0, width - columns.reduce((sum, column) => sum + column.width, 0));
+  const wide = columns.filter((column) => column.isWide).length;
+  return columns.map((column) => ({
+    id: column.id,
+    size: column.width + (column.isWide ? Math.floor(left / wide) : 0),
+    minSize: 44,
+    header: column.title,
+  }));
 }
 
 const NO_ROWS: never[] = [];

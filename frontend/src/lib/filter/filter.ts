@@ -6,7 +6,7 @@ import { FilterError, numberIn, parseFilter, type Expression, type Sign } from "
 
 export type RowTest = (row: ExperimentRow) => boolean;
 
-const SHORT: Readonly<Record<string, string>> = { id: "experiment_id" };
+const SHORT: Readonly<Record<string, string>> = { id: "experiment_id", duration: "duration_s" };
 
 /** Gives the test that a text stands for; null for an empty one. Throws a `FilterError`. */
 export function filterOf(text: string, columns: readonly Column[]): RowTest | null {

@@ -35,7 +35,7 @@ export function readCurves(buffer: ArrayBuffer): CurveSet {
     const piece = (name: (typeof COLUMNS)[number]): Float64Array => columns[name].subarray(offset, offset + length);
     const own = { epochs: piece("epochs"), steps: piece("steps"), times: piece("times"), values: piece("values") };
     let ofKey = byKey.get(key);
-    if (ofKey === undefined) byKey.set(key, (ofKey = new Map()));
+    if (ofKey === undefined) byKey.set(key, (ofKey = new Map<number, Curve>()));
     ofKey.set(id, Curve.of(id, key, own, numPoints));
   }
   return { at: header.at, version: 0, byKey };

@@ -68,7 +68,10 @@ export class DeltaFold {
       detailsChanged: [...this.details],
       historyChanged: this.historyChanged,
     };
-    [this.rows, this.points, this.logs, this.details] = [new Map(), new Map(), [], new Set()];
+    this.rows = new Map();
+    this.points = new Map();
+    this.details = new Set();
+    this.logs = [];
     [this.runChanged, this.historyChanged, this.from] = [false, false, -1];
     return delta;
   }

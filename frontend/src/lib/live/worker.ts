@@ -40,7 +40,7 @@ function flushSoon(): void {
 
 function take(message: EventBatch | NumberedEvent): void {
   counted.messages += 1;
-  const events = message.event_id === "batched_events" ? (message as EventBatch).data : [message as NumberedEvent];
+  const events = message.event_id === "batched_events" ? message.data : [message];
   counted.events += events.length;
   for (const event of events) fold?.add(event);
   flushSoon();

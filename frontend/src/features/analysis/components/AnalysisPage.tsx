@@ -31,8 +31,8 @@ function Analysis({ run, table, detail }: { readonly run: string; readonly table
   const rows = useMemo(() => shownRows(table, selection, view.top, metric), [table, selection, view.top, metric]);
   const telling = useMemo(() => tellingColumn(table, metric), [table, metric]);
   const column = view.colourBy ?? (selection.ids.length === 0 && rows.length > MAX_COLOURED_BY_ITSELF ? telling : "");
-  const colouring = useMemo(() => colouringOf(rows, selection, column === "" ? null : column, scheme), [rows, selection, column, scheme]);
   const describe = useDescribe(table);
+  const colouring = useMemo(() => colouringOf(rows, selection, column === "" ? null : column, scheme, describe), [rows, selection, column, scheme, describe]);
   const shown = useMemo(() => keys.filter(view.isWanted), [keys, view]);
   const pinned = shown.filter((key) => view.pinned.includes(key));
   const byMetric = metricRows(shown.filter((key) => !pinned.includes(key)), metric); // prettier-ignore

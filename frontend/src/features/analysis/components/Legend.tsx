@@ -19,9 +19,9 @@ export function Legend({ colouring, table, rows }: Props): ReactNode {
         {rows.length === table.rows.length ? `${rows.length} experiments` : `${rows.length} of ${table.rows.length} experiments`}
         {isCrowded ? ", those not selected as one grey layer" : ""}
       </span>
-      {colouring.column === null || isCrowded ? null : (
+      {isCrowded ? null : (
         <>
-          <span>colour: {colouring.column}</span>
+          {colouring.column === null ? null : <span>colour: {colouring.column}</span>}
           {colouring.legend.map(({ label, colour }) => (
             <span key={label}>
               <i style={{ background: colour }} />

@@ -6,7 +6,7 @@ import { CheckField, RangeField, SelectField, TextField } from "@/components/Fie
 import { Panel } from "@/components/Panel";
 import { shortKeys } from "@/lib/format";
 import { joinNames } from "@/lib/lists";
-import { columnsOf } from "@/lib/rowValues";
+import { columnsOf, TRIAL } from "@/lib/rowValues";
 import { changeView } from "@/lib/url";
 import type { ExperimentTable } from "@/types/api";
 import type { AnalysisView } from "../model/view";
@@ -59,14 +59,14 @@ function MeanChoice({ view, table }: { readonly view: AnalysisView; readonly tab
     const next = isOn ? [...view.average, key] : view.average.filter((one) => one !== key);
     changeView({ mean: joinNames(next) }, { replace: true });
   };
-  const all = trial.includes("configuration") ? ["configuration"] : [];
+  const all = trial.filter((key) => key.endsWith("configuration"));
   return (
     <Panel label={view.average.length === 0 ? "Mean" : `Mean by ${view.average.map((key) => key.split(".").at(-1)).join(", ")}`}>
       <p className="dim">
         One curve for each combination of what is ticked: the mean over all others, such as folds and seeds, with a band of ±1 sd.
       </p>
-      {[...all, ...swept, ...trial.filter((key) => !all.includes(key) && key !== "seed")].map((key) => (
-        <CheckField key={key} label={key.replaceAll("_", " ")} isOn={view.average.includes(key)} onChange={(isOn) => toggle(key, isOn)} />
+      {[...all, ...swept, ...trial.filter((key) => !all.includes(key))].map((key) => (
+        <CheckField key={key} label={key.replace(TRIAL, "").replaceAll("_", " ")} isOn={view.average.includes(key)} onChange={(isOn) => toggle(key, isOn)} />
       ))}
       <Button look="quiet" onClick={() => changeView({ mean: null }, { replace: true })}>
         Single curves

@@ -32,7 +32,7 @@ export function tellingColumn(table: ExperimentTable, metric: string | null): st
   return best ?? columnsOf(table.columns, "swept")[0] ?? null;
 }
 
-export function colouringOf(rows: readonly ExperimentRow[], selection: Selection, column: string | null, scheme: Scheme): Colouring {
+export function colouringOf(rows: readonly ExperimentRow[], selection: Selection, column: string | null, scheme: Scheme, describe: (row: ExperimentRow) => string): Colouring {
   const bySelection = (row: ExperimentRow): string | null => {
     const slot = selection.slotOf(row.experiment_id);
     return slot === null ? null : selectionColour(slot, scheme);
@@ -42,7 +42,7 @@ export function colouringOf(rows: readonly ExperimentRow[], selection: Selection
     const places = new Map(rows.map((row, i) => [row.experiment_id, i]));
     return {
       column: null,
-      legend: [],
+      legend: isFew ? rows.map((row, i) => ({ label: describe(row), colour: selectionColour(i, scheme) })) : [],
       colourOf: isFew ? (row) => selectionColour(places.get(row.experiment_id) ?? 0, scheme) : bySelection,
     };
   }

@@ -53,7 +53,7 @@ export function specOf(set: CurveSet, key: string, rows: readonly ExperimentRow[
 type Drawn = Pick<ChartSpec, "lines" | "crowd" | "bands">;
 
 function singleLines(curves: ReadonlyMap<number, Curve>, rows: readonly ExperimentRow[], around: Around): Drawn {
-  const { view, selection, colouring } = around;
+  const { view, selection } = around;
   const isSelecting = selection.ids.length > 0;
   const [lines, crowd] = [[] as Line[], [] as ChartSpec["crowd"][number][]];
   const isCrowded = rows.length > MAX_LINES;
@@ -66,7 +66,6 @@ function singleLines(curves: ReadonlyMap<number, Curve>, rows: readonly Experime
     if (isLine) lines.push(lineOf(curve, x, row, isStrong || (!isSelecting && !isCrowded && rows.length <= 20), around));
     else crowd.push({ x, y: curve.values, length: curve.length });
   }
-  void colouring;
   return { lines, crowd, bands: [] };
 }
 

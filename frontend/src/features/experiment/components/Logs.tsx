@@ -11,7 +11,7 @@ import { formatClock, formatWhole } from "@/lib/format";
 import { useAt } from "@/lib/hub/queries";
 import { onDelta } from "@/lib/live/client";
 import type { LogEntry } from "@/types/api";
-import { logsQuery } from "../api/logs";
+import { logsQuery, type LogChoice } from "../api/logs";
 import classes from "./Experiment.module.css";
 import type { PartProps } from "./ExperimentPage";
 
@@ -24,21 +24,38 @@ export function Logs({ run, row }: PartProps): ReactNode {
   const [contains, setContains] = useState("");
   const [isFollowing, setFollowing] = useState(true);
   const at = useAt();
-  const choice = { experiment: row.experiment_id, level, contains: useDeferredValue(contains) };
-  const { data, error, refetch, fetchNextPage, hasNextPage } = useInfiniteQuery(logsQuery(run, choice, at));
-  const live = useLiveLines(run, row.experiment_id, level, contains, at === null);
-  const lines = useMemo(() => {
-    const stored = [...(data?.pages ?? [])].reverse().flatMap((page) => page.lines);
-    const last = stored.at(-1)?.event_id ?? -1;
-    return [...stored, ...live.filter((line) => line.event_id > last)];
-  }, [data, live]);
-  const save = (): void => saveText(lines.map((line) => `${new Date(line.logged_at * 1000).toISOString()} ${line.level} ${line.message}`).join("\n"), `${run}-${row.experiment_id}.log`);
+  const choice: LogChoice = { experiment: row.experiment_id, level, contains: useDeferredValue(contains) };
   return (
     <>
       <div className={classes.tools} data-search>
         <TextField label="Find in the lines" isLabelHidden isWide type="search" value={contains} placeholder="text in the lines" onChange={setContains} />
         <SelectField label="level" value={level} options={LEVELS} onChange={setLevel} />
         <CheckField label="follow" isOn={isFollowing} onChange={setFollowing} />
+      </div>
+      <Found key={JSON.stringify([choice, at])} run={run} choice={choice} at={at} isFollowing={isFollowing} />
+    </>
+  );
+}
+
+interface FoundProps {
+  readonly run: string;
+  readonly choice: LogChoice;
+  readonly at: number | null;
+  readonly isFollowing: boolean;
+}
+
+function Found({ run, choice, at, isFollowing }: FoundProps): ReactNode {
+  const { data, error, refetch, fetchNextPage, hasNextPage } = useInfiniteQuery(logsQuery(run, choice, at));
+  const live = useLiveLines(run, choice.experiment, choice.level, choice.contains, at === null);
+  const lines = useMemo(() => {
+    const stored = [...(data?.pages ?? [])].reverse().flatMap((page) => page.lines);
+    const last = stored.at(-1)?.event_id ?? -1;
+    return [...stored, ...live.filter((line) => line.event_id > last)];
+  }, [data, live]);
+  const save = (): void => saveText(lines.map((line) => `${new Date(line.logged_at * 1000).toISOString()} ${line.level} ${line.message}`).join("\n"), `${run}-${choice.experiment}.log`);
+  return (
+    <>
+      <div className={classes.tools}>
         {hasNextPage ? <Button onClick={() => void fetchNextPage()}>Earlier lines</Button> : null}
         <Button onClick={save}>Save</Button>
       </div>
@@ -47,10 +64,10 @@ export function Logs({ run, row }: PartProps): ReactNode {
   );
 }
 
+/** Gives the lines that came since; whoever uses it is made anew for another choice of lines. */
 function useLiveLines(run: string, experiment: number, level: string, contains: string, isLive: boolean): readonly LogEntry[] {
   const [lines, setLines] = useState<readonly LogEntry[]>([]);
   useEffect(() => {
-    setLines([]);
     if (!isLive) return;
     return onDelta((delta) => {
       if (delta.run !== run) return;

@@ -44,7 +44,7 @@ function Flow({ run, table, detail }: Props): ReactNode {
   const causes = useMemo(() => causesOf(table.rows), [table.rows]);
   return (
     <div className={classes.page}>
-      <Tools run={run} view={view} total={table.rows.length} />
+      <Tools run={run} view={view} total={table.rows.length} isPhone={isPhone} />
       {causes.size === 0 ? null : <Causes causes={causes} view={view} />}
       {table.rows.length === 0 ? (
         <Notice title="No experiment has started yet">Rows appear here as soon as the first one does.</Notice>
@@ -53,7 +53,7 @@ function Flow({ run, table, detail }: Props): ReactNode {
           <p>{emptyReason(view)}</p>
           <Button onClick={() => changeView({ filter: null, only: null, hide: null })}>Show all {table.rows.length}</Button>
         </Notice>
-      ) : isPhone === true ? (
+      ) : isPhone ? (
         <FlowList view={view} table={table} selection={selection} />
       ) : (
         <Table run={run} view={view} table={table} detail={detail} causes={causes} />
@@ -71,7 +71,14 @@ function emptyReason(view: FlowView): ReactNode {
   );
 }
 
-function Tools({ run, view, total }: { readonly run: string; readonly view: FlowView; readonly total: number }): ReactNode {
+interface ToolsProps {
+  readonly run: string;
+  readonly view: FlowView;
+  readonly total: number;
+  readonly isPhone: boolean;
+}
+
+function Tools({ run, view, total, isPhone }: ToolsProps): ReactNode {
   return (
     <div className={classes.tools} data-search>
       <TextField
@@ -87,11 +94,15 @@ function Tools({ run, view, total }: { readonly run: string; readonly view: Flow
       <span className={classes.count}>
         {view.rows.length === total ? `${total} experiments` : `${view.rows.length} of ${total}`}
       </span>
-      <GroupChoice view={view} />
-      <ColumnChoice view={view} />
-      <Button isOn={view.isHeated} icon={<IconFlame />} title="Shade metrics by how good they are" onClick={() => changeView({ heat: view.isHeated ? null : "1" }, { replace: true })}>
-        Shade
-      </Button>
+      {isPhone ? null : (
+        <>
+          <GroupChoice view={view} />
+          <ColumnChoice view={view} />
+          <Button isOn={view.isHeated} icon={<IconFlame />} title="Shade metrics by how good they are" onClick={() => changeView({ heat: view.isHeated ? null : "1" }, { replace: true })}>
+            Shade
+          </Button>
+        </>
+      )}
       <Download run={run} view={view} />
     </div>
   );

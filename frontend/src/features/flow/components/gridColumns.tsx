@@ -31,7 +31,9 @@ export function gridColumns(around: Surroundings): GridColumn<Item>[] {
   const byId = new Map(view.columns.map((column) => [column.id, column]));
   const shown = view.shown.flatMap((id) => byId.get(id) ?? []);
   return shown.map((column): GridColumn<Item> => {
-    const range = view.isHeated && column.group === "metrics" ? rangeOf(view.rows, column) : null;
+    const whole = column.group === "metrics" ? rangeOf(view.rows, column) : null;
+    const range = view.isHeated ? whole : null;
+    const best = whole === null ? null : column.direction === "min" ? whole.low : whole.high;
     return {
       id: column.id,
       title: column.id === "curve" && around.metric !== null ? around.metric : column.title,
@@ -39,22 +41,23 @@ export function gridColumns(around: Surroundings): GridColumn<Item>[] {
       ...(column.hint === undefined ? {} : { hint: column.hint }),
       width: column.id === "experiment_id" ? 76 : column.width,
       isNumber: column.isNumber,
+      isWide: column.id === "error",
       isPinned: view.pinned.includes(column.id),
       isSortable: column.id !== "curve" && column.id !== "left",
-      render: (item) => render(item, column, around),
+      render: (item) => render(item, column, around, best),
       ...(range === null ? {} : { background: (item: Item) => heat(item, column, range) }),
     };
   });
 }
 
-function render(item: Item, column: FlowColumn, around: Surroundings): ReactNode {
+function render(item: Item, column: FlowColumn, around: Surroundings, best: number | null): ReactNode {
   if (item.kind === "group") return groupCell(item, column, around);
   if (item.kind === "failure") return null;
   if (column.id === "experiment_id") return <IdCell item={item} around={around} />;
   if (column.id === "curve") return curveCell(item.row, around);
   if (column.group === "facts") return factCell(item.row, column.id, around.now);
   const value = valueOf(item.row, column.id);
-  if (column.group === "metrics") return formatNumber(value as number | null);
+  if (column.group === "metrics") return best !== null && value === best ? <b title="the best of those shown">{formatNumber(best)}</b> : formatNumber(value as number | null);
   return value === null ? MISSING : <span title={formatValue(value)}>{formatValue(value)}</span>;
 }
 

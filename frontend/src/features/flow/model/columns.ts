@@ -1,5 +1,5 @@
 // Which columns the table of experiments can have, which it has at first, and what the address says about it.
-import { columnsOf, LATEST } from "@/lib/rowValues";
+import { columnsOf, LATEST, TRIAL, valueOf } from "@/lib/rowValues";
 import type { Column, ExperimentTable, RunDetail } from "@/types/api";
 
 export interface FlowColumn {
@@ -20,7 +20,7 @@ const fact = (id: string, title: string, width: number, isNumber = false, note?:
 const FACTS: readonly FlowColumn[] = [
   fact("experiment_id", "id", 56, true),
   fact("status", "state", 132),
-  fact("progress", "progress", 190),
+  fact("progress", "progress", 176),
   fact("curve", "curve", 104),
   fact("steps_per_s", "rate", 84, true, "steps/s"),
   fact("duration_s", "time", 84, true),
@@ -35,6 +35,9 @@ const FACTS: readonly FlowColumn[] = [
   fact("started_at", "started", 130),
 ];
 
+/** Gives the width at which a title is not cut, within reason. */
+const widthOf = (title: string, least: number): number => Math.min(220, Math.max(least, title.length * 7 + 24));
+
 const NUMERIC_TYPES = new Set(["number"]);
 const MAX_METRICS_AT_FIRST = 4;
 
@@ -47,17 +50,17 @@ export function allColumns(table: ExperimentTable, short: ReadonlyMap<string, st
       title: short.get(column.key) ?? column.key,
       hint: column.key,
       group: "parameters",
-      width: 96,
+      width: widthOf(short.get(column.key) ?? column.key, 84),
       isNumber: NUMERIC_TYPES.has(column.type),
     }),
   );
   const trial = of("trial").map(
-    (column): FlowColumn => ({ id: column.key, title: column.key.replaceAll("_", " "), group: "validation", width: 88, isNumber: column.type === "number" }),
+    (column): FlowColumn => ({ id: column.key, title: column.key.slice(TRIAL.length).replaceAll("_", " "), group: "validation", width: 88, isNumber: column.type === "number" }),
   );
   const metrics = of("metric").flatMap((column): FlowColumn[] => {
     const more = column.direction == null ? {} : { direction: column.direction };
     const arrow = column.direction === "min" ? "lowest" : "highest";
-    const shared = { title: column.key, group: "metrics", width: 116, isNumber: true, ...more } as const;
+    const shared = { title: column.key, group: "metrics", width: widthOf(`${column.key} best`, 96), isNumber: true, ...more } as const;
     return [
       { ...shared, id: column.key, note: "best", hint: `${column.key}: the best value so far (${arrow})` },
       { ...shared, id: LATEST + column.key, note: "last", hint: `${column.key}: the last value measured` },
@@ -73,9 +76,14 @@ export function firstColumns(table: ExperimentTable, run: RunDetail | undefined)
   const isOf = (split: string) => (key: string) => key.startsWith(`${split}/`);
   const ordered = [...(selected === null ? [] : [selected]), ...metrics.filter(isOf("val")), ...metrics.filter(isOf("test")), ...metrics];
   const chosen = [...new Set(ordered)].slice(0, MAX_METRICS_AT_FIRST);
-  const validation = run?.validation_mode === "grid_search" || run === undefined ? [] : columnsOf(table.columns, "trial").filter((key) => table.rows.some((row) => row.trial[key] !== null && row.trial[key] !== undefined && key !== "seed"));
+  const validation = run?.validation_mode === "grid_search" || run === undefined ? [] : trialColumns(table);
   const isFailing = table.rows.some((row) => row.error !== null || row.stop_reason !== null);
   return ["experiment_id", "status", "progress", ...columnsOf(table.columns, "swept"), ...validation, ...chosen, "curve", "steps_per_s", "duration_s", "device", ...(isFailing ? ["error"] : [])]; // prettier-ignore
+}
+
+/** Gives the facts of validation that tell experiments apart. */
+function trialColumns(table: ExperimentTable): string[] {
+  return columnsOf(table.columns, "trial").filter((key) => new Set(table.rows.map((row) => valueOf(row, key))).size > 1);
 }
 
 /** Gives the metric that curves in rows show: the one sorted by, else the one the run selects by, else the first. */

@@ -39,12 +39,16 @@ export function ParallelCoordinates({ shared, metricAxis, selection }: Props): R
     setBrushes(next);
     select(next.size === 0 ? [] : brushed(rows, axes, next));
   };
+  const clear = (): void => {
+    setBrushes(new Map());
+    select([]);
+  };
   return (
     <section className={classes.section} aria-label="Parallel coordinates">
       <p>
         Drag along an axis to select what passes there.{" "}
         {brushes.size === 0 ? null : (
-          <Button look="quiet" onClick={() => (setBrushes(new Map()), select([]))}>
+          <Button look="quiet" onClick={clear}>
             Clear the brushes
           </Button>
         )}

@@ -10,7 +10,7 @@ import { useScheme } from "@/lib/scheme";
 import { isShown, useSelection } from "@/lib/selection";
 import { changeView, useParameter } from "@/lib/url";
 import type { ExperimentRow, ExperimentTable } from "@/types/api";
-import { axisOf } from "../model/axes";
+import { metricAxisOf, type Axis } from "../model/axes";
 import { Heat } from "./Heat";
 import { Importance } from "./Importance";
 import { ParallelCoordinates } from "./ParallelCoordinates";
@@ -51,7 +51,7 @@ function Parameters({ table, swept, metrics, selected }: Props): ReactNode {
   const rows = useMemo(() => table.rows.filter((row) => !selection.hidden.has(row.experiment_id) && (!selection.isOnly || isShown(selection, row.experiment_id))), [table.rows, selection]);
   const short = useMemo(() => shortKeys(swept), [swept]);
   const isLow = table.columns.find(({ key }) => key === metric)?.direction === "min";
-  const axis = useMemo(() => axisOf(rows, metric, metric), [rows, metric]);
+  const axis = useMemo(() => metricAxisOf(rows, metric), [rows, metric]);
   const shared = useMemo((): Shared => ({ rows, metric, swept, short, isLow, colourOf: colouring(axis, metric, isLow, scheme) }), [rows, metric, swept, short, isLow, axis, scheme]);
   const numbers = rows.map((row) => valueOf(row, metric)).filter((value): value is number => typeof value === "number" && Number.isFinite(value));
   return (
@@ -71,7 +71,7 @@ function Parameters({ table, swept, metrics, selected }: Props): ReactNode {
   );
 }
 
-function colouring(axis: ReturnType<typeof axisOf>, metric: string, isLow: boolean, scheme: Scheme): (row: ExperimentRow) => string | null {
+function colouring(axis: Axis, metric: string, isLow: boolean, scheme: Scheme): (row: ExperimentRow) => string | null {
   return (row) => {
     const at = axis.positionOf(valueOf(row, metric));
     return at === null ? null : scaleColour(isLow ? 1 - at : at, scheme);

@@ -16,6 +16,25 @@ export interface Axis {
 const MANY_ORDERS = 50;
 const MAX_TICKS = 9;
 
+/** Gives the axis of a metric: its ticks are round numbers, not the values that happened to be measured. */
+export function metricAxisOf(rows: readonly ExperimentRow[], key: string): Axis {
+  const axis = axisOf(rows, key, key);
+  const numbers = distinctValues(rows, key).filter((value): value is number => typeof value === "number" && Number.isFinite(value));
+  const [low, high] = [numbers[0], numbers.at(-1)];
+  if (low === undefined || high === undefined || axis.isLog) return axis;
+  const ticks = roundTicks(low, high).map((value) => ({ at: axis.positionOf(value) ?? 0, label: formatNumber(value, 3) }));
+  return { ...axis, ticks: ticks.length > 1 ? ticks : [low, high].map((value) => ({ at: axis.positionOf(value) ?? 0, label: formatNumber(value) })) };
+}
+
+function roundTicks(low: number, high: number): number[] {
+  if (low === high) return [low];
+  const rough = (high - low) / 5;
+  const size = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((one) => one * size).find((one) => one >= rough) ?? rough;
+  const first = Math.ceil(low / step);
+  return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
 export function axisOf(rows: readonly ExperimentRow[], key: string, title: string): Axis {
   const values = distinctValues(rows, key);
   const numbers = values.filter((value): value is number => typeof value === "number" && Number.isFinite(value));

@@ -137,7 +137,7 @@ function Runs({ list, sort }: { readonly list: RunList; readonly sort: GridSort 
           {compared.length < 2 ? <span className="dim">Choose another one to compare with.</span> : null}
         </div>
       )}
-      {isPhone === true ? (
+      {isPhone ? (
         <RunsList runs={list.runs} now={now} />
       ) : (
         <div className={classes.gridBox}>

@@ -26,16 +26,16 @@ export function durationOfRun(run: RunSummary, now: number): number | null {
 
 export function runColumns({ chosen, now, onToggle, onEdit }: Around): GridColumn<RunSummary>[] {
   return [
-    { id: "name", title: "run", width: 300, isPinned: true, render: (run) => <Name run={run} isChosen={chosen.has(run.run_id)} onToggle={onToggle} /> },
+    { id: "name", title: "run", width: 340, isWide: true, isPinned: true, render: (run) => <Name run={run} isChosen={chosen.has(run.run_id)} onToggle={onToggle} /> },
     { id: "status", title: "state", width: 120, render: (run) => <Status status={run.status} /> },
-    { id: "num_experiments", title: "experiments", width: 190, render: progressOfRun },
+    { id: "num_experiments", title: "experiments", width: 180, render: progressOfRun },
     { id: "best", title: "best", width: 200, isNumber: true, isSortable: false, hint: "the best value of the metric that the run selects by", render: bestOf },
     { id: "duration_s", title: "time", width: 90, isNumber: true, render: (run) => formatDuration(durationOfRun(run, now)) },
-    { id: "created_at", title: "started", width: 150, isNumber: true, render: (run) => <span title={formatWhole(run.created_at)}>{formatMoment(run.created_at)}</span> },
-    { id: "tags", title: "tags", width: 180, isSortable: false, render: (run) => <Tags run={run} /> },
-    { id: "mode", title: "validation", width: 150, isSortable: false, render: (run) => <span className="dim">{run.validation_mode?.replaceAll("_", " ") ?? ""}</span> },
+    { id: "created_at", title: "started", width: 120, isNumber: true, render: (run) => <span title={formatWhole(run.created_at)}>{formatMoment(run.created_at)}</span> },
+    { id: "tags", title: "tags", width: 130, isSortable: false, render: (run) => <Tags run={run} /> },
+    { id: "mode", title: "validation", width: 140, isSortable: false, render: (run) => <span className="dim">{run.validation_mode?.replaceAll("_", " ") ?? ""}</span> },
     { id: "num_events", title: "events", width: 84, isNumber: true, render: (run) => formatCount(run.num_events) },
-    { id: "notes", title: "notes", width: 220, isSortable: false, render: (run) => <span title={run.notes}>{run.problem ?? run.notes.split("\n")[0]}</span> },
+    { id: "notes", title: "notes", width: 160, isWide: true, isSortable: false, render: (run) => <span title={run.notes}>{run.problem ?? run.notes.split("\n")[0]}</span> },
     { id: "actions", title: "", width: 60, isSortable: false, render: (run) => <Actions run={run} onEdit={onEdit} /> },
   ]; // prettier-ignore
 }
