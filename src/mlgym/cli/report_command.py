@@ -47,11 +47,20 @@ def report(
     ] = None,
 ) -> None:
     """Report what a run found: ranks, intervals, comparisons, and what may be claimed."""
-    from mlgym.api import load_run
+    from mlgym.tracking import find_run
+    from mlgym.validation.report import report_of
 
     how = _format(format, to)
-    found = load_run(run_id, storage).report(
-        metric=metric, best=direction(best), against=against, compare=compare, rope=rope, confidence=confidence
+    folder = find_run(storage, run_id)
+    found = report_of(
+        folder.state(),
+        run_id=folder.run_id,
+        metric=metric,
+        best=direction(best),
+        against=find_run(storage, against).state() if against is not None else None,
+        compare=compare,
+        rope=rope,
+        confidence=confidence,
     )
     if to is not None:
         _write(to, written(found, how, rows))
