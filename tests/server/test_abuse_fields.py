@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -186,7 +188,59 @@ def test_raw_bodies(service: Service, http: httpx.Client, operations: list[Opera
     assert (outside(service), log.read_bytes()) == before
 
 
-def test_events_of_others(service: Service, http: httpx.Client) -> None:
+_HOST = b"Host: 127.0.0.1\r\n"
+_PUT = b"PUT /api/v1/runs/run/files/b.yml HTTP/1.1\r\n" + _HOST
+_UPGRADE = (
+    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + _HOST + b"\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\n" + _HOST + b"\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\n" + _HOST + b"\r\n",
+        b"GET http://evil.example/ HTTP/1.1\r\n" + _HOST + b"\r\n",
+        b"GET / HTTP/1.1\r\n" + _HOST + _HOST + b"\r\n",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\n" + _HOST + b"\r\n",
+        b"GET /" + b"a" * 200_000,
+        _PUT + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        _PUT + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcdeXX",
+        _PUT + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n4\r\na: 1\r\n0\r\n\r\n",
+        _PUT + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+        _PUT + b"Content-Length: -1\r\n\r\n",
+        _PUT + b"Content-Length: 99999999999999999999\r\n\r\n",
+        _PUT + b"Content-Length: 10\r\n\r\nabc",
+        _UPGRADE.replace(b"dGhl", b"x"),
+        _UPGRADE.replace(b"Upgrade: websocket", b"Upgrade: h2c"),
+        _UPGRADE.replace(b"EIO=4", b"EIO=3"),
+        _UPGRADE.replace(b"GET", b"POST"),
+        _UPGRADE + b"\xff" * 40,
+        _UPGRADE + b"\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0",
+        _UPGRADE + b"\x81\x02ab",
+    ],
+    ids=range(23),
+)
+def test_what_is_no_request(service: Service, sent: bytes) -> None:
+    """Bytes that are no HTTP, or half of it, are answered with 4xx or the end, and leave nothing."""
+    before = everything(service.storage)
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        with suppress(OSError):
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+        received = b""
+        with suppress(ConnectionError):
+            while piece := connection.recv(4096):
+                received += piece
+    assert not received or received.startswith((b"HTTP/1.1 4", b"HTTP/1.1 101"))
+    assert everything(service.storage) == before
+
+
+def test_what_is_right(service: Service, http: httpx.Client) -> None:
     """The control: what is right is stored, in the run that is addressed."""
     body = b"".join(lines(3))
     assert http.post("/api/v1/runs/2026-11-23--16-14-30/events", content=body).status_code < 500

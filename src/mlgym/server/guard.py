@@ -235,6 +235,9 @@ def _is_preflight(scope: Scope, headers: Headers) -> bool:
 def _unreadable(headers: Headers, limit: int) -> RefusedError | None:
     if headers.get("content-encoding", "identity").lower() != "identity":
         return RefusedError(415, "unsupported_encoding", "send the body as it is, without Content-Encoding")
+    if "content-length" in headers and "transfer-encoding" in headers:
+        # A proxy before this service may believe the one, and take the rest for another request.
+        return RefusedError(400, "two_lengths", "a body has a Content-Length or a Transfer-Encoding, not both")
     length = headers.get("content-length", "0")
     if length.isdecimal() and int(length[:20]) > limit:
         return _too_large(limit)

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from mlgym.errors import EventLogError, InvalidNameError, LogInUseError, MlgymError, RunError
 
@@ -97,6 +98,10 @@ def add_error_handlers(app: FastAPI) -> None:
         message = _printable(f"{path}: {first['msg']}")
         return error_response(request.url.path, RefusedError(422, "invalid", message, path=path))
 
+    def on_gone(request: Request, error: Exception) -> JSONResponse:
+        # Nobody reads this; the server only wants to have an answer.
+        return error_response(request.url.path, RefusedError(400, "disconnected", "the body did not end"))
+
     def on_unforeseen(request: Request, error: Exception) -> JSONResponse:
         message = "the service failed; its log says how"
         return error_response(request.url.path, RefusedError(500, "internal", message))
@@ -105,6 +110,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(OSError, on_known)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(ClientDisconnect, on_gone)
     app.add_exception_handler(Exception, on_unforeseen)
 
 

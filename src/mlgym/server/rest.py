@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel
 
 from mlgym.server.api.experiment_routes import experiment_routes
+from mlgym.server.api.models import ErrorAnswer
+from mlgym.server.api.parameters import ERRORS
 from mlgym.server.api.reads import Reads
 from mlgym.server.api.run_routes import run_routes
 from mlgym.server.change_routes import change_routes
@@ -28,6 +30,20 @@ API_PREFIX: Final = "/api/v1"
 FIRST_WORDS: Final = frozenset({"api", *OLD_WORDS})
 """What the paths of routes begin with."""
 _VERSION: Final = version("mlgym")
+
+
+_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
+    **ERRORS,
+    401: {"model": ErrorAnswer, "description": "a token is missing, or is wrong"},
+    409: {"model": ErrorAnswer, "description": "something else is there, or somebody else is at it"},
+    413: {"model": ErrorAnswer, "description": "more than this hub takes"},
+}
+
+
+class OldError(BaseModel):
+    """An error of the older routes."""
+
+    detail: str
 
 
 class Health(BaseModel):
@@ -65,8 +81,8 @@ def rest_app(store: HubStore, notes: NotesLog, trash: Trash, reads: Reads, limit
         experiment_routes(reads),
     ]
     for router in routers:  # side by side, since each level of routers costs time at the start
-        app.include_router(router, prefix=API_PREFIX)
-    app.include_router(old_routes(store, reads))
+        app.include_router(router, prefix=API_PREFIX, responses=_ERRORS)
+    app.include_router(old_routes(store, reads), responses={"4XX": {"model": OldError}})
     add_error_handlers(app)
     return app
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import h11
+import msgspec
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -243,6 +244,15 @@ def _protocol(limits: Limits, max_connections: int) -> type[H11Protocol]:
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
             self._forget_head()
+
+        def send_400_response(self, msg: str) -> None:
+            """Answers what is no HTTP in the form of all other errors, whichever route it was meant for."""
+            body = msgspec.json.encode({"detail": msg, "error": {"code": "bad_request", "message": msg, "path": None}})
+            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+            head = h11.Response(status_code=400, headers=[*headers, (b"connection", b"close")], reason=b"Bad Request")
+            for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+            self.transport.close()
 
         def _watch_head(self) -> None:
             is_ours = self.transport.get_protocol() is self
