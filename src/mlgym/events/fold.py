@@ -46,6 +46,7 @@ class ExperimentState:
     Args:
         experiment_id: its number in the run, from 0.
         event_id: the last event that changed anything here but `recent_logs`; -1 for none.
+        event_at: when the last event about it was made, in s since the epoch.
         status: `failed` where its last attempt ended in an error.
         config: the resolved, sweep-free config.
         swept: the swept values, by short key.
@@ -74,6 +75,7 @@ class ExperimentState:
 
     experiment_id: int
     event_id: int = -1
+    event_at: float | None = None
     status: ExperimentStatusName = "waiting"
     config: dict[str, Any] = field(default_factory=dict)
     swept: dict[str, Any] = field(default_factory=dict)
@@ -241,7 +243,7 @@ class RunState:
             experiment_id = payload.integer("experiment_id")
             if experiment_id is not None and experiment_id >= 0:
                 experiment = self._experiment(experiment_id)
-                experiment.event_id = event_id
+                experiment.event_id, experiment.event_at = event_id, at
                 _OF_EXPERIMENT[event_type](experiment, payload, at)
 
     def apply_line(self, event_id: int, line: bytes) -> dict[str, Any] | None:
@@ -268,7 +270,7 @@ class RunState:
             self.last_event_at = at
         self.run_id = self.run_id or quick.payload.grid_search_id
         experiment = self._experiment(quick.payload.experiment_id)
-        experiment.event_id = event_id
+        experiment.event_id, experiment.event_at = event_id, at
         experiment.measure(quick.payload, at)
         return None
 

@@ -125,6 +125,12 @@ class MetricHistory:
 
     def best(self, best: Best) -> int | None:
         """Gives the place of the smallest or largest value, of equals the first; None where every value is NaN."""
+        if self._num_ranked < len(self.values):
+            self._rank_fresh()
+        place = self._lowest if best == "min" else self._highest
+        return None if place < 0 else place
+
+    def _rank_fresh(self) -> None:
         fresh = self.values[self._num_ranked :]
         total = sum(fresh)
         # A sum is NaN where a value is, and where infinities cancel out.
@@ -136,8 +142,6 @@ class MetricHistory:
             if self._highest < 0 or high > self.values[self._highest]:
                 self._highest = self._num_ranked + fresh.index(high)
         self._num_ranked = len(self.values)
-        place = self._lowest if best == "min" else self._highest
-        return None if place < 0 else place
 
     def as_of(self, num_events: int) -> MetricHistory:
         """Gives a copy with the values that counted after the first so many events."""

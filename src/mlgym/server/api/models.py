@@ -222,7 +222,7 @@ class ExperimentRow(Model):
     stop_reason: str | None = Field(description="why training ended before its last epoch")
     started_at: float | None
     finished_at: float | None
-    duration_s: float | None = Field(description="of the last attempt; up to the last event while it runs")
+    duration_s: float | None = Field(description="of the last attempt; up to the last event about it while it runs")
     steps_per_s: float | None
     rss_bytes: int | None
     num_checkpoints: int

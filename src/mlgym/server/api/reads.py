@@ -93,7 +93,7 @@ class Reads:
         """Gives a `RunDetail`."""
         with self._projections.hold(run_id) as projection:
             view = projection.view(at)
-            state, table = view.state, Table(view)
+            state, table = view.state, Table.of(view)
             facts = with_notes(summary_of(view, run_id), self._notes.of(run_id))
             return _json(
                 facts
@@ -165,13 +165,14 @@ class Reads:
         condition = parse_filter(text or "")
         with self._projections.hold(run_id) as projection:
             view = projection.view(at)
-            table = Table(view)
+            table = Table.of(view)
             try:
                 found = table.chosen(condition, sort, order)
             except KeyError as error:
                 raise RefusedError(422, "unknown_column", str(error.args[0]), path="sort") from None
-            rows = [table.row(one, metrics) for one in found[offset : offset + limit]]
-            facts = {"at": view.at, "total": len(found), "num_all": len(table), "columns": table.columns()}
+            page = found[offset : offset + limit]
+            rows = [table.encoded_row(one) if metrics is None else table.row(one, metrics) for one in page]
+            facts = {"at": view.at, "total": len(found), "num_all": len(table), "columns": table.columns}
             return _json(facts | {"rows": rows})
 
     def experiment(self, run_id: str, experiment_id: int, at: int | None) -> Response:
@@ -219,7 +220,7 @@ class Reads:
         condition = parse_filter(text or "")
         make = exports.experiments_frame if what == "experiments" else exports.metrics_frame
         with self._projections.hold(run_id) as projection:
-            table = Table(projection.view(at))
+            table = Table.of(projection.view(at))
             frame = make(table, table.chosen(condition, "experiment_id", "asc"))
         encode, media_type = _EXPORTS[format]
         return _file(encode(frame), media_type, f"{run_id}-{what}.{format}")
@@ -251,7 +252,7 @@ def _experiment(projection: Projection, experiment_id: int, at: int | None) -> t
     if found is None:
         known = did_you_mean(str(experiment_id), [str(one) for one in sorted(view.state.experiments)[:12]])
         raise not_found(f"there is no experiment {experiment_id}{known if view.is_now else f' after {at:,} events'}")
-    return Table(view), found
+    return Table.of(view), found
 
 
 def _details(run_id: str, table: Table, one: ExperimentState) -> dict[str, Any]:

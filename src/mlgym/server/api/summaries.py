@@ -134,7 +134,7 @@ def summary_of(view: View, run_id: str) -> dict[str, Any]:
         view: the run; its projection is held.
         run_id: the name of its folder.
     """
-    state, table = view.state, Table(view)
+    state, table = view.state, Table.of(view)
     facts = {
         "run_id": run_id,
         "name": state.name,

@@ -38,6 +38,15 @@ class Table:
         self.view = view
         self.experiments: Sequence[ExperimentState] = [one for _, one in sorted(view.state.experiments.items())]
 
+    @classmethod
+    def of(cls, view: View) -> Table:
+        """Gives the table of a view, the one from last time where nothing happened since."""
+        key = (view.at, view.is_crashed)
+        before: tuple[tuple[int, bool], Table] | None = view.memory.get("table")
+        if before is None or before[0] != key:
+            view.memory["table"] = before = (key, cls(view))
+        return before[1]
+
     def __len__(self) -> int:
         return len(self.experiments)
 
@@ -84,9 +93,9 @@ class Table:
         return experiment.status
 
     def duration_of(self, experiment: ExperimentState) -> float | None:
-        """Gives how long the last attempt took, or takes so far, in s."""
+        """Gives how long the last attempt took, in s; up to the last event about it while it runs."""
         if experiment.status == "running" and experiment.started_at is not None:
-            return max(0.0, (self.view.state.last_event_at or 0.0) - experiment.started_at)
+            return max(0.0, (experiment.event_at or 0.0) - experiment.started_at)
         return experiment.duration_s
 
     def values(self, key: str) -> list[Any]:
@@ -148,14 +157,15 @@ class Table:
         some.sort(key=lambda item: item[0], reverse=order == "desc")
         return [one for _, one in some] + others
 
+    @cached_property
     def columns(self) -> list[dict[str, Any]]:
-        """Gives what rows have, for `Column`."""
+        """What rows have, for `Column`."""
         described: list[dict[str, Any]] = [
             {"key": key, "kind": "fact", "type": fact.type} for key, fact in _FACTS.items()
         ]
         for key in self.swept:
             values = [one.swept[key] for one in self.experiments if key in one.swept]
-            num_distinct = len({msgspec.json.encode(value) for value in values})
+            num_distinct = len({(type(value), _hashable(value)) for value in values})
             described.append({"key": key, "kind": "swept", "type": _type_of(values), "num_distinct": num_distinct})
         for key in self.trial:
             values = [one.trial[key] for one in self.experiments if one.trial.get(key) is not None]
@@ -163,6 +173,19 @@ class Table:
         for key in self.metrics:
             described.append({"key": key, "kind": "metric", "type": "number", "direction": self.directions[key]})
         return [{"direction": None, "num_distinct": None} | one for one in described]
+
+    def encoded_row(self, experiment: ExperimentState) -> msgspec.Raw:
+        """Gives an `ExperimentRow` with all metrics as JSON, which is made anew only when something happened."""
+        facts = self.status_of(experiment), self.ranks[experiment.experiment_id], self.duration_of(experiment)
+        key = (experiment.event_id, id(self.directions), *facts)
+        known = self.view.memory.setdefault("rows", {})
+        before = known.get(experiment.experiment_id)
+        if before is None or before[0] != key:
+            # The directions are kept as long as their `id` is.
+            row = msgspec.Raw(msgspec.json.encode(self.row(experiment)))
+            known[experiment.experiment_id] = before = (key, self.directions, row)
+        found: msgspec.Raw = before[2]
+        return found
 
     def row(self, experiment: ExperimentState, metrics: Iterable[str] | None = None) -> dict[str, Any]:
         """Gives an `ExperimentRow`.
@@ -196,19 +219,14 @@ class Table:
         }
 
     def _values_of(self, experiment: ExperimentState) -> tuple[msgspec.Raw, msgspec.Raw]:
-        """Gives `latest` and `best` of all metrics as JSON, which is made anew only when something happened."""
+        """Gives `latest` and `best` of all metrics; the time that a row needs goes here, and little of it changes."""
+        key = (experiment.event_id, id(self.directions))
         known = self.view.memory.setdefault("values", {})
         before = known.get(experiment.experiment_id)
-        if before is None or before[:2] != (experiment.event_id, id(self.directions)):
+        if before is None or before[0] != key:
             values = self._encoded_values(experiment, experiment.metrics)
-            # The directions are kept as long as their `id` is.
-            known[experiment.experiment_id] = before = (
-                experiment.event_id,
-                id(self.directions),
-                self.directions,
-                values,
-            )
-        found: tuple[msgspec.Raw, msgspec.Raw] = before[3]
+            known[experiment.experiment_id] = before = (key, self.directions, values)
+        found: tuple[msgspec.Raw, msgspec.Raw] = before[2]
         return found
 
     def _encoded_values(self, experiment: ExperimentState, metrics: Iterable[str]) -> tuple[msgspec.Raw, msgspec.Raw]:
@@ -275,6 +293,10 @@ def value_of(point: MetricPoint) -> dict[str, Any]:
 
 def _keys(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for mapping in mappings for key in mapping))
+
+
+def _hashable(value: Any) -> Any:
+    return msgspec.json.encode(value) if isinstance(value, list | dict) else value
 
 
 def _type_of(values: Sequence[Any]) -> str:
