@@ -17,6 +17,7 @@ TITLES = {
     "config": "Configs",
     "event_log": "Event log",
     "hub": "The hub: events in and out",
+    "hub_read": "The hub: queries",
     "chaos_hub": "The hub under kills",
     "checkpoint": "Checkpoints and digests",
     "kill_matrix": "Kills at every moment",
