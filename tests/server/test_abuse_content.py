@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -281,3 +282,33 @@ def test_pickles(http: httpx.Client, tmp_path: Path) -> None:
         assert http.put(f"/api/v1/runs/{run}/files/{name}", content=gadget).status_code == 200
     read_all(http, run)
     assert not trap.exists()
+
+
+def test_links(http: httpx.Client, service: Service, tmp_path: Path) -> None:
+    """What links in a run lead to is in no answer, and a run that is a link is none."""
+    secret = "the secret of another folder"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "secret.json").write_text(json.dumps({"secret": secret}))
+    line = event(types.Log, sample(types.Log, "links") | {"message": secret})
+    (elsewhere / "event_storage.log").write_text(json.dumps({**line, "version": 1}) + "\n")
+    run = "links"
+    store(http, run, [event(one, sample(one, run)) for one in (types.RunStarted, types.ExperimentConfig)])
+    folder = service.storage / run
+    (folder / "0").mkdir(exist_ok=True)
+    for name in ("environment.json", "run_config.yml", "grid_search_config.yml", "0/experiment_config.json"):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(elsewhere / "secret.json")
+    (folder / "0" / "artifacts").symlink_to(elsewhere)
+    (folder / "1").symlink_to(elsewhere)
+    (service.storage / "linked").symlink_to(elsewhere)
+    (service.storage / "half").mkdir()
+    (service.storage / "half" / "event_storage.log").symlink_to(elsewhere / "event_storage.log")
+    for asked in (run, "linked", "half"):
+        for route in READS:
+            answer = http.get(route.format(run=asked))
+            assert answer.status_code < 500, (route, asked)
+            assert secret not in answer.text, (route, asked)
+    assert {"linked", "half"}.isdisjoint(one["run_id"] for one in http.get("/api/v1/runs").json()["runs"])
+    shutil.copytree(elsewhere, service.storage / "copied")  # the control
+    assert secret in http.get("/api/v1/runs/copied/logs").text

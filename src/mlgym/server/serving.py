@@ -246,8 +246,8 @@ def _protocol(limits: Limits, max_connections: int) -> type[H11Protocol]:
             self._forget_head()
 
         def send_400_response(self, msg: str) -> None:
-            """Answers what is no HTTP in the form of all other errors, whichever route it was meant for."""
-            body = msgspec.json.encode({"detail": msg, "error": {"code": "bad_request", "message": msg, "path": None}})
+            """Answers what is no HTTP in the form of other errors."""
+            body = msgspec.json.encode({"error": {"code": "bad_request", "message": msg, "path": None}})
             headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
             head = h11.Response(status_code=400, headers=[*headers, (b"connection", b"close")], reason=b"Bad Request")
             for event in (head, h11.Data(data=body), h11.EndOfMessage()):
