@@ -22,6 +22,7 @@ DELIVERY_BYTES: Final = 64 * 2**10
 _POLL_S: Final = 0.05
 _IDLE_POLL_S: Final = 0.5
 _IDLE_AFTER_POLLS: Final = 200
+_LOOK_PACE_S: Final = 0.005
 _NUM_THREADS: Final = 4
 _NOT_LOOKED_AT: Final = (-1, -1)
 
@@ -170,6 +171,7 @@ class Live:
         while watched.is_dirty:
             watched.is_dirty = False
             await self._look(watched)
+            await asyncio.sleep(_LOOK_PACE_S)  # what comes meanwhile is seen in one look
         watched.task = None
 
     async def _look(self, watched: _Watched) -> None:
