@@ -175,6 +175,7 @@ def test_a_reader_that_leaves_early(arguments: list[str], run: Run) -> None:
     )  # fmt: skip
     os.close(writing)
     assert process.communicate(timeout=60)[1] == ""
+    assert process.returncode == 0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is missing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pty
@@ -77,7 +78,6 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines() -> None:
 def test_a_pipe_gets_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """One line as an experiment starts and one as it ends, with its values and how many have ended."""
     display = open_display()
-    assert isinstance(display, PlainDisplay)
     state = state_of(started(2), config(0, {"optimizer.lr": 0.1}), job("RUNNING", 0, device="cpu"))
     for _ in range(3):
         display.update(state)
@@ -91,6 +91,26 @@ def test_a_pipe_gets_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "experiment 0 (optimizer.lr=0.1) done in 1m 05s, best val/f1 0.75 at epoch 2  [1/2]",
     ]
     assert printed.out == ""
+
+
+class Gone(io.StringIO):
+    """A terminal that somebody closed."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_terminal_that_is_gone_costs_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be shown is not shown; the display itself, as control, fails."""
+    monkeypatch.setattr(sys, "stderr", Gone())
+    state = state_of(started(2), config(0), job("RUNNING", 0, device="cpu"))
+    display = open_display()
+    for status in ("RUNNING", "DONE"):
+        state.apply(10, job(status, 0))
+        display.update(state)
+    display.close()
+    with pytest.raises(OSError, match="Input/output"):
+        PlainDisplay(RunState()).update(state)
 
 
 def test_a_resumed_run_is_not_told_again(capsys: pytest.CaptureFixture[str]) -> None:

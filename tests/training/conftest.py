@@ -13,6 +13,9 @@ from mlgym.events.sink import MemorySink
 from mlgym.training import ExperimentContext
 from mlgym.training.determinism import seed_global_generators
 
+# As experiments run; threads that wait for cores that others use make these tests many times slower.
+torch.set_num_threads(1)
+
 
 def make_data(num_samples: int = 40) -> TensorData:
     """Gives separable points in four classes: inputs (samples, 6), targets (samples,)."""

@@ -10,9 +10,10 @@ import errno
 import io
 import sys
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from mlgym import __version__
 from mlgym.cli import (
@@ -29,11 +30,23 @@ from mlgym.cli import (
     view_commands,
 )
 from mlgym.cli.hubs import spread
+from mlgym.cli.pipes import readers_may_leave
 from mlgym.errors import MlgymError
 from mlgym.texts import plain
 
+
+class _Commands(TyperGroup):
+    """All commands, each of which may be read in part only."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command that was asked for."""
+        with readers_may_leave():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
     name="mlgym",
+    cls=_Commands,
     help="PyTorch experiments that anybody can repeat: one YAML file, a grid search, an event log.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

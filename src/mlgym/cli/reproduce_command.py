@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlgym.cli.pipes import readers_may_leave
+from mlgym.cli.run_command import storage_option
 from mlgym.display.output import print_json
 from mlgym.names import DEFAULT_STORAGE
 
@@ -104,11 +106,14 @@ def reproduce(
             command=["mlgym", *sys.argv[1:]],
             progress=not as_json or sys.stderr.isatty(),
         )
-    if as_json:
-        print_json(verdicts_facts(verdicts))
-    else:
-        print(verdicts_text(verdicts))
-        print(f"\nthe new run: mlgym show {verdicts[0].new_run_id}", file=sys.stderr)
+    with readers_may_leave():
+        if as_json:
+            print_json(verdicts_facts(verdicts))
+        else:
+            print(verdicts_text(verdicts))
+        if against is None and not as_json:
+            new_run = f"{verdicts[0].new_run_id}{storage_option(storage)}"
+            print(f"\nthe new run: mlgym show {new_run}", file=sys.stderr)
     interrupted = any(verdict.error == INTERRUPTED for verdict in verdicts)
     raise typer.Exit(_INTERRUPTED if interrupted else exit_code(verdicts))
 

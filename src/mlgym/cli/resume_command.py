@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mlgym.cli.pipes import readers_may_leave
 from mlgym.cli.run_command import HubUrl, HubUrls, Overrides, choice, names, show_results
 from mlgym.names import DEFAULT_STORAGE
 
@@ -77,7 +78,8 @@ def resume(
         command=["mlgym", *sys.argv[1:]],
         progress=not as_json or sys.stderr.isatty(),
     )
-    show_results(resumed, as_json=as_json)
+    with readers_may_leave():
+        show_results(resumed, as_json=as_json)
     raise typer.Exit(resumed.exit_code)
 
 

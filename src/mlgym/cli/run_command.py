@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mlgym.cli.pipes import readers_may_leave
 from mlgym.display.output import console, print_json
 from mlgym.names import DEFAULT_STORAGE, TRACKED
 
@@ -90,7 +91,8 @@ def run(
         command=["mlgym", *sys.argv[1:]],
         progress=not as_json or sys.stderr.isatty(),
     )
-    show_results(finished, as_json=as_json)
+    with readers_may_leave():
+        show_results(finished, as_json=as_json)
     raise typer.Exit(finished.exit_code)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import Final, Protocol
 
 from mlgym.display.output import console
@@ -33,9 +34,34 @@ def open_display(before: RunState | None = None) -> Display:
     Args:
         before: a run as it stood before this process took it up, which is not told again; None for a new one.
     """
+    return _Patient(_fitting_display(before or RunState()))
+
+
+class _Patient:
+    """Shows a run as long as stderr takes it: a terminal that is gone, or a full disk, must not cost the run."""
+
+    def __init__(self, display: Display) -> None:
+        self._display: Display | None = display
+
+    def update(self, state: RunState) -> None:
+        """See `Display.update`."""
+        if self._display is not None:
+            try:
+                self._display.update(state)
+            except OSError:
+                self._display = None
+
+    def close(self) -> None:
+        """See `Display.close`."""
+        if self._display is not None:
+            with suppress(OSError):
+                self._display.close()
+
+
+def _fitting_display(before: RunState) -> Display:
     can_move = os.environ.get("TERM", "").lower() not in ("", "dumb", "unknown")
     kind = LiveDisplay if sys.stderr.isatty() and can_move else PlainDisplay
-    return kind(before or RunState())
+    return kind(before)
 
 
 class PlainDisplay:

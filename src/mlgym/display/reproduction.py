@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -15,7 +16,8 @@ from mlgym.validation.report.reproductions import VERDICT_WORDS
 
 def tell(line: str) -> None:
     """Says something to the person who waits: a line on stderr, above a live display where there is one."""
-    print(one_line(line, 400), file=sys.stderr, flush=True)
+    with suppress(OSError):  # a terminal that is gone must not cost what is on its way
+        print(one_line(line, 400), file=sys.stderr, flush=True)
 
 
 def verdicts_text(verdicts: Sequence[Verdict]) -> str:
