@@ -51,7 +51,7 @@ class BoardBuildHook(BuildHookInterface[Any]):
 
 
 def _is_fresh(frontend: Path, built: Path) -> bool:
-    """Tells whether there is nothing to build: no sources, as in a source archive, or none newer than what was built."""
+    """Tells whether there is nothing to build: no sources, as in a source archive, or none that is newer."""
     newest = max((path.stat().st_mtime for path in _files(frontend)), default=0.0)
     return not newest or (built.is_file() and built.stat().st_mtime >= newest)
 
