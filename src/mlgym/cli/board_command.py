@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +35,7 @@ def board(
     ] = False,
 ) -> None:
     """Serve MLboard for the runs of a storage folder, those that are running too; takes runs of other machines."""
+    gc.disable()  # what is imported and built now stays; looking for garbage in it takes a tenth of the start
     from mlgym.errors import RunError
     from mlgym.names import LOG_FILE
     from mlgym.server.application import create_app
@@ -52,6 +54,8 @@ def board(
         app = create_app(storage, rest=True, sockets=True, board=Board(), door=door)
     except OSError as error:
         raise RunError(f"the storage folder `{storage}` cannot be made: {error.strerror}") from error
+    gc.freeze()
+    gc.enable()
     listening = listen(address)
     url = url_of(address, listening)
     # What follows a `#` stays in the browser: it is in no request, log or referrer.
