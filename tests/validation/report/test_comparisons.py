@@ -111,7 +111,10 @@ def test_seeds_are_compared_without_the_correction_and_for_these_data_alone(tmp_
     assert found.over == "seeds"
     assert found.interval is not None
     assert found.interval.test_to_train == 0
-    assert found.claim.endswith("Over seeds on one split of the data: this says nothing about other data.")
+    assert "Over seeds on one split of the data: this says nothing about other data." in found.claim
+    # These logs have no fingerprints.
+    assert found.same_data is None
+    assert found.claim.endswith("That both were judged on the same samples is not proven by the logs.")
 
 
 def test_choices_within_a_run_are_compared_by_their_best_configurations(tmp_path: Path) -> None:
@@ -132,6 +135,7 @@ def test_choices_within_a_run_are_compared_by_their_best_configurations(tmp_path
         ("model conv_net", "model linear"),
     ]
     assert all(one.p is not None and one.p_holm is not None and one.p_holm >= one.p for one in found)
+    assert all("after Holm)" in one.claim for one in found)
 
 
 def test_what_cannot_be_compared_says_why(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from mlgym.validation.ranking import smaller_is_better
 from mlgym.validation.report.configurations import interval_facts
 from mlgym.validation.report.facts import ComparisonFacts
 from mlgym.validation.report.trials import Cell, Trial, has_folds, independent_scores, test_to_train
+from mlgym.validation.report.wording import p_phrase, share_text, signed
 from mlgym.validation.statistics import (
+    DEFAULT_CONFIDENCE,
     PairedTest,
     Posterior,
     corrected_t_test,
@@ -26,7 +28,6 @@ from mlgym.validation.statistics import (
 
 DEFAULT_ROPE: Final = 0.01
 _SURE: Final = 0.95
-_SMALL: Final = 0.001
 Over = Literal["folds", "outer folds", "seeds"]
 
 
@@ -37,10 +38,14 @@ class Side:
     Args:
         name: how sentences call it.
         trials: the experiments whose scores count.
+        metric: what they are scored by, `split/metric`.
+        best: its direction.
     """
 
     name: str
     trials: Sequence[Trial]
+    metric: str
+    best: Best
 
     @property
     def scores(self) -> dict[Cell, float]:
@@ -48,40 +53,62 @@ class Side:
         return independent_scores(self.trials)
 
 
-def compared(
-    first: Side, second: Side, metric: str, best: Best, *, rope: float | None = None, confidence: float = 0.95
-) -> ComparisonFacts:
-    """Gives what the pairs of two sides say.
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """What counts as a difference.
+
+    Args:
+        rope: half the width of the region of practical equivalence; None for 0.01 where the scores are shares, else
+            none.
+        confidence: of intervals, in (0, 1).
+    """
+
+    rope: float | None = None
+    confidence: float = DEFAULT_CONFIDENCE
+
+
+def compared(first: Side, second: Side, margins: Margins) -> ComparisonFacts:
+    """Gives what the pairs of two sides say, by the metric of the first.
 
     Args:
         first: one side.
         second: the other, on the same folds or seeds.
-        metric: what is compared, `split/metric`.
-        best: its direction.
-        rope: half the width of the region of practical equivalence; None for 0.01 where the scores are shares, else
-            none.
-        confidence: of the interval.
+        margins: what counts as a difference.
     """
-    ours, theirs = first.scores, second.scores
-    pairs = [cell for cell in ours if cell in theirs and math.isfinite(ours[cell]) and math.isfinite(theirs[cell])]
-    scores = [ours[cell] for cell in pairs], [theirs[cell] for cell in pairs]
+    pairs = _pairs(first, second)
     over = over_of(first.trials)
     # Seeds on the same data are independent given these data.
     ratio = 0.0 if over == "seeds" else test_to_train([*first.trials, *second.trials])
-    test = None if ratio is None else corrected_t_test(*scores, ratio, confidence)
-    width = _rope_for(metric, [*scores[0], *scores[1]]) if rope is None else rope
-    posterior = correlated_t_posterior(test, width) if test is not None and width is not None else None
-    facts = _facts((first, second), (metric, best), over, scores, test, posterior)
-    unpaired = len(ours) + len(theirs) - 2 * len(pairs)
-    facts = msgspec.structs.replace(facts, num_unpaired=unpaired, same_data=_same_data(first, second), rope=width)
-    return msgspec.structs.replace(facts, claim=claim_of(facts, is_ratio_known=ratio is not None))
+    test = None if ratio is None else corrected_t_test(pairs.ours, pairs.theirs, ratio, margins.confidence)
+    rope = _rope_for(first.metric, [*pairs.ours, *pairs.theirs]) if margins.rope is None else margins.rope
+    posterior = correlated_t_posterior(test, rope) if test is not None and rope is not None else None
+    facts = _facts((first, second), over, pairs, test, posterior)
+    facts = msgspec.structs.replace(facts, same_data=_same_data(first, second), rope=rope)
+    return msgspec.structs.replace(facts, claim=claim_of(facts))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Scores of both sides on what both have, and how many have no partner."""
+
+    ours: list[float]
+    theirs: list[float]
+    num_unpaired: int
+
+
+def _pairs(first: Side, second: Side) -> _Pairs:
+    ours, theirs = first.scores, second.scores
+    shared = [cell for cell in ours if cell in theirs and math.isfinite(ours[cell]) and math.isfinite(theirs[cell])]
+    num_unpaired = len(ours) + len(theirs) - 2 * len(shared)
+    return _Pairs([ours[cell] for cell in shared], [theirs[cell] for cell in shared], num_unpaired)
 
 
 def with_holm(comparisons: Sequence[ComparisonFacts]) -> list[ComparisonFacts]:
     """Gives comparisons of one question with p-values that stand for all of them together."""
     tested = [one for one in comparisons if one.p is not None]
     adjusted = iter(holm([one.p for one in tested if one.p is not None]))
-    return [msgspec.structs.replace(one, p_holm=next(adjusted)) if one.p is not None else one for one in comparisons]
+    found = [msgspec.structs.replace(one, p_holm=next(adjusted)) if one.p is not None else one for one in comparisons]
+    return [msgspec.structs.replace(one, claim=claim_of(one)) for one in found]
 
 
 def over_of(trials: Sequence[Trial]) -> Over:
@@ -92,40 +119,32 @@ def over_of(trials: Sequence[Trial]) -> Over:
 
 
 def _facts(
-    sides: tuple[Side, Side],
-    compared_by: tuple[str, Best],
-    over: Over,
-    scores: tuple[list[float], list[float]],
-    test: PairedTest | None,
-    posterior: Posterior | None,
+    sides: tuple[Side, Side], over: Over, pairs: _Pairs, test: PairedTest | None, posterior: Posterior | None
 ) -> ComparisonFacts:
-    first_mean, second_mean = mean_of(scores[0]), mean_of(scores[1])
-    no_test = first_mean is None or second_mean is None
-    metric, best = compared_by
-    is_max = best == "max"
-    larger = sum(one > other for one, other in zip(*scores, strict=True))
-    ties = sum(one == other for one, other in zip(*scores, strict=True))
+    differences = [one - other for one, other in zip(pairs.ours, pairs.theirs, strict=True)]
+    is_max = sides[0].best == "max"
+    larger, ties = sum(each > 0 for each in differences), sum(each == 0 for each in differences)
     above, below = (None, None) if posterior is None else (posterior.first_larger, posterior.second_larger)
     return ComparisonFacts(
         first=sides[0].name,
         second=sides[1].name,
-        metric=metric,
-        best=best,
+        metric=sides[0].metric,
+        best=sides[0].best,
         over=over,
-        num_pairs=len(scores[0]),
-        num_unpaired=0,
+        num_pairs=len(differences),
+        num_unpaired=pairs.num_unpaired,
         same_data=None,
-        first_mean=first_mean,
-        second_mean=second_mean,
-        differences=[one - other for one, other in zip(*scores, strict=True)],
-        difference=None if no_test else (first_mean or 0.0) - (second_mean or 0.0),
+        first_mean=mean_of(pairs.ours),
+        second_mean=mean_of(pairs.theirs),
+        differences=differences,
+        difference=mean_of(differences),
         sd=test.sd if test else None,
         interval=interval_facts(test.interval) if test else None,
         t=test.t if test else None,
         p=test.p if test else None,
         p_holm=None,
         effect_size=test.effect_size if test else None,
-        num_first_better=larger if is_max else len(scores[0]) - larger - ties,
+        num_first_better=larger if is_max else len(differences) - larger - ties,
         num_ties=ties,
         rope=None,
         probability_first_better=above if is_max else below,
@@ -154,13 +173,13 @@ def _fingerprints(trials: Sequence[Trial]) -> Mapping[Cell, str | None]:
     return {trial.cell: trial.fingerprint for trial in trials if trial.point is not None}
 
 
-def claim_of(facts: ComparisonFacts, *, is_ratio_known: bool = True) -> str:
+def claim_of(facts: ComparisonFacts) -> str:
     """Gives the sentence that may be quoted: who is better, whether both are the same in practice, or neither."""
     names = f"{facts.first} and {facts.second}"
     if facts.num_pairs < 2:
         some = "no" if not facts.num_pairs else "only one"
         return f"Nothing can be claimed about {names}: {some} pair of scores on the same {facts.over}."
-    if not is_ratio_known:
+    if facts.interval is None:
         return f"Nothing can be claimed about {names}: the log does not say how large the folds are."
     if facts.same_data is False:
         return f"Nothing can be claimed about {names}: they were not judged on the same samples."
@@ -176,7 +195,8 @@ def _verdict(facts: ComparisonFacts) -> str:
             return f"{better} is better than {worse} by more than {number(facts.rope)} in {facts.metric}:"
     if (facts.probability_equivalent or 0) > _SURE:
         return f"{facts.first} and {facts.second} are practically equivalent in {facts.metric}:"
-    if facts.p is not None and facts.p < 1 - _SURE:
+    p = facts.p if facts.p_holm is None else facts.p_holm
+    if p is not None and p < 1 - _SURE:
         better, worse = _by_mean(facts)
         though = "" if facts.rope is None else f", though perhaps by less than {number(facts.rope)}"
         return f"{better} is better than {worse} in {facts.metric}{though}:"
@@ -195,7 +215,8 @@ def _evidence(facts: ComparisonFacts) -> str:
         parts.append(f"{level} {signed(facts.interval.low)} to {signed(facts.interval.high)}")
     if facts.p is not None:
         test = "paired t-test" if facts.over == "seeds" else "corrected resampled t-test"
-        parts.append(f"{test} p {p_text(facts.p) if facts.p < _SMALL else '= ' + p_text(facts.p)}")
+        after = f" ({p_phrase(facts.p_holm)} after Holm)" if facts.p_holm is not None else ""
+        parts.append(f"{test} {p_phrase(facts.p)}{after}")
     if facts.probability_equivalent is not None:
         parts.append(
             f"probabilities {share_text(facts.probability_first_better)} better, "
@@ -206,26 +227,7 @@ def _evidence(facts: ComparisonFacts) -> str:
 
 
 def _scope(facts: ComparisonFacts) -> str:
-    return " Over seeds on one split of the data: this says nothing about other data." if facts.over == "seeds" else ""
-
-
-def signed(value: float | None, digits: int = 3) -> str:
-    """Gives a difference with its sign."""
-    return number(value, digits) if value is None or value < 0 else f"+{number(value, digits)}"
-
-
-def p_text(p: float) -> str:
-    """Gives a p-value as papers print it."""
-    return f"< {_SMALL}" if p < _SMALL else f"{p:.3f}"
-
-
-def share_text(share: float | None) -> str:
-    """Gives a probability with two places, without calling what is nearly certain certain."""
-    if share is None:
-        return number(None)
-    return "> 0.99" if 0.99 < share < 1 else "< 0.01" if 0 < share < 0.01 else f"{share:.2f}"
-
-
-def direction_of(best: Best) -> str:
-    """Gives the arrow that tables put beside a metric."""
-    return "\N{UPWARDS ARROW}" if best == "max" else "\N{DOWNWARDS ARROW}"
+    proven = "" if facts.same_data else " That both were judged on the same samples is not proven by the logs."
+    if facts.over == "seeds":
+        return f" Over seeds on one split of the data: this says nothing about other data.{proven}"
+    return proven

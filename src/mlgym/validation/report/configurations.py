@@ -146,3 +146,9 @@ def num_planned_of(state: RunState, num_configurations: int) -> int | None:
     if not state.num_experiments or num_configurations < 1 or state.num_experiments % num_configurations:
         return None
     return state.num_experiments // num_configurations
+
+
+def num_configurations_of(state: RunState, trials: Sequence[Trial]) -> int:
+    """Gives how many points the grid or search has; in old logs, how many there are."""
+    told = state.validation.get("num_configurations")
+    return max(told if type(told) is int else 0, len(by_configuration(trials)))

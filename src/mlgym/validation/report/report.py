@@ -7,15 +7,14 @@ from typing import Any
 
 import msgspec
 
-from mlgym.errors import RunError
 from mlgym.events import RunState
-from mlgym.names import Best, did_you_mean
-from mlgym.texts import jsonable, value_text
+from mlgym.names import Best
+from mlgym.texts import jsonable
 from mlgym.validation.importance import importances
 from mlgym.validation.report import formats
-from mlgym.validation.report.claims import claims_of, data_of, is_test_split, missing_of, warnings_of
-from mlgym.validation.report.comparisons import Side, compared, over_of, with_holm
-from mlgym.validation.report.configurations import configurations_of, num_planned_of
+from mlgym.validation.report.caveats import data_of, missing_of, warnings_of
+from mlgym.validation.report.claims import claims_of
+from mlgym.validation.report.comparisons import Margins
 from mlgym.validation.report.facts import (
     SCHEMA_VERSION,
     ComparisonFacts,
@@ -25,11 +24,13 @@ from mlgym.validation.report.facts import (
     ReportFacts,
     SelectionFacts,
 )
-from mlgym.validation.report.nested import NESTED, nested_of
+from mlgym.validation.report.findings import Findings, findings_of
 from mlgym.validation.report.reproductions import reproduction_lines
-from mlgym.validation.report.scoring import Scoring, scoring_of
+from mlgym.validation.report.scoring import Scoring
+from mlgym.validation.report.sides import compare_choices, compare_runs
 from mlgym.validation.report.tables import DEFAULT_ROWS
-from mlgym.validation.report.trials import Trial, by_configuration, has_folds, trials_of
+from mlgym.validation.report.trials import Trial
+from mlgym.validation.report.wording import is_test_split
 from mlgym.validation.statistics import DEFAULT_CONFIDENCE
 
 
@@ -131,59 +132,40 @@ def report_of(
     Raises:
         RunError: nobody measured that metric, no such key was swept, or the two runs cannot be compared.
     """
-    scoring = scoring_of(state, metric, best)
-    trials = trials_of(state, scoring)
-    is_nested = state.validation_mode == NESTED or any(trial.role in ("inner", "outer") for trial in trials)
-    nested = nested_of(state, trials, scoring, confidence) if is_nested and scoring is not None else None
-    ranked = [trial for trial in trials if trial.role != "outer"]
-    num_configurations = num_configurations_of(state, ranked)
-    configurations = configurations_of(
-        ranked,
-        scoring.selection if scoring else None,
-        num_planned=None if is_nested else num_planned_of(state, num_configurations),
-        confidence=confidence,
-        with_intervals=not is_nested,
-    )
-    importance = _importance(configurations)
-    comparisons: list[ComparisonFacts] = []
-    own_id = run_id or state.run_id or ""
-    if compare is not None:
-        comparisons += _compare_choices(compare, ranked, configurations, scoring, is_nested, rope, confidence)
+    findings = findings_of(state, run_id or state.run_id or "", metric, best, confidence=confidence)
+    margins = Margins(rope, confidence)
+    comparisons = compare_choices(compare, findings, margins) if compare is not None else []
     if against is not None:
-        sides = _side(own_id, trials, configurations, scoring), _side_of(against, metric, best, confidence)
-        comparisons.append(_compare_runs(*sides, rope, confidence))
-    facts = ReportFacts(
+        other = findings_of(against, against.run_id or "", metric, best, confidence=confidence)
+        comparisons.append(compare_runs(findings, other, margins))
+    return Report(_facts(state, findings, comparisons), findings.trials)
+
+
+def _facts(state: RunState, findings: Findings, comparisons: list[ComparisonFacts]) -> ReportFacts:
+    importance = _importance(findings.configurations)
+    return ReportFacts(
         schema_version=SCHEMA_VERSION,
-        run_id=own_id,
+        run_id=findings.run_id,
         name=state.name,
         status=state.status,
         mode=state.validation_mode or "grid_search",
         deterministic=_deterministic(state),
-        selection=_selection_facts(scoring),
+        selection=_selection_facts(findings.scoring),
         num_experiments=state.num_experiments or len(state.experiments),
         counts={str(status): count for status, count in state.counts.items()},
-        num_configurations=num_configurations,
+        num_configurations=findings.num_configurations,
         started_at=state.started_at,
         duration_s=_duration(state),
-        configurations=configurations,
-        nested=nested,
+        configurations=list(findings.configurations),
+        nested=findings.nested,
         importance=importance,
         comparisons=comparisons,
-        claims=claims_of(
-            configurations, nested, scoring, num_configurations=num_configurations, has_folds=has_folds(ranked)
-        ),
-        data=data_of(scoring, ranked, nested),
-        warnings=warnings_of(state, scoring, trials, configurations, nested, importance),
-        missing=missing_of(state, scoring, trials, configurations, nested, num_configurations),
+        claims=claims_of(findings),
+        data=data_of(findings),
+        warnings=warnings_of(state, findings, importance),
+        missing=missing_of(state, findings),
         reproductions=reproduction_lines(state.experiments.values()),
     )
-    return Report(facts, trials)
-
-
-def num_configurations_of(state: RunState, trials: Sequence[Trial]) -> int:
-    """Gives how many points the grid or search has; in old logs, how many there are."""
-    told = state.validation.get("num_configurations")
-    return max(told if type(told) is int else 0, len(by_configuration(trials)))
 
 
 def _selection_facts(scoring: Scoring | None) -> SelectionFacts | None:
@@ -218,78 +200,3 @@ def _importance(configurations: Sequence[ConfigurationFacts]) -> ImportancesFact
         num_configurations=found.num_configurations,
         fit=found.fit,
     )
-
-
-def _side(
-    run_id: str, trials: Sequence[Trial], configurations: Sequence[ConfigurationFacts], scoring: Scoring | None
-) -> tuple[Side, str, Best]:
-    """Gives what a run has to compare: its outer fits, or the experiments of its best configuration; and by what."""
-    if scoring is None:
-        raise RunError(f"run `{run_id}` has nothing to compare: nothing was measured yet")
-    outer = [trial for trial in trials if trial.role == "outer"]
-    best = scoring.selection.best
-    if outer or not configurations:
-        return Side(f"run {run_id}", outer), scoring.outer.metric, best
-    own = [trial for trial in trials if trial.configuration == configurations[0].configuration]
-    name = f"run {run_id}" if len(configurations) == 1 else f"the best of run {run_id}"
-    return Side(name, own), scoring.score.metric, best
-
-
-def _side_of(state: RunState, metric: str | None, best: Best | None, confidence: float) -> tuple[Side, str, Best]:
-    scoring = scoring_of(state, metric, best)
-    trials = trials_of(state, scoring)
-    ranked = [trial for trial in trials if trial.role != "outer"]
-    configurations = configurations_of(
-        ranked,
-        scoring.selection if scoring else None,
-        num_planned=num_planned_of(state, num_configurations_of(state, ranked)),
-        confidence=confidence,
-    )
-    return _side(state.run_id or "", trials, configurations, scoring)
-
-
-def _compare_runs(
-    ours: tuple[Side, str, Best], theirs: tuple[Side, str, Best], rope: float | None, confidence: float
-) -> ComparisonFacts:
-    (first, metric, best), (second, other, _) = ours, theirs
-    if metric.partition("/")[2] != other.partition("/")[2]:
-        raise RunError(
-            f"{first.name} is scored by `{metric}` and {second.name} by `{other}`: say which to compare with --metric"
-        )
-    if (over_of(first.trials) == "seeds") != (over_of(second.trials) == "seeds"):
-        raise RunError(
-            f"{first.name} and {second.name} cannot be compared pair by pair: only one of them has folds; "
-            "run both with the same section `validation`"
-        )
-    return compared(first, second, metric, best, rope=rope, confidence=confidence)
-
-
-def _compare_choices(
-    key: str,
-    trials: Sequence[Trial],
-    configurations: Sequence[ConfigurationFacts],
-    scoring: Scoring | None,
-    is_nested: bool,
-    rope: float | None,
-    confidence: float,
-) -> list[ComparisonFacts]:
-    """Gives the best choice against each other one, each by its best configuration."""
-    keys = list(dict.fromkeys(each for one in configurations for each in one.swept))
-    if key not in keys:
-        raise RunError(f"`{key}` is no swept key{did_you_mean(key, keys)}")
-    if is_nested:
-        raise RunError(
-            f"`{key}` was chosen anew in each outer fold, so that its values have no outer scores of their own; run a "
-            "nested cross validation for each and compare them with --against"
-        )
-    winners: dict[str, ConfigurationFacts] = {}
-    for one in configurations:
-        if one.rank is not None and key in one.swept:
-            winners.setdefault(value_text(one.swept[key]), one)
-    groups = by_configuration(trials)
-    sides = [Side(f"{key} {value}", groups[one.configuration]) for value, one in winners.items()]
-    if scoring is None or len(sides) < 2:
-        raise RunError(f"there are no two values of `{key}` with results to compare")
-    first, *others = sides
-    metric, best = scoring.score.metric, scoring.selection.best
-    return with_holm([compared(first, one, metric, best, rope=rope, confidence=confidence) for one in others])

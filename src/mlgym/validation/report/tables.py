@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from mlgym.texts import NOTHING, duration, first_line, key_text, number, short_heads, value_text
-from mlgym.validation.report.claims import interval_text, is_test_split, with_spread
-from mlgym.validation.report.comparisons import direction_of, p_text, share_text, signed
 from mlgym.validation.report.facts import (
     ComparisonFacts,
     ConfigurationFacts,
@@ -17,6 +15,15 @@ from mlgym.validation.report.facts import (
     ReportFacts,
     ScoreFacts,
     SpreadFacts,
+)
+from mlgym.validation.report.wording import (
+    direction_of,
+    interval_text,
+    is_test_split,
+    p_text,
+    share_text,
+    signed,
+    with_spread,
 )
 
 DEFAULT_ROWS: Final = 30

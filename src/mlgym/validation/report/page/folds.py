@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from mlgym.texts import key_text, number
-from mlgym.validation.report.claims import interval_text
 from mlgym.validation.report.facts import ComparisonFacts, ConfigurationFacts, NestedFacts, ReportFacts
 from mlgym.validation.report.page.canvas import GRID, INK, MUTED, SERIES, Picture, drawn
 from mlgym.validation.report.page.curves import label_of
+from mlgym.validation.report.wording import interval_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

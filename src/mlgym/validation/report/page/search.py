@@ -151,13 +151,14 @@ def _parallel(facts: ReportFacts, keys: Sequence[str]) -> Picture:
 
 def _draw_parallel(figure: Figure, axes: Sequence[Axis], goodness: Sequence[float]) -> None:
     from matplotlib.collections import LineCollection
+    from matplotlib.colors import to_rgba
 
     plot: Axes = figure.add_subplot()
     plain_axes(plot)
     lines = [list(enumerate(column)) for column in zip(*(axis.places for axis in axes), strict=True)][:_MAX_LINES]
     # The best last, so that it lies above the others.
-    for line, share in reversed(list(zip(lines[1:], goodness[1:], strict=False))):
-        plot.add_collection(LineCollection([line], colors=ACCENT, alpha=0.08 + 0.6 * share**2, linewidths=1.0))
+    colours = [to_rgba(ACCENT, 0.08 + 0.6 * share**2) for share in goodness[: len(lines)]]
+    plot.add_collection(LineCollection(lines[:0:-1], colors=colours[:0:-1], linewidths=1.0))
     plot.add_collection(LineCollection(lines[:1], colors=SERIES[1], linewidths=2.0))
     for place, axis in enumerate(axes):
         plot.plot([place, place], [0, 1], color=MUTED, linewidth=0.7)

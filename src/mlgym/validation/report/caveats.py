@@ -1,0 +1,179 @@
+"""What to know before believing a number: which data it rests on, what to beware of, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from mlgym.events import RunState
+from mlgym.texts import first_line, number
+from mlgym.validation.report.facts import DataUseFacts, ImportancesFacts
+from mlgym.validation.report.findings import Findings
+from mlgym.validation.report.scoring import Score, Scoring
+from mlgym.validation.report.trials import TRAIN, Trial, has_folds
+from mlgym.validation.report.wording import count, is_test_split, share_text
+
+_MIN_FIT: Final = 0.3
+_MAX_ERRORS: Final = 5
+
+
+def data_of(findings: Findings) -> list[DataUseFacts]:
+    """Gives which data each number was computed on, and what else these data decided."""
+    scoring, trials = findings.scoring, findings.ranked
+    if scoring is None:
+        return []
+    selection = scoring.selection
+    epoch = "the epoch and " if selection.at == "best" else ""
+    if findings.nested is not None:
+        return _of_outer(scoring, epoch)
+    others = _others(scoring, trials)
+    if not has_folds(trials):
+        data = f"the split {selection.split}, the same for all; it chose {epoch}the order"
+        return [DataUseFacts(numbers=selection.metric, data=data), *others]
+    score = scoring.score
+    numbers = f"{score.metric}: scores, mean, sd, interval"
+    held_out = "the held-out part of each fold, which its training did not see"
+    if score.metric == selection.metric:
+        return [DataUseFacts(numbers=numbers, data=f"{held_out}; it chose {epoch}the order here"), *others]
+    ranks = DataUseFacts(
+        numbers=selection.metric, data=f"rows cut off the training part of each fold; they chose {epoch}the order here"
+    )
+    return [DataUseFacts(numbers=numbers, data=f"{held_out}; {_epoch_text(score)}"), ranks, *others]
+
+
+def _of_outer(scoring: Scoring, epoch: str) -> list[DataUseFacts]:
+    return [
+        DataUseFacts(
+            numbers=f"inner scores ({scoring.selection.metric})",
+            data="the validation parts of the inner folds, which lie inside the outer training part; they chose "
+            f"{epoch}the winner",
+        ),
+        DataUseFacts(
+            numbers=f"outer scores ({scoring.outer.metric}), their mean and interval",
+            data="the outer test folds, which no training and no choice of a configuration saw; "
+            f"{_epoch_text(scoring.outer)}",
+        ),
+    ]
+
+
+def _epoch_text(score: Score) -> str:
+    if score.chosen_by.at == "last":
+        return "read after the last epoch"
+    if score.chosen_by.metric == score.metric:
+        return "they also chose the epoch that is read"
+    return f"read at the epoch that {score.chosen_by.metric} chose"
+
+
+def _others(scoring: Scoring, trials: Iterable[Trial]) -> list[DataUseFacts]:
+    chosen = scoring.score.chosen_by.metric
+    splits = dict.fromkeys(key.partition("/")[0] for trial in trials for key in trial.experiment.metrics)
+    return [
+        DataUseFacts(numbers=f"{split}/...", data=f"the split {split}, at the epoch that {chosen} chose{use}")
+        for split in splits
+        if split not in (scoring.score.split, scoring.selection.split)
+        for use in [_use_of(split)]
+    ]
+
+
+def _use_of(split: str) -> str:
+    if is_test_split(split):
+        return "; it decided nothing"
+    return "; the parameters were fitted to it" if split == TRAIN else ""
+
+
+def warnings_of(state: RunState, findings: Findings, importance: ImportancesFacts | None) -> list[str]:
+    """Gives what makes the numbers worth less than they look."""
+    scoring, trials, nested = findings.scoring, findings.trials, findings.nested
+    found = []
+    if scoring is not None and is_test_split(scoring.selection.split) and nested is None:
+        found.append(
+            f"{scoring.selection.metric} decides here: whatever is chosen on test data has no honest score left. "
+            "Select by a validation split."
+        )
+    if state.environment.get("deterministic") is False:
+        found.append("determinism: fast - the run need not repeat bit for bit.")
+    num_lost = sum(trial.is_lost for trial in trials)
+    if num_lost:
+        hit = sum(bool(one.num_failed) for one in findings.configurations)
+        found.append(
+            f"{count(num_lost, 'experiment')} failed or ended without a score; {count(hit, 'configuration')} "
+            "with such a one rank last and have no mean."
+        )
+    found += _errors(trials)
+    if nested is not None and scoring is not None and _flatters(trials, scoring.outer):
+        found.append(
+            "The outer scores are those of the best epoch on the outer test folds, so that they flatter. Set "
+            "validation.select.at: last."
+        )
+    if importance is not None and importance.fit is not None and importance.fit < _MIN_FIT:
+        found.append(
+            f"The forest behind the shares of variance hardly predicts scores (R\N{SUPERSCRIPT TWO} = "
+            f"{share_text(importance.fit) if importance.fit > 0 else number(importance.fit, 2)}): they say little."
+        )
+    return found
+
+
+def _errors(trials: Sequence[Trial]) -> list[str]:
+    """Gives the errors that experiments failed with, each once, with who has it."""
+    who: dict[str, list[int]] = {}
+    for trial in trials:
+        if trial.experiment.status == "failed":
+            who.setdefault(first_line(trial.experiment.error, 300), []).append(trial.experiment.experiment_id)
+    lines = [f"{_experiments(ids)}: {error}" for error, ids in list(who.items())[:_MAX_ERRORS]]
+    return [*lines, *([f"and {len(who) - len(lines)} other errors."] if len(who) > len(lines) else [])]
+
+
+def _experiments(ids: Sequence[int]) -> str:
+    listed = ", ".join(map(str, ids[:8])) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+    return f"experiment{'s' if len(ids) > 1 else ''} {listed}"
+
+
+def _flatters(trials: Sequence[Trial], outer: Score) -> bool:
+    """Says whether the epoch was chosen by the data that the outer scores are of."""
+    if outer.chosen_by.at == "last" or outer.chosen_by.metric != outer.metric:
+        return False
+    fits = (trial.experiment.metrics.get(outer.metric) for trial in trials if trial.role == "outer")
+    return any(history is not None and len(history) > 1 for history in fits)
+
+
+def missing_of(state: RunState, findings: Findings) -> list[str]:
+    """Gives what the log does not have, or not yet."""
+    return [*_not_ended(state, findings.trials), *_not_scored(findings), *_not_told(findings.trials)]
+
+
+def _not_ended(state: RunState, trials: Sequence[Trial]) -> list[str]:
+    started = sum(trial.experiment.status in ("waiting", "running", "interrupted") for trial in trials)
+    num_open = started + max(0, (state.num_experiments or 0) - len(trials))
+    if not num_open:
+        return []
+    when = "so far: the run goes on, and" if state.status == "running" else f"the run is {state.status}:"
+    total = max(state.num_experiments or 0, len(trials))
+    return [f"{when} {count(num_open, 'experiment')} of {total} have not ended."]
+
+
+def _not_scored(findings: Findings) -> list[str]:
+    scoring, trials, found = findings.scoring, findings.trials, []
+    if scoring is None and trials:
+        found.append("no metric was measured: nothing can be ranked.")
+    elif scoring is not None and trials and not any(trial.point for trial in trials):
+        found.append(f"{scoring.score.metric} was not measured so far: nothing can be ranked.")
+    num_missing = findings.num_configurations - len(findings.configurations)
+    if num_missing > 0:
+        found.append(f"{count(num_missing, 'configuration')} of {findings.num_configurations} have no experiment yet.")
+    nested = findings.nested
+    if nested is not None:
+        undecided = max(0, (nested.num_outer_folds or 0) - len(nested.outer_folds))
+        undecided += sum(one.outer_score is None for one in nested.outer_folds)
+        if undecided:
+            found.append(f"{count(undecided, 'outer fold')} without an outer score: the mean is over the others.")
+    return found
+
+
+def _not_told(trials: Sequence[Trial]) -> list[str]:
+    found = []
+    judged = [trial for trial in trials if trial.point is not None and has_folds([trial])]
+    if any(trial.num_train is None or trial.num_held_out is None for trial in judged):
+        found.append("the sizes of some folds: there are no intervals and tests where they are needed.")
+    if trials and not any(trial.experiment.trial for trial in trials):
+        found.append("what each experiment was for: the log is older, so each counts as a configuration of its own.")
+    return found
