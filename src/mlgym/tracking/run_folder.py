@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlgym.errors import RunError
-from mlgym.events import LoggedEvent, RunState, fold, has_writer, read_log
+from mlgym.events import LoggedEvent, RunState, fold_log, has_writer, read_log
 from mlgym.events.durable import fsync_folder
 from mlgym.names import LOG_FILE, safe_name
 from mlgym.tracking.atomic import write_atomically
@@ -132,7 +132,7 @@ class RunFolder:
         """
         # Asked before reading: a driver that ends in between has written all before it let go.
         is_written = has_writer(self.log_path)
-        state = fold(self.events())
+        state = fold_log(self.log_path)
         if not is_written:
             state.mark_crashed()
         return state

@@ -101,3 +101,9 @@ def test_a_service_keeps_large_runs_and_forgets_those_it_has_no_room_for(
     with again.hold(RUN_ID) as projection:
         assert projection.state.num_events == 200
     again.close()
+    (tmp_path / ".cache").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / ".cache").symlink_to(tmp_path / "elsewhere")  # nothing is written where a link leads
+    with Projections(HubStore(tmp_path)).hold(RUN_ID) as projection:
+        assert projection.state.num_events == 200
+    assert not list((tmp_path / "elsewhere").iterdir())

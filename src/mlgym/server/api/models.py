@@ -152,7 +152,7 @@ class RunDetail(RunSummary):
     validation: dict[str, Any] = Field(description="the validation section of the config; empty in older logs")
     final_counts: dict[str, int]
     num_starts: int = Field(description="how often it was started or resumed")
-    is_live: bool = Field(description="whether somebody writes the log at this moment")
+    is_live: bool = Field(description="whether it goes on at this moment; never so in the past")
     metric_keys: list[str]
     swept_keys: list[str]
     config_text: str | None = Field(description="the config as it was written; null where the folder has none")

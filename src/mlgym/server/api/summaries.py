@@ -19,7 +19,7 @@ from mlgym.server.api.table import Table, value_of
 from mlgym.server.notes_log import Notes
 from mlgym.server.projection import snapshot
 from mlgym.server.projection.projection import Stamp, View, is_written, stamp_of
-from mlgym.server.projection.projections import CACHE_FOLDER, Projections
+from mlgym.server.projection.projections import CACHE_FOLDER, Projections, is_own_cache
 from mlgym.tracking import RunFolder, write_atomically
 
 _FILE: Final = "summaries.msgpack"
@@ -85,7 +85,7 @@ class Summaries:
         """Keeps what was found for the next start; where the disk refuses, it is found anew then."""
         known = self._all_known()
         named = {path.parent.name: one for path, one in list(known.items()) if path.parent.parent == self._storage}
-        if not self._num_new:
+        if not self._num_new or not is_own_cache(self._storage):
             return
         self._num_new = 0
         with suppress(OSError):

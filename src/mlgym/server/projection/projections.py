@@ -79,7 +79,8 @@ class Projections:
             if projection is not None:
                 self._held.move_to_end(log_path)
                 return projection
-        loaded = snapshot.load(log_path, self.snapshot_path(log_path)) if self._is_run(log_path) else None
+        has_snapshot = self._is_run(log_path) and is_own_cache(self._store.storage)
+        loaded = snapshot.load(log_path, self.snapshot_path(log_path)) if has_snapshot else None
         with self._mutex:
             if loaded is not None:
                 self._num_saved[log_path] = loaded.state.num_events
@@ -110,8 +111,13 @@ class Projections:
 
     def _save(self, projection: Projection, *, worth: int) -> None:
         num_new = projection.state.num_events - self._num_saved.get(projection.path, 0)
-        if num_new < worth or not self._is_run(projection.path):
+        if num_new < worth or not self._is_run(projection.path) or not is_own_cache(self._store.storage):
             return
         with suppress(OSError, EventLogError):
             snapshot.save(projection, self.snapshot_path(projection.path))
             self._num_saved[projection.path] = projection.state.num_events
+
+
+def is_own_cache(storage: Path) -> bool:
+    """Tells whether the cache folder lies in the storage folder, or would: nothing is written where a link leads."""
+    return not (storage / CACHE_FOLDER).is_symlink()
