@@ -1,0 +1,71 @@
+// Nested cross validation: on each outer fold the inner scores of all configurations, who won, and what the winner is
+// worth on data that chose nothing.
+import { Fragment, type ReactNode } from "react";
+import { Status } from "@/components/Status";
+import { formatNumber, formatValue, MISSING } from "@/lib/format";
+import { select } from "@/lib/selection";
+import type { Nested, OuterFold } from "../api/report";
+import { intervalWords } from "./Configurations";
+import classes from "./Validation.module.css";
+
+const WIDTH = 640;
+const PAD = 12;
+
+export function NestedFolds({ nested, isLow }: { readonly nested: Nested; readonly isLow: boolean }): ReactNode {
+  const values = nested.outer_folds.flatMap((fold) => [fold.outer_score, fold.inner_score, ...fold.inner.map(({ mean }) => mean)]).filter((value): value is number => value !== null);
+  const [low, high] = values.length === 0 ? [0, 1] : [Math.min(...values), Math.max(...values)];
+  const x = (value: number): number => PAD + ((value - low) / (high - low || 1)) * (WIDTH - 2 * PAD);
+  return (
+    <section>
+      <h2>Outer folds</h2>
+      <p className={classes.lead}>
+        Each dot is a configuration on the inner folds, the ring is the one that won, the bar is the winner on the outer test fold, which chose nothing. All strips run from {formatNumber(low)} to {formatNumber(high)}.
+      </p>
+      <div className={classes.folds}>
+        <span className={classes.head}>outer fold, winner</span>
+        <span className={classes.head}>{nested.metric}</span>
+        <span className={classes.head}>inner</span>
+        <span className={classes.head}>outer</span>
+        {nested.outer_folds.map((fold) => (
+          <Fragment key={fold.outer_fold}>
+            <span>
+              <b>{fold.outer_fold}</b> {winnerOf(fold)} {fold.status === "done" ? null : <Status status={fold.status} />}
+              {fold.num_failed > 0 ? <span className={classes.failed}> {fold.num_failed} inner failed</span> : null}
+            </span>
+            <Strip fold={fold} x={x} />
+            <span className="number">{formatNumber(fold.inner_score)}</span>
+            <b className="number">{formatNumber(fold.outer_score)}</b>
+          </Fragment>
+        ))}
+      </div>
+      <p className={classes.final}>
+        <b className="number">{formatNumber(nested.mean)}</b>
+        {nested.sd === null ? "" : ` ± ${formatNumber(nested.sd, 2)}`} mean {nested.metric} of {nested.outer_folds.filter(({ outer_score: score }) => score !== null).length}
+        {nested.num_outer_folds === null ? "" : ` of ${nested.num_outer_folds}`} outer folds
+        {nested.interval === null ? "" : `, about ${Math.round(nested.interval.confidence * 100)} % interval ${intervalWords(nested.interval)}`}.
+      </p>
+      <p className={classes.lead}>
+        {nested.num_winners} different {nested.num_winners === 1 ? "configuration" : "configurations"} won.{" "}
+        {nested.optimism === null ? "" : `Optimism: the inner score was ${formatNumber(Math.abs(nested.optimism), 3)} ${nested.optimism >= 0 ? "better" : "worse"} than the outer one${isLow ? " (lower is better)" : ""}.`}
+      </p>
+    </section>
+  );
+}
+
+function winnerOf(fold: OuterFold): ReactNode {
+  if (fold.configuration === null) return <span className="dim">not decided</span>;
+  const words = Object.entries(fold.swept).map(([key, value]) => `${key.split(".").at(-1) ?? key} ${formatValue(value)}`).join(" · "); // prettier-ignore
+  return <span className="dim">{words || `configuration ${fold.configuration}`}</span>;
+}
+
+function Strip({ fold, x }: { readonly fold: OuterFold; readonly x: (value: number) => number }): ReactNode {
+  const words = `outer fold ${fold.outer_fold}: inner score of the winner ${fold.inner_score === null ? MISSING : formatNumber(fold.inner_score)}, outer score ${fold.outer_score === null ? MISSING : formatNumber(fold.outer_score)}`;
+  return (
+    <svg className={classes.strip} viewBox={`0 0 ${WIDTH} 38`} preserveAspectRatio="none" role="img" aria-label={words} onClick={() => select(fold.experiment_ids)}>
+      <line className={classes.base} x1={0} x2={WIDTH} y1={19} y2={19} />
+      {fold.inner.map((one) => (one.mean === null ? null : <circle key={one.configuration} className={classes.dot} cx={x(one.mean)} cy={19} r={4} />))}
+      {fold.inner_score === null ? null : <circle className={classes.winner} cx={x(fold.inner_score)} cy={19} r={7.5} />}
+      {fold.outer_score === null ? null : <line className={classes.outer} x1={x(fold.outer_score)} x2={x(fold.outer_score)} y1={5} y2={33} />}
+    </svg>
+  );
+}
