@@ -113,9 +113,9 @@ def test_a_token_for_one_run(app: Any, storage: Path, routes: list[tuple[str, st
             assert (answer.status_code == 403) != (path == "/api/v1/health"), (method, path)
         for path in ("/api/v1/runs/other/../run/files/a.yml", "/api/v1/runs/other%2f..%2frun/files/a.yml"):
             assert (await http.get(path, headers=of_other)).status_code in (400, 403, 404)
-        for query in ({"a": "run/0", "b": "0"}, {"a": "0", "b": "run/0"}):
-            diff = await http.get("/api/v1/runs/other/diff", params=query, headers=of_other)
-            assert (diff.status_code, diff.json()["error"]["code"]) == (403, "foreign_run")
+        for question in ("diff?a=run/0&b=0", "diff?a=run/0&b=run/0", "report?format=json&against=run"):
+            answer = await http.get(f"/api/v1/runs/other/{question}", headers=of_other)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "foreign_run"), question
         own = await http.get("/api/v1/runs/other/files/a.yml", headers=of_other)
         assert own.text == "secret: 1"
         put = await http.put("/api/v1/runs/other/files/b.yml", headers=of_other, content=b"b: 1")

@@ -16,6 +16,7 @@ from mlgym.errors import InvalidNameError, RunError
 from mlgym.names import LOG_FILE, SAFE_NAME, safe_name
 from mlgym.server.open_logs import LogHead, OpenLogs
 from mlgym.server.refusal import not_found
+from mlgym.server.tokens import check_asker
 from mlgym.tracking import LATEST, RunFolder, create_run_folder, write_atomically
 from mlgym.tracking.artifacts import ARTIFACT_NAME, ARTIFACTS
 from mlgym.tracking.manifest import (
@@ -61,13 +62,15 @@ class HubStore:
         self.storage = storage.absolute()
 
     def folder(self, run_id: str) -> RunFolder:
-        """Gives where a run is or would be.
+        """Gives where a run is or would be; every path in a run begins here.
 
         Raises:
             InvalidNameError: it can be no run id.
+            RefusedError: the token of whoever asks is for another run.
         """
         if safe_name(run_id, "run id") == LATEST:
             raise InvalidNameError(f"run id `{LATEST}` is reserved")
+        check_asker(run_id)
         return RunFolder(self.storage, run_id)
 
     def run(self, run_id: str) -> RunFolder:

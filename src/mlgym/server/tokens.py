@@ -11,6 +11,7 @@ import hmac
 import os
 import secrets
 from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ ACCESS_KEY: Final = "mlgym.access"
 TOKENS_KEY: Final = "mlgym.tokens"
 _MIN_LENGTH: Final = 20
 _MAX_LENGTH: Final = 512
+_asker: Final[ContextVar[Access | None]] = ContextVar("asker", default=None)
 
 
 class TokenError(MlgymError):
@@ -143,18 +145,19 @@ def admit(scope: MutableMapping[str, Any], tokens: Tokens | None, authorization:
         scheme, _, token = (authorization or "").partition(" ")
         access = tokens.access(token.strip()) if scheme.lower() == "bearer" else None
     scope[ACCESS_KEY], scope[TOKENS_KEY] = access, tokens
+    _asker.set(access)
     return access
 
 
-def require_reading(scope: Mapping[str, Any], run_id: str) -> None:
-    """Checks that whoever asks may see a run that their question names beside the one in its path.
+def check_asker(run_id: str) -> None:
+    """Checks that whoever the current request is of may see a run, wherever in the request it was named.
 
     Raises:
         RefusedError: their token is for another run.
     """
-    access: Access | None = scope.get(ACCESS_KEY)
-    if access is None or not access.allows(run_id, write=False):
-        raise RefusedError(403, "foreign_run", "this token is for another run")
+    access = _asker.get()
+    if access is not None and not access.allows(run_id, write=False):
+        raise RefusedError(403, "foreign_run", f"this token is for the run `{access.run_id}` only")
 
 
 def socket_access(scope: Mapping[str, Any], auth: object) -> Access | None:
