@@ -24,7 +24,9 @@ from mlgym.cli import main as command_line
 from mlgym.config import describe
 from mlgym.config.describe import Description, ParameterDescription, parameter_docs, prose
 from mlgym.config.kinds import type_text, wanted_text
+from mlgym.config.modes import VALIDATION_MODES
 from mlgym.config.registry import REGISTRY, Component
+from mlgym.config.signature import SEED
 from mlgym.events.types import Event, Payload
 from mlgym.server.api.document import openapi_document
 from mlgym.validation.report import ReportFacts
@@ -40,7 +42,8 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
         f"mlgym.components.data.{module}"
         for module in ("sample_sets", "image_sets", "table", "image_folder", "hugging_face")
     ),
-    "Splits": ("mlgym.components.data.splits",),
+    "Splits": ("mlgym.components.data.splits", "mlgym.components.data.fold_split"),
+    "Ways to split into folds": ("mlgym.components.data.folds", "mlgym.components.data.shuffle_folds"),
     "Operations on data": ("mlgym.components.data",),
     "Loaders": ("mlgym.components.data.data_loaders",),
     "Models and layers": ("mlgym.components.model",),
@@ -64,6 +67,10 @@ What a config can `use`, by what it makes. `mlgym components NAME` prints the sa
 Types and defaults are written as Python does: in YAML `None` is `null`, `True` is `true`, and a tuple is a list. A
 parameter whose type is a class takes a component (`{{use: ...}}`) or a reference (`$name`). Optimizers and schedulers
 are those of PyTorch {torch}."""
+_MODES_INTRODUCTION: Final = """\
+What the section `validation` of a config takes, mode by mode. [Validation](../validation.md) says when to use which,
+with pictures. `select` has the keys `metric` (`split/metric`), `best` (`min` or `max`), `at` (`best` or `last`: the
+epoch that counts) and `rule` (`best` or `one_standard_error`)."""
 _EVENTS_INTRODUCTION: Final = """\
 A run writes what happens as events into `event_storage.log`, one JSON object a line. Lines are never edited. Readers
 keep fields and pass over event types that they do not know. `mlgym log` prints the events of a run."""
@@ -77,6 +84,7 @@ def pages() -> dict[str, str]:
     """Gives the text of each page by its file name in `docs/reference`."""
     return {
         "components.md": components_page(),
+        "validation.md": modes_page(),
         "commands.md": commands_page(),
         "events.md": events_page(),
         "report.md": report_page(),
@@ -109,6 +117,23 @@ def components_page() -> str:
     ]
     for title, members in filled.items():
         parts += [f"## {title}", *(part for one in members for part in _component_parts(one))]
+    return _page(parts)
+
+
+def modes_page() -> str:
+    """Gives the page about every validation mode."""
+    modes = list(VALIDATION_MODES)
+    index = [[_link(mode.name), describe(mode).summary] for mode in modes]
+    parts = ["# Validation modes", _MODES_INTRODUCTION, _table(["mode", "what it does"], index)]
+    for mode in modes:
+        described = describe(mode)
+        rows = [
+            [f"`{one.name}`", f"`{one.type}`", "the run's" if one.name == SEED else _default_cell(one), one.doc]
+            for one in described.parameters
+        ]
+        parts += [f"## {mode.name}", described.summary, *([described.details] if described.details else [])]
+        parts += [_table(["parameter", "type", "default", "meaning"], rows)]
+        parts += [f"Defined in {_source_link(mode.target.__module__)}."]
     return _page(parts)
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mlgym.display.fitting import FittingTable
+from mlgym.display.trial_text import trial_words
 from mlgym.events import ExperimentState, RunState
 from mlgym.texts import NOTHING, duration, first_line, key_text, number, short_heads, value_text
 from mlgym.validation import Ranked, Selection, rank
@@ -61,7 +62,9 @@ def experiments_table(state: RunState, selection: Selection | None, metrics: lis
     by_id = sorted(ranked, key=lambda one: one.experiment.experiment_id)
     swept = list(dict.fromkeys(key for one in by_id for key in one.experiment.swept))
     further = _further_metrics(state, selection) if metrics is None else metrics
-    columns = _Columns(swept, selection, further, unit=progress_unit(state.experiments.values()))
+    has_trials = any(trial_words(one.experiment.trial) for one in by_id)
+    unit = progress_unit(state.experiments.values())
+    columns = _Columns(swept, selection, further, unit=unit, has_trials=has_trials)
     layouts = [columns, columns.shortened()]
     if metrics is None:
         layouts += [columns.shortened(count) for count in range(len(further) - 1, -1, -1)]
@@ -79,6 +82,7 @@ class _Columns:
     selection: Selection | None
     further: list[str]
     unit: Literal["epoch", "step"] = "epoch"
+    has_trials: bool = False
     is_short: bool = False
     left_out: tuple[str, ...] = ()
 
@@ -93,6 +97,8 @@ class _Columns:
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column("id", justify="right")
         table.add_column("" if "status" in self.left_out else "status", no_wrap=True)
+        if self.has_trials:
+            table.add_column("trial")
         self._add(table, self.swept)
         if self.selection is not None:
             head = ("best\n" if self.is_short else "best ") + key_text(self.selection.metric)
@@ -115,6 +121,7 @@ class _Columns:
         experiment = one.experiment
         status = status_text(experiment.status)
         cells: list[Text | str] = [str(experiment.experiment_id), status[:1] if "status" in self.left_out else status]
+        cells += [", ".join(trial_words(experiment.trial))] if self.has_trials else []
         cells += [value_text(experiment.swept[key]) if key in experiment.swept else "" for key in self.swept]
         if self.selection is not None:
             cells.append(number(one.best.value) if one.best else NOTHING)
@@ -260,6 +267,7 @@ def experiment_facts(one: Ranked) -> dict[str, Any]:
         "status": experiment.status,
         "rank": one.rank,
         "swept": experiment.swept,
+        "trial": experiment.trial,
         "best": {"value": one.best.value, "epoch": one.best.epoch} if one.best else None,
         "latest": {key: history[-1].value for key, history in experiment.metrics.items() if history},
         "device": experiment.device,
