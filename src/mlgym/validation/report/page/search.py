@@ -20,6 +20,7 @@ _MAX_SLICES: Final = 6
 _MAX_CELLS: Final = 20
 _MAX_LINES: Final = 500
 _LOG_FROM: Final = 50
+_MAX_TICKS: Final = 6
 _MAX_SHARES: Final = 10
 ACCENT: Final = SERIES[0]
 
@@ -59,7 +60,7 @@ def keys_by_weight(facts: ReportFacts) -> list[str]:
 
 def _axes(points: Sequence[tuple[ConfigurationFacts, float]], keys: Sequence[str]) -> list[Axis]:
     """Gives the axes of swept keys; values that are no numbers stand in the order of the grid."""
-    orders = {key: [value_text(one.swept.get(key)) for one, _ in _in_order(points)] for key in keys}
+    orders = {key: _different([one.swept.get(key) for one, _ in _in_order(points)]) for key in keys}
     return [axis_of(key, [one.swept.get(key) for one, _ in points], order=orders[key]) for key in keys]
 
 
@@ -83,7 +84,7 @@ def axis_of(key: str, values: Sequence[Any], *, order: Sequence[str]) -> Axis:
         values: one for each configuration.
         order: of the texts of values that are no numbers.
     """
-    numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+    numbers = [value for value in values if _is_number(value)]
     if len(numbers) == len(values) and all(map(math.isfinite, numbers)) and max(numbers) > min(numbers):
         return _scale(key, [float(value) for value in numbers])
     texts = [value_text(value) for value in values]
@@ -99,10 +100,20 @@ def _scale(key: str, values: list[float]) -> Axis:
     position = math.log if is_log else float
     start, width = position(low), position(high) - position(low)
     places = [(position(value) - start) / width for value in values]
+    ticks = [((position(one) - start) / width, number(one, 3)) for one in _tick_values(values, is_log=is_log)]
+    return Axis(key, places, ticks, is_scale=True)
+
+
+def _tick_values(values: Sequence[float], *, is_log: bool) -> list[float]:
+    """Gives the values themselves where they are few, else round ones between the ends, and the ends."""
     different = sorted(set(values))
-    step = max(1, math.ceil(len(different) / 6))
-    shown = different if len(different) <= 6 else [*different[:-1:step], different[-1]]
-    return Axis(key, places, [((position(one) - start) / width, number(one, 3)) for one in shown], is_scale=True)
+    if len(different) <= _MAX_TICKS:
+        return different
+    low, high = different[0], different[-1]
+    if not is_log:
+        return [low + (high - low) * place / 4 for place in range(5)]
+    decades = range(math.ceil(math.log10(low * 3)), math.floor(math.log10(high / 3)) + 1)
+    return [low, *(10.0**power for power in decades), high]
 
 
 def search_pictures(facts: ReportFacts) -> list[Picture]:
@@ -205,10 +216,14 @@ def _heat_map(facts: ReportFacts, across: str, down: str, *, num_others: int) ->
 
 
 def _different(values: Sequence[Any]) -> list[str]:
-    """Gives the texts of different values, numbers in their order."""
-    if all(isinstance(value, (int, float)) for value in values):
-        values = sorted(set(values))
+    """Gives the texts of different values: numbers, and lists of them, in their order, others as they come."""
+    if all(map(_is_number, values)) or all(isinstance(one, list) and all(map(_is_number, one)) for one in values):
+        values = sorted(values)
     return list(dict.fromkeys(map(value_text, values)))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _draw_heat_map(
