@@ -25,7 +25,8 @@ MAX_LINE_BYTES: Final = 16 * 2**20
 MAX_NESTING: Final = 100
 """Levels of lists and objects in an event; far below what any JSON reader refuses."""
 _SMALL_BYTES: Final = 2**20
-SEAL_BYTES: Final = len(b',"crc":"00000000"}\n')
+_SEAL: Final = b',"crc":"%08x"}\n'
+SEAL_BYTES: Final = len(_SEAL % 0)
 _LEGACY_KEYS: Final = frozenset({"event_type", "creation_ts", "payload", "version"})
 _STRING_OR_BRACKET: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{\]}]')
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -112,17 +113,13 @@ def encode_scores(event: Event) -> bytes:
 def seal(body: bytes) -> bytes:
     """Gives the line of the log for an encoded event: the checksum as the last key, and the newline."""
     covered = body[:-1]
-    return covered + _seal_of(covered)
+    return covered + _SEAL % crc32(covered)
 
 
 def is_sealed(line: bytes) -> bool:
     """Tells whether a line ends in the checksum of its other bytes, exactly as `seal` writes it."""
     covered = line[:-SEAL_BYTES]
-    return line[-SEAL_BYTES:] == _seal_of(covered) and covered[:1] == b"{"
-
-
-def _seal_of(covered: bytes) -> bytes:
-    return b',"crc":"%08x"}\n' % crc32(covered)
+    return line[-SEAL_BYTES:] == _SEAL % crc32(covered) and covered[:1] == b"{"
 
 
 def is_whole(line: bytes) -> bool:

@@ -317,7 +317,7 @@ def fold_log(path: Path | str) -> RunState:
     """
     state = RunState()
     try:
-        with Path(path).open("rb") as file:
+        with Path(path).open("rb", buffering=2**20) as file:
             for event_id, line in enumerate(whole_lines(file)):
                 state.apply_line(event_id, line)
     except OSError as error:

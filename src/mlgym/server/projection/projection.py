@@ -19,6 +19,7 @@ from mlgym.server.refusal import RefusedError
 from mlgym.tracking.portable import line_crc
 
 TAIL_BYTES: Final = 256
+_BUFFER_BYTES: Final = 2**20
 _MAX_MOMENTS: Final = 8
 _MAX_POINTS_OF_MOMENTS: Final = 5_000_000
 _SILENCE_S: Final = 60.0
@@ -111,7 +112,7 @@ class Projection:
                 stamp = stamp_of(self.path)
                 if stamp == self.stamp:
                     return 0
-                with self.path.open("rb") as file:
+                with self.path.open("rb", buffering=_BUFFER_BYTES) as file:
                     added = self._read_on(file)
                 self.stamp = stamp
                 return added
@@ -160,7 +161,7 @@ class Projection:
             EventLogError: it cannot be read.
         """
         try:
-            with self.path.open("rb") as file:
+            with self.path.open("rb", buffering=_BUFFER_BYTES) as file:
                 file.seek(num_bytes)
                 for line in whole_lines(file):
                     num_bytes += len(line)
