@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ from mlgym.api.recorded import OuterFold
 from mlgym.api.reproduction import reproduce
 from mlgym.api.unpack import unpack
 from mlgym.components.data import table
-from mlgym.config import RunFacts, build_component
+from mlgym.config import RunFacts, build_component, dump_yaml
 from mlgym.errors import RunError
 from mlgym.events import RunState, read_log
 from tests.integration.unsteady import unsteady_config
@@ -249,3 +253,31 @@ def test_warnings_are_in_the_log(tmp_path: Path) -> None:
     told = [log["message"] for log in payloads(finished, "log") if log["level"] == "warning"]
     assert any("selects on test data, by `test/f1_macro`" in line for line in told)
     assert json.dumps(finished.state.validation["select"]["metric"]) == '"test/f1_macro"'
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_killed_driver_in_the_middle(tmp_path: Path) -> None:
+    """SIGKILL to the driver of several workers while outer folds are decided: the rest runs, the same wins."""
+    config = unsteady_config(tmp_path / "failing.json", QUALITIES)
+    (tmp_path / "config.yml").write_text(dump_yaml(config))
+    command = [sys.executable, "-m", "mlgym", "run", "config.yml", "-p", "3", "--storage", ".", "--run-id", "run"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    driver = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    log = tmp_path / "run" / "event_storage.log"
+    give_up_at = time.monotonic() + 200
+    while not (log.exists() and b'"selection_made"' in log.read_bytes()):
+        assert driver.poll() is None
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)
+    driver.kill()
+    driver.wait()
+    before = load_run("run", tmp_path).state
+    assert 0 < len(before.selections) < 3
+    again = resume("run", storage=tmp_path, progress=False)
+    assert (again.exit_code, winners(again.state)) == (0, {0: 1, 1: 1, 2: 1})
+    done = [job for job in payloads(again, "job_status") if job["status"] == "DONE" and not job["error"]]
+    assert len(done) >= 21
+    assert [one.status for one in again.state.experiments.values()] == ["done"] * 21
