@@ -164,3 +164,19 @@ def test_a_loss_has_no_region_of_equivalence_unless_somebody_gives_one(tmp_path:
     assert (found.rope, found.probability_equivalent) == (None, None)
     assert found.claim.startswith("run a is better than run b in val/loss:")
     assert compared(first, second, metric="val/loss", rope=0.1).probability_equivalent is not None
+
+
+def test_differences_without_spread_have_no_test(tmp_path: Path) -> None:
+    """A run against itself is the same; one that is ahead by the same everywhere is no proof of anything."""
+    state = run(tmp_path, 0.0, "a")
+    same = compared(state, state)
+    assert same.claim == "run a and run a score the same in val/f1 on all 5 folds."
+    constant = state_of(
+        tmp_path, cross_validation([{}]), lambda trial, epoch: 0.9 + FOLDS[trial["fold"]], run_id="b",
+        mode="cross_validation", sizes=SIZES,
+    )  # fmt: skip
+    found = compared(constant, state)
+    assert (found.t, found.p, found.probability_first_better) == (None, None, None)
+    assert (
+        "they differ by the same +0.1 in val/f1 on all 5 folds, and without any spread there is no test" in found.claim
+    )

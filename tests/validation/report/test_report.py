@@ -98,7 +98,9 @@ def test_a_failed_fold_stays_in_sight_and_ranks_last(tmp_path: Path) -> None:
     assert (last.configuration, last.rank, last.mean, last.sd, last.interval) == (3, None, None, None, None)
     assert (last.num_scored, last.num_failed, last.error) == (4, 1, "ValueError: nan")
     assert [one.rank for one in facts.configurations] == [1, 2, 3, None]
-    assert "1 experiment failed or ended without a score; 1 configuration" in facts.warnings[0]
+    assert "1 experiment failed or ended without a score" in facts.warnings[0]
+    assert "those concerned (1) rank last" in facts.warnings[0]
+    assert facts.warnings[1] == "experiment 17: ValueError: nan"
 
 
 def test_what_is_held_out_need_not_be_what_decides(tmp_path: Path) -> None:

@@ -96,8 +96,8 @@ def warnings_of(state: RunState, findings: Findings, importance: ImportancesFact
     if num_lost:
         hit = sum(bool(one.num_failed) for one in findings.configurations)
         found.append(
-            f"{count(num_lost, 'experiment')} failed or ended without a score; {count(hit, 'configuration')} "
-            "with such a one rank last and have no mean."
+            f"{count(num_lost, 'experiment')} failed or ended without a score. What configurations would have without "
+            f"them is not shown: those concerned ({hit}) rank last and have no mean."
         )
     found += _errors(trials)
     if nested is not None and scoring is not None and _flatters(trials, scoring.outer):

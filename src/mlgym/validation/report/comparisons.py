@@ -81,7 +81,8 @@ def compared(first: Side, second: Side, margins: Margins) -> ComparisonFacts:
     ratio = 0.0 if over == "seeds" else test_to_train([*first.trials, *second.trials])
     test = None if ratio is None else corrected_t_test(pairs.ours, pairs.theirs, ratio, margins.confidence)
     rope = _rope_for(first.metric, [*pairs.ours, *pairs.theirs]) if margins.rope is None else margins.rope
-    posterior = correlated_t_posterior(test, rope) if test is not None and rope is not None else None
+    has_spread = test is not None and test.t is not None
+    posterior = correlated_t_posterior(test, rope) if test is not None and has_spread and rope is not None else None
     facts = _facts((first, second), over, pairs, test, posterior)
     facts = msgspec.structs.replace(facts, same_data=_same_data(first, second), rope=rope)
     return msgspec.structs.replace(facts, claim=claim_of(facts))
@@ -183,7 +184,20 @@ def claim_of(facts: ComparisonFacts) -> str:
         return f"Nothing can be claimed about {names}: the log does not say how large the folds are."
     if facts.same_data is False:
         return f"Nothing can be claimed about {names}: they were not judged on the same samples."
+    if facts.t is None:
+        return _without_spread(facts)
     return f"{_verdict(facts)} {_evidence(facts)}{_scope(facts)}"
+
+
+def _without_spread(facts: ComparisonFacts) -> str:
+    """Gives the sentence for differences that are all the same, of which there is no test."""
+    names = f"{facts.first} and {facts.second}"
+    if not facts.difference:
+        return f"{names} score the same in {facts.metric} on all {facts.num_pairs} {facts.over}."
+    return (
+        f"Nothing can be claimed about {names}: they differ by the same {signed(facts.difference)} in {facts.metric} "
+        f"on all {facts.num_pairs} {facts.over}, and without any spread there is no test."
+    )
 
 
 def _verdict(facts: ComparisonFacts) -> str:
