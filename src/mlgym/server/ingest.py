@@ -17,6 +17,7 @@ from mlgym.events.log import CheckedBody
 from mlgym.server.store import HubStore
 
 _MAX_COMMIT_EVENTS: Final = 20_000
+_GATHER_S: Final = 0.005
 _LOOK_EVERY_S: Final = 0.02
 _TRY_LOCK_EVERY_S: Final = 0.2
 _NUM_THREADS: Final = 4
@@ -31,6 +32,7 @@ class _Group:
 
     bodies: Sequence[CheckedBody]
     at: int | None
+    is_awaited: bool
     came_at: float
     stored: asyncio.Future[StoredIds]
 
@@ -65,13 +67,16 @@ class Ingest:
         self._lanes: dict[str, _Lane] = {}
         self._threads = ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="ingest")
 
-    async def add(self, run_id: str, bodies: Sequence[CheckedBody], *, at: int | None = None) -> StoredIds:
+    async def add(
+        self, run_id: str, bodies: Sequence[CheckedBody], *, at: int | None = None, is_awaited: bool = True
+    ) -> StoredIds:
         """Stores events and returns once they are durable; calls for one run are served in their order.
 
         Args:
             run_id: the run; made where it is missing.
             bodies: events that `incoming` has checked.
             at: how many events the log must have; None for any number.
+            is_awaited: whether the sender waits for them to be stored; others may wait for more of their kind.
 
         Raises:
             RefusedError: it has another number of events.
@@ -81,7 +86,7 @@ class Ingest:
         """
         self._store.folder(run_id)
         loop = asyncio.get_running_loop()
-        group = _Group(bodies, at, loop.time(), loop.create_future())
+        group = _Group(bodies, at, is_awaited, loop.time(), loop.create_future())
         lane = self._lanes.setdefault(run_id, _Lane())
         lane.waiting.append(group)
         if lane.task is None:
@@ -96,6 +101,8 @@ class Ingest:
 
     async def _serve(self, run_id: str, lane: _Lane) -> None:
         while lane.waiting:
+            if not any(group.is_awaited for group in lane.waiting):
+                await asyncio.sleep(_GATHER_S)
             groups = _take(lane.waiting)
             try:
                 await self._store_groups(run_id, lane, groups)

@@ -22,6 +22,10 @@ _text: Final = msgspec.json.Decoder(str)
 _OF_THE_SERVER: Final = ("connect", "disconnect")
 
 
+class Unanswered(bytes):
+    """An argument of a message that asks for no answer."""
+
+
 class EventPacket(packet.Packet):  # type: ignore[misc]  # python-socketio has no types
     """A packet whose event arguments are JSON in bytes.
 
@@ -75,7 +79,8 @@ class EventPacket(packet.Packet):  # type: ignore[misc]  # python-socketio has n
         if self.packet_type == packet.CONNECT_ERROR:
             raise ValueError("clients send no such packet")
         if self.packet_type == packet.EVENT:
-            self.data = _event(rest)
+            name, *arguments = _event(rest)
+            self.data = [name, *(arguments if self.id is not None else map(Unanswered, arguments))]
         elif self.packet_type == packet.CONNECT and rest:
             self.data = json.loads(rest)
         elif self.packet_type == packet.ACK:

@@ -28,7 +28,7 @@ from mlgym.server.guard import SOCKET_PATH, refuse
 from mlgym.server.incoming import RUN_PATH, incoming
 from mlgym.server.ingest import Ingest, StoredIds
 from mlgym.server.live import Live
-from mlgym.server.packets import MALFORMED, EventPacket
+from mlgym.server.packets import MALFORMED, EventPacket, Unanswered
 from mlgym.server.refusal import RefusedError, not_found, refusal_of
 from mlgym.server.socket_client import Pending, SessionAccess, Shared, SocketClient
 from mlgym.server.store import HubStore
@@ -279,7 +279,7 @@ class SocketService:
         return {"num_events": num_events}
 
     async def _on_event(self, client: SocketClient, argument: bytes) -> Answer:
-        (event_id,) = await self._store(client, [argument], ["event"])
+        (event_id,) = await self._store(client, [argument], ["event"], is_awaited=not isinstance(argument, Unanswered))
         return {"event_id": event_id}
 
     async def _on_events(self, client: SocketClient, argument: bytes) -> Answer:
@@ -287,7 +287,8 @@ class SocketService:
         if len(bodies) > self.limits.batch_events:
             message = f"a message has at most {self.limits.batch_events:,} events, but this has {len(bodies):,}"
             raise RefusedError(413, "too_large", message)
-        ids = await self._store(client, bodies, [f"events[{number}]" for number in range(len(bodies))])
+        places = [f"events[{number}]" for number in range(len(bodies))]
+        ids = await self._store(client, bodies, places, is_awaited=not isinstance(argument, Unanswered))
         return {"event_ids": ids}
 
     async def _on_head(self, client: SocketClient, argument: bytes) -> Answer:
@@ -297,7 +298,9 @@ class SocketService:
         head = await asyncio.to_thread(self.store.logs.head, path)
         return {"run_id": run_id, **asdict(head)}
 
-    async def _store(self, client: SocketClient, bodies: Sequence[bytes], places: Sequence[str]) -> StoredIds:
+    async def _store(
+        self, client: SocketClient, bodies: Sequence[bytes], places: Sequence[str], *, is_awaited: bool
+    ) -> StoredIds:
         """Checks events, all of them before any is stored, and stores them; gives their numbers in the same order."""
         by_run: dict[str, list[CheckedBody]] = {}
         runs = []
@@ -312,7 +315,8 @@ class SocketService:
         num_bytes = sum(map(len, bodies))
         with client.pending.holding(num_bytes), self._pending.holding(num_bytes):
             stored = await asyncio.gather(
-                *(self.ingest.add(run_id, group) for run_id, group in by_run.items()), return_exceptions=True
+                *(self.ingest.add(run_id, group, is_awaited=is_awaited) for run_id, group in by_run.items()),
+                return_exceptions=True,
             )
         ids = {}
         for run_id, found in zip(by_run, stored, strict=True):
