@@ -9,6 +9,7 @@ import math
 import os
 import struct
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,7 +18,12 @@ import polars
 import pytest
 import yaml
 
-from mlgym.server.api import models
+from mlgym.server.api import curves, exports, log_lines, models
+from mlgym.server.api.reads import Reads
+from mlgym.server.notes_log import NotesLog
+from mlgym.server.refusal import RefusedError
+from mlgym.server.store import HubStore
+from mlgym.server.trash import Trash
 from tests.server.projection.logs import RUN_ID, Recorder, write_run
 from tests.server.service import Service
 
@@ -88,6 +94,8 @@ def test_sorting_and_pages(http: httpx.Client, run: Recorder) -> None:
     assert ids(got(http, path, sort="val/f1", order="desc")) == [2, 0, 1, 3]
     assert ids(got(http, path, sort="val/f1")) == [1, 0, 2, 3]
     assert ids(got(http, path, sort="latest(train/loss)")) == [0, 1, 2, 3]
+    assert ids(got(http, path, sort="latest:train/loss", order="desc"))[-1] == 3
+    assert ids(got(http, path, sort="best:val/f1")) == [1, 0, 2, 3]
     assert ids(got(http, path, sort="lr")) == [3, 2, 1, 0]
     page = got(http, path, sort="id", order="desc", limit=2, offset=1)
     assert (page["total"], ids(page)) == (4, [2, 1])
@@ -241,6 +249,31 @@ def test_exports(http: httpx.Client, run: Recorder) -> None:
     assert f1["optimizer.lr"].to_list() == [0.01] * 4
 
 
+def test_too_much_at_once_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves and files have a largest size; a search of log lines goes on where it gave up."""
+    monkeypatch.setattr(curves, "MAX_POINTS", 25)
+    monkeypatch.setattr(exports, "MAX_POINTS", 25)
+    monkeypatch.setattr(log_lines, "_MAX_LOOKED_AT", 2)
+    write_run(tmp_path / RUN_ID / "event_storage.log")
+    store, notes = HubStore(tmp_path), NotesLog(tmp_path)
+    reads = Reads(store, notes, Trash(store, notes))
+    with pytest.raises(RefusedError, match="28 points, at most 25"):
+        reads.metrics(RUN_ID, models.MetricQuery(points=100))
+    with pytest.raises(RefusedError, match="28 measurements, at most 25"):
+        reads.export(RUN_ID, format="csv", what="metrics", text=None, at=None)
+    assert reads.export(RUN_ID, format="csv", what="metrics", text="id:0", at=None).body
+    found: list[str] = []
+    before = None
+    while True:
+        query = log_lines.LogQuery(experiment=None, level=None, contains="epoch", tail=9, before=before)
+        page = json.loads(bytes(reads.logs(RUN_ID, query, None).body))
+        found = [line["message"] for line in page["lines"]] + found
+        before = page["next_before"]
+        if before is None:
+            break
+    assert found == ["epoch 1", "epoch 2", "epoch 3", "epoch 4"]
+
+
 def test_model_card(http: httpx.Client, run: Recorder, service: Service) -> None:
     """Model, data with class counts, training, metrics, machine and energy, as data and as Markdown."""
     (service.storage / RUN_ID / "0").mkdir(exist_ok=True)
@@ -303,10 +336,11 @@ def test_reports(http: httpx.Client, run: Recorder) -> None:
     """What `mlgym report` says, in each of its forms; unknown metrics are refused."""
     assert got(http, f"/{RUN_ID}/report")["selection"]["metric"] == "val/f1"
     for form, start in (("text", RUN_ID), ("csv", "experiment_id"), ("html", "<!"), ("markdown", "#")):
-        answer = http.get(f"{API}/{RUN_ID}/report", params={"format": form})
+        answer = http.get(f"{API}/{RUN_ID}/report", params={"format": form}, timeout=60)
         assert answer.status_code == 200
         assert start.lower() in answer.text[:200].lower(), form
-    assert "attachment" in http.get(f"{API}/{RUN_ID}/report", params={"format": "html"}).headers["content-disposition"]
+    page = http.get(f"{API}/{RUN_ID}/report", params={"format": "html"}, timeout=60)
+    assert "attachment" in page.headers["content-disposition"]
     assert refused(http, f"/{RUN_ID}/report", metric="val/f2")["code"] == "no_report"
     assert refused(http, f"/{RUN_ID}/report", against="missing")["code"] == "not_found"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from mlgym.events import ExperimentState, MetricHistory
+from mlgym.server.api.exports import MAX_POINTS
 from mlgym.server.api.filter import found_by
 from mlgym.server.api.models import MetricQuery
 from mlgym.server.projection.decimate import MIN_POINTS, Curve, kept
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 MAGIC: Final = b"MLGYMCOL"
 VERSION: Final = 1
 COLUMNS: Final = ("epochs", "steps", "times", "values")
-_MAX_POINTS: Final = 5_000_000
 
 
 class Points(NamedTuple):
@@ -45,8 +45,8 @@ def curves_of(view: View, query: MetricQuery) -> list[Points]:
     """
     wanted = _histories(view, query)
     num_points = sum(min(len(history), max(query.points, MIN_POINTS)) for _, _, history in wanted)
-    if num_points > _MAX_POINTS:
-        message = f"these are {num_points:,} points, at most {_MAX_POINTS:,} are sent; ask for fewer of each curve"
+    if num_points > MAX_POINTS:
+        message = f"these are {num_points:,} points, at most {MAX_POINTS:,} are sent; ask for fewer of each curve"
         raise RefusedError(422, "too_many_points", message, path="points")
     whole = [_points(*one) for one in wanted]
     places = kept([Curve(_axis(one), one.values) for one in whole], query.points, query.method)

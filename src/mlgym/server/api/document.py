@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from mlgym.server.api.reads import Reads
-from mlgym.server.guard import Limits
+from mlgym.server.limits import Limits
 from mlgym.server.notes_log import NotesLog
 from mlgym.server.rest import rest_app
 from mlgym.server.store import HubStore

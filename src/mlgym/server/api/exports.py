@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from mlgym.events import ExperimentState
 from mlgym.server.api.filter import is_number, text_of
 from mlgym.server.api.table import Table
+from mlgym.server.refusal import RefusedError
 
 if TYPE_CHECKING:
     import polars
 
+MAX_POINTS: Final = 5_000_000
+"""Measurements that an answer has at most."""
 _FORMULA: Final = r"^([=+\-@\t\r\n])"
 """What a spreadsheet may take for a formula; see OWASP, "CSV Injection"."""
 
@@ -39,9 +42,19 @@ def experiments_frame(table: Table, experiments: Sequence[ExperimentState]) -> p
 
 
 def metrics_frame(table: Table, experiments: Sequence[ExperimentState]) -> polars.DataFrame:
-    """Gives a row for each measurement: experiment, epoch, step, time, split, metric, value, swept parameters."""
+    """Gives a row for each measurement: experiment, epoch, step, time, split, metric, value, swept parameters.
+
+    Raises:
+        RefusedError: there are too many for one file.
+    """
     import polars
 
+    num_points = sum(len(history) for one in experiments for history in one.metrics.values())
+    if num_points > MAX_POINTS:
+        message = (
+            f"these are {num_points:,} measurements, at most {MAX_POINTS:,} go into a file; filter the experiments"
+        )
+        raise RefusedError(422, "too_many_points", message, path="filter")
     parts = []
     for one in experiments:
         for key, history in one.metrics.items():

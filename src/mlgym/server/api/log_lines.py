@@ -14,7 +14,7 @@ from mlgym.events.fields import Fields
 from mlgym.server.projection.index import LEVELS
 from mlgym.server.projection.projection import Projection, View
 
-_MAX_LOOKED_AT: Final = 200_000
+_MAX_LOOKED_AT: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

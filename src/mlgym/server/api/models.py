@@ -401,7 +401,10 @@ class LogEntry(Model):
 
 
 class LogLines(Model):
-    """Lines of the log, oldest first; `next_before` asks for the ones before them, null where there are none."""
+    """Lines of the log, oldest first; `next_before` asks for the ones before them, null where there are none.
+
+    A search gives up for the time being after 50,000 lines: there may be fewer lines than asked for, and more before.
+    """
 
     at: int
     lines: list[LogEntry]

@@ -17,7 +17,8 @@ from mlgym.server.projection.projection import View
 from mlgym.validation import Selection, default_selection, rank, smaller_is_better
 from mlgym.validation.ranking import watched
 
-_OF_METRIC: Final = re.compile(r"(latest|best)\((.+)\)", re.DOTALL)
+_OF_METRIC: Final = re.compile(r"(latest|best)(?::|(\())(.+?)(?(2)\))", re.DOTALL)
+"""`latest(val/loss)`, or `latest:val/loss`, which a filter could not take."""
 _ALIASES: Final = {"id": "experiment_id", "duration": "duration_s"}
 _TRIAL: Final = "trial."
 
@@ -240,7 +241,7 @@ class Table:
 
     def _metric_column(self, key: str) -> list[Any] | None:
         match = _OF_METRIC.fullmatch(key)
-        way, metric = (match[1], match[2]) if match else ("best", key)
+        way, metric = (match[1], match[3]) if match else ("best", key)
         if metric not in self.directions:
             return None
         points = [
