@@ -246,6 +246,15 @@ def test_seeds_and_folds_in_a_run(tmp_path: Path) -> None:
     assert experiments[0].sizes == {"train": 763, "val": 764, "test": 270}
 
 
+def test_a_way_to_split_of_ones_own(tmp_path: Path) -> None:
+    """A class with `num_folds` and `split` is enough, inside of folds and in the config of each experiment."""
+    config = unsteady_config(tmp_path / "failing.json", QUALITIES[:1], outer_folds={"use": "every_other"})
+    finished = inline(config, tmp_path)
+    assert (finished.exit_code, len(finished.experiments)) == (0, 2 * (2 + 1))
+    fit = build_component(finished.state.experiments[2].config, "split", RunFacts())
+    assert fit["test"].inputs[:, 0].tolist() == list(range(0, 24, 2))
+
+
 def test_warnings_are_in_the_log(tmp_path: Path) -> None:
     """Selecting by test data is told where the run is read, not at the check alone."""
     finished = inline({**DIGITS, "validation": {"mode": "grid_search", "select": {"metric": "test/f1_macro"}}},

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from mlgym.components.data import TensorData
 from mlgym.config import register
 from mlgym.events import EvaluationResult, MetricScore
 from mlgym.training import ExperimentContext
+from mlgym.validation.splitter import Indices, Rows
 
 
 @register("unsteady_data")
 def unsteady_data(num_rows: int = 24) -> TensorData:
     """Gives rows that are their own number."""
     return TensorData(torch.arange(float(num_rows))[:, None], torch.arange(num_rows) % 2)
+
+
+@register("every_other")
+class EveryOther:
+    """A way to split of one's own: even rows or odd ones."""
+
+    num_folds = 2
+
+    def split(self, rows: Rows) -> Iterator[tuple[Indices, Indices]]:
+        """See `Splitter`."""
+        places = np.arange(rows.num_rows)
+        yield places[1::2], places[::2]
+        yield places[::2], places[1::2]
 
 
 @register("unsteady")

@@ -230,6 +230,17 @@ def test_splits_whose_parts_are_not_known() -> None:
     assert "`other` is used by nothing" in faults_of(unused, "cross_validation", split="other", select=select)[0]
 
 
+def test_a_split_that_only_some_points_use() -> None:
+    """Folds are the same for all configurations, so there is none without the split."""
+    components = DIGITS["components"]
+    sets = ["$split", dict.fromkeys(("train", "val", "test"), "$data")]
+    some = {**DIGITS, "components": {**components, "loaders": {"datasets": {"sweep": sets}, "batch_size": 8}}}
+    plan = plan_of(some, "cross_validation")
+    assert short_cuts(plan, 0)
+    with pytest.raises(RunError, match="`split`, which only some alternatives of a sweep use"):
+        plan[len(plan) - 1]
+
+
 def test_all_faults_at_once() -> None:
     """Faults of the section come with those of components, in one go."""
     found = faults_of(DIGITS, "cross_validation", ["optimizer.lr=-1", "experiment.epochs=x"], part="tst")

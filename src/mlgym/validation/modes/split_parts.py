@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mlgym.config import ModeView, Registry
 from mlgym.config.forms import Entries, Form, Hole, Sweep, Use
-from mlgym.errors import Fault
+from mlgym.errors import Fault, RunError
 from mlgym.names import did_you_mean
 from mlgym.validation.modes.folding import Folding
 from mlgym.validation.modes.select import references_to
@@ -84,10 +84,22 @@ class NamedSplit:
         Args:
             config: the config of a point.
             cuts: as `fold_split` takes them.
+
+        Raises:
+            RunError: this point of the grid does not use the split, since another alternative of a sweep does.
         """
-        split = config["components"][self.name]
+        split = self._own(config)
         replaced = {"use": "fold_split", DATASET: split[DATASET], "cuts": list(cuts), "rest": TRAIN}
         return {**config, "components": {**config["components"], self.name: replaced}}
+
+    def _own(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        split: dict[str, Any] | None = config["components"].get(self.name)
+        if split is None:
+            raise RunError(
+                f"`validation.split` is `{self.name}`, which only some alternatives of a sweep use: folds have to be "
+                "those of all configurations. Put the sweep behind the split"
+            )
+        return split
 
     def shares(self, config: Mapping[str, Any]) -> dict[str, float]:
         """Gives the share of each part as the split itself has it, summing to 1; nothing where it does not say.
@@ -95,7 +107,7 @@ class NamedSplit:
         Args:
             config: the config of a point.
         """
-        split = config["components"][self.name]
+        split = self._own(config)
         key = self.registry.find(split["use"]).outputs
         written = split.get(key) if key is not None else None
         if not isinstance(written, dict):
