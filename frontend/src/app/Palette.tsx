@@ -36,7 +36,9 @@ function Search({ onClose }: { readonly onClose: () => void }): ReactNode {
   const listId = useId();
   const list = useRef<HTMLUListElement>(null);
   const found = useMemo(() => matching(actions, text).slice(0, MAX_SHOWN), [actions, text]);
-  useEffect(() => list.current?.children[active]?.scrollIntoView({ block: "nearest" }), [active]);
+  useEffect(() => {
+    list.current?.children[active]?.scrollIntoView({ block: "nearest" });
+  }, [active]);
   const choose = (action: Action | undefined): void => {
     if (action === undefined) return;
     onClose();

@@ -78,7 +78,9 @@ export function Chart(props: Props): ReactNode {
     });
   }, [spec, zoom, scheme, height]);
 
-  useEffect(() => lift(plot.current, lifted.current, hover?.nearest ?? null, spec), [hover, spec]);
+  useEffect(() => {
+    lift(plot.current, lifted.current, hover?.nearest ?? null, spec);
+  }, [hover, spec]);
 
   return (
     <div className={classes.chart} role="img" aria-label={label}>

@@ -105,7 +105,9 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
     overscan: 3,
   });
   const widths = moving.map((column) => column.getSize()).join(",");
-  useEffect(() => columnWindow.measure(), [columnWindow, widths, fixedWidth]);
+  useEffect(() => {
+    columnWindow.measure();
+  }, [columnWindow, widths, fixedWidth]);
 
   const shown = columnWindow.getVirtualItems();
   const gap = (shown[0]?.start ?? fixedWidth) - fixedWidth;

@@ -1,0 +1,181 @@
+// What somebody sees of a run that is over.
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { CUT, linesOf, OLD, storage, TRAINED } from "./setup/storage";
+import { cellsOf, expect, open, test } from "./setup/test";
+
+test("a link with a run opens it at once, on the first visit", async ({ strict, address }) => {
+  await strict.goto(`${address}/?run_id=${TRAINED}`);
+  await expect(strict.getByRole("grid", { name: "Experiments" }).getByRole("row")).toHaveCount(7);
+  await expect(strict.getByRole("banner")).toContainText("digits-for-tests");
+});
+
+test("the link that ml_board prints opens it, too", async ({ strict, address }) => {
+  const link = new URLSearchParams({ rest_endpoint: address, ws_endpoint: address, run_id: TRAINED });
+  await strict.goto(`${address}/?${link.toString()}`);
+  await expect(strict.getByRole("grid", { name: "Experiments" })).toContainText("done");
+});
+
+test("another server is not asked before somebody said so", async ({ page, address }) => {
+  const asked: string[] = [];
+  page.on("request", (request) => asked.push(new URL(request.url()).host));
+  await page.goto(`${address}/?rest_endpoint=http://evil.example:99&run_id=${TRAINED}`);
+  await expect(page.getByRole("alert")).toContainText("may not ask that server");
+  expect(asked).not.toContain("evil.example:99");
+});
+
+test("the table sorts and filters as the hub does", async ({ strict, address }) => {
+  await open(strict, address, { run_id: TRAINED });
+  const filter = "status:done and lr<0.05";
+  await strict.getByRole("searchbox").fill(filter);
+  const query = new URLSearchParams({ filter, sort: "val/loss" }).toString();
+  const answer = (await (await fetch(`${address}/api/v1/runs/${TRAINED}/experiments?${query}`)).json()) as { rows: { experiment_id: number }[] };
+  const wanted = answer.rows.map((row) => String(row.experiment_id));
+  expect(wanted.length).toBeGreaterThan(0);
+  expect(wanted.length).toBeLessThan(6);
+  await strict.getByRole("button", { name: "val/loss best" }).click();
+  await expect.poll(async () => Object.keys(await cellsOf(strict)).sort()).toEqual([...wanted].sort());
+  const shown = await strict.locator('[role="row"][data-kind="experiment"] [role="gridcell"]:first-child').allTextContents();
+  expect(shown.map((text) => text.trim())).toEqual(wanted);
+  // The view is in the address: it survives loading the page anew.
+  await strict.reload();
+  await expect(strict.getByRole("searchbox")).toHaveValue(filter);
+  await expect.poll(async () => Object.keys(await cellsOf(strict)).length).toBe(wanted.length);
+});
+
+test("a filter that is not understood says why and hides nothing", async ({ strict, address }) => {
+  await open(strict, address, { run_id: TRAINED, filter: "statsu:done" });
+  await expect(strict.getByRole("alert")).toContainText("did you mean `status`?");
+  await expect(strict.getByRole("grid", { name: "Experiments" }).getByRole("row")).toHaveCount(7);
+});
+
+test("groups show mean, spread and count", async ({ strict, address }) => {
+  await open(strict, address, { run_id: TRAINED, group: "optimizer.lr", filter: "status:done" });
+  const group = strict.locator('[data-kind="group"]').first();
+  await expect(group).toContainText("2×");
+  await expect(group).toContainText("±");
+  await group.click();
+  await expect(strict.locator('[data-kind="experiment"]')).toHaveCount(2);
+});
+
+test("a failed row unfolds to its stack trace, with those that are alike", async ({ strict, address }) => {
+  await open(strict, address, { run_id: TRAINED });
+  await expect(strict.getByRole("button", { name: /2 failed/ })).toBeVisible();
+  await strict.getByRole("button", { name: /2 failed/ }).click();
+  await expect(strict.locator("pre").first()).toContainText("Error");
+  await strict.getByRole("button", { name: /1 alike/ }).click();
+  await expect.poll(async () => Object.keys(await cellsOf(strict)).length).toBe(2);
+});
+
+test("what is brushed over the parameters is selected on every page", async ({ strict, address }) => {
+  await open(strict, address, { run_id: TRAINED, page: "parameters" });
+  const axis = strict.locator('[data-axis="model.hidden"]');
+  const box = await axis.boundingBox();
+  if (box === null) throw new Error("the axis is not there");
+  const x = box.x + box.width / 2;
+  await strict.mouse.move(x, box.y + 2);
+  await strict.mouse.down();
+  await strict.mouse.move(x, box.y + box.height / 3, { steps: 4 });
+  await strict.mouse.up();
+  const chips = strict.getByRole("region", { name: "Selected experiments" });
+  await expect(chips.getByRole("listitem")).toHaveCount(3);
+  await strict.getByRole("button", { name: "Flow" }).click();
+  await strict.getByRole("button", { name: "Only selected" }).click();
+  await expect.poll(async () => Object.keys(await cellsOf(strict)).length).toBe(3);
+});
+
+test("time travel shows what the log cut there says", async ({ strict, address }) => {
+  const at = linesOf(CUT).length;
+  expect(at).toBeLessThan(linesOf(TRAINED).length);
+  await open(strict, address, { run_id: CUT });
+  await expect(strict.getByRole("grid", { name: "Experiments" })).toBeVisible();
+  const cut = await cellsOf(strict);
+  await open(strict, address, { run_id: TRAINED, at: String(at) });
+  await expect(strict.getByRole("region", { name: "Time travel" })).toContainText(`event ${at}`);
+  await expect(strict.getByRole("grid", { name: "Experiments" })).toBeVisible();
+  const then = await cellsOf(strict);
+  // Of a log that nobody writes any more what was running counts as interrupted; everything else is the same.
+  const without = (cells: typeof cut): unknown => Object.entries(cells).map(([id, { state, progress, left, ...same }]) => [id, same]);
+  expect(without(then)).toEqual(without(cut));
+  await strict.getByRole("button", { name: "To the end" }).click();
+  await expect.poll(async () => Object.values(await cellsOf(strict)).filter(({ state }) => state === "done").length).toBe(4);
+});
+
+test("a run plays on from where it is", async ({ strict, address }) => {
+  await open(strict, address, { run_id: TRAINED, at: "2" });
+  await strict.getByRole("button", { name: "Play the run" }).click();
+  await expect.poll(() => Number(new URL(strict.url()).searchParams.get("at"))).toBeGreaterThan(10);
+  await strict.getByRole("button", { name: "Pause" }).click();
+});
+
+test("a checkpoint that is downloaded is the file", async ({ strict, address }) => {
+  await open(strict, address, { run_id: TRAINED, page: "experiment", experiment: "0", part: "checkpoints" });
+  const button = strict.getByRole("button", { name: /^Download model/ }).first();
+  const [download] = await Promise.all([strict.waitForEvent("download"), button.click()]);
+  const found = readFileSync(await download.path());
+  const folder = join(storage(), TRAINED, "0", "checkpoints");
+  const hash = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
+  const files = readdirSync(folder).map((one) => hash(readFileSync(join(folder, one, download.suggestedFilename()))));
+  expect(files).toContain(hash(found));
+});
+
+test("charts are drawn, zoomed, and select what is clicked", async ({ strict, address }) => {
+  await open(strict, address, { run_id: TRAINED, page: "analysis" });
+  const chart = strict.getByRole("img", { name: /^val\/loss over epoch/ });
+  await expect(chart).toBeVisible();
+  const plot = chart.locator(".u-over");
+  await plot.scrollIntoViewIfNeeded();
+  const box = await plot.boundingBox();
+  if (box === null) throw new Error("the plot is not there");
+  await strict.mouse.move(box.x + box.width * 0.3, box.y + 40);
+  await strict.mouse.down();
+  await strict.mouse.move(box.x + box.width * 0.8, box.y + 60, { steps: 5 });
+  await strict.mouse.up();
+  await expect(strict.getByRole("button", { name: "Whole range" })).toBeVisible();
+  await plot.dblclick();
+  await expect(strict.getByRole("button", { name: "Whole range" })).toBeHidden();
+});
+
+test("an old run folder opens", async ({ strict, address }) => {
+  await open(strict, address, { run_id: OLD });
+  await expect.poll(async () => Object.values(await cellsOf(strict)).map(({ state }) => state)).toEqual(["done", "failed"]);
+  await open(strict, address, { run_id: OLD, page: "analysis" });
+  await expect(strict.getByRole("heading", { name: "val/F1_SCORE_macro" })).toBeVisible();
+});
+
+test("a run is named, tagged, deleted and restored", async ({ strict, address }) => {
+  await open(strict, address, { page: "runs" });
+  await strict.getByRole("button", { name: `Name, tags and notes of run ${CUT}` }).click();
+  await strict.getByRole("textbox", { name: "Name" }).fill("half of it");
+  await strict.getByRole("textbox", { name: "Tags" }).fill("cut, half");
+  await strict.getByRole("button", { name: "Save" }).click();
+  await expect(strict.getByRole("grid", { name: "Runs" })).toContainText("half of it");
+  await strict.getByRole("button", { name: "half", exact: true }).click();
+  await expect(strict.getByRole("grid", { name: "Runs" }).getByRole("row")).toHaveCount(2);
+  await strict.getByRole("button", { name: `Name, tags and notes of run ${CUT}` }).click();
+  await strict.getByRole("button", { name: "Delete this run" }).click();
+  await strict.getByRole("button", { name: "Yes, to the trash" }).click();
+  await open(strict, address, { page: "runs", trash: "1" });
+  await strict.getByRole("button", { name: `Restore run ${CUT}` }).click();
+  await open(strict, address, { page: "runs" });
+  await expect(strict.getByRole("grid", { name: "Runs" })).toContainText(CUT);
+});
+
+test("the palette goes to an experiment by its number", async ({ strict, address }) => {
+  await open(strict, address, { run_id: TRAINED });
+  await expect(strict.getByRole("grid", { name: "Experiments" })).toBeVisible();
+  await strict.keyboard.press("Control+k");
+  await strict.getByRole("combobox", { name: "Go to" }).fill("experiment 4");
+  await strict.keyboard.press("Enter");
+  await expect(strict.getByRole("heading", { name: "Experiment 4" })).toBeVisible();
+});
+
+test("the table is used by keyboard alone", async ({ strict, address }) => {
+  await open(strict, address, { run_id: TRAINED });
+  await strict.getByRole("grid", { name: "Experiments" }).focus();
+  for (const key of ["ArrowDown", "ArrowDown", "Space"]) await strict.keyboard.press(key);
+  await expect(strict.getByRole("region", { name: "Selected experiments" })).toContainText("2");
+  await strict.keyboard.press("Enter");
+  await expect(strict.getByRole("heading", { name: "Experiment 2" })).toBeVisible();
+});
