@@ -19,7 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlgym.server.api.reads import Reads
 from mlgym.server.board import Board
-from mlgym.server.guard import Door, Guard, Limits, is_socket
+from mlgym.server.door import Door
+from mlgym.server.guard import Guard, is_socket
+from mlgym.server.limits import Limits
 from mlgym.server.notes_log import NotesLog
 from mlgym.server.refusal import RefusedError, error_response
 from mlgym.server.rest import FIRST_WORDS, largest_body, rest_app

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mlgym.server.door import Door
+from mlgym.server.limits import Limits
 from mlgym.server.refusal import RefusedError, error_response
-from mlgym.server.tokens import Tokens, admit
+from mlgym.server.tokens import admit
 
-LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 SOCKET_PATH: Final = "/socket.io"
 _NO_CONTENT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 _SAFE_HEADERS: Final = {
@@ -42,62 +40,6 @@ _CORS_HEADERS: Final = {
     "Access-Control-Max-Age": "600",
 }
 _EXPOSED: Final = "Content-Disposition, Content-Range, ETag, Retry-After, Upload-Offset"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a request may cost.
-
-    Args:
-        body_bytes: largest body that is held in memory, in bytes.
-        upload_bytes: largest file, in bytes.
-        events_bytes: largest body of events, in bytes.
-        message_bytes: largest message of a socket, in bytes.
-        connections: most connections at a time.
-        wait_s: how long the next piece of a body, or the head of a request, may take, in s.
-        stall_s: how long a client may take nothing of an answer, in s.
-        stale_upload_s: how long an upload that nobody goes on with is kept, in s.
-        idle_log_s: how long the log of a run that gets no events stays open, in s: nobody else can write it meanwhile.
-    """
-
-    body_bytes: int = 16 * 2**20
-    upload_bytes: int = 64 * 2**30
-    events_bytes: int = 4 * 2**30
-    message_bytes: int = 16 * 2**20
-    connections: int = 2000
-    wait_s: float = 30.0
-    stall_s: float = 120.0
-    stale_upload_s: float = 7 * 86_400.0
-    idle_log_s: float = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Door:
-    """Who is let in.
-
-    Args:
-        hosts: names under which the service may be called.
-        any_address: whether it may also be called by any IP address, as a service of a network is; a page that makes
-            its own name point here (DNS rebinding) has a name, never an address.
-        origins: pages of other origins that may call it, such as `http://127.0.0.1:8080`.
-        tokens: one of which is asked for; None for none.
-        is_public: tells of a method and path whether it needs no token: files of the board, the same for everybody.
-    """
-
-    hosts: Collection[str] = LOOPBACK_NAMES
-    any_address: bool = False
-    origins: Collection[str] = ()
-    tokens: Tokens | None = None
-    is_public: Callable[[str, str], bool] = lambda method, path: False
-
-    def knows_host(self, host: str) -> bool:
-        """Tells whether a `Host` header names this service."""
-        name = _host_name(host)
-        return name is not None and (name in self.hosts or (self.any_address and _is_address(name)))
-
-    def admits_page(self, origin: str, host: str) -> bool:
-        """Tells whether a page may ask, by its `Origin` header and the `Host` of the request."""
-        return origin in self.origins or origin in (f"http://{host}", f"https://{host}")
 
 
 class Guard:
@@ -242,23 +184,6 @@ def _unreadable(headers: Headers, limit: int) -> RefusedError | None:
     if length.isdecimal() and int(length[:20]) > limit:
         return _too_large(limit)
     return None
-
-
-def _host_name(host: str) -> str | None:
-    try:
-        parts = urlsplit(f"//{host}")
-        _ = parts.port  # raises where it is none
-    except ValueError:
-        return None
-    return None if "@" in host or parts.path or parts.query or parts.fragment else parts.hostname
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _dressed(send: Send, origin: str | None, stall_s: float) -> Send:

@@ -18,7 +18,8 @@ from mlgym.server.api.run_routes import run_routes
 from mlgym.server.change_routes import change_routes
 from mlgym.server.event_routes import event_routes
 from mlgym.server.file_routes import file_routes
-from mlgym.server.guard import OLD_WORDS, SOCKET_PATH, Limits
+from mlgym.server.guard import OLD_WORDS, SOCKET_PATH
+from mlgym.server.limits import Limits
 from mlgym.server.notes_log import NotesLog
 from mlgym.server.old_routes import old_routes
 from mlgym.server.refusal import add_error_handlers
