@@ -13,7 +13,7 @@ from msgspec import json
 from socketio import AsyncServer
 
 from mlgym.errors import EventLogError
-from mlgym.server.live import Delivery, Feed, Resync
+from mlgym.server.live import DELIVERY_BYTES, Delivery, Feed, Resync
 from mlgym.server.outgoing import Messages
 
 _PACE_S: Final = 0.01
@@ -139,6 +139,8 @@ class SocketClient:
                 await self._tell(found)
             elif not await self._deliver(found):
                 return
+            elif sum(map(len, found.lines)) >= DELIVERY_BYTES:
+                continue  # there is more
             # What comes within this time goes out together.
             await asyncio.sleep(_PACE_S)
 
