@@ -49,29 +49,31 @@ class NamedSplit:
     def faults(self, view: ModeView) -> list[Fault]:
         """Gives why nothing can take its place."""
         form = view.tree.components.get(self.name)
+        if form is not None and isinstance(view.tree.follow(form), Hole):  # told already
+            return []
+        complaint = self._complaint(view, form)
+        return [view.fault("split", complaint)] if complaint else []
+
+    def _complaint(self, view: ModeView, form: Form | None) -> str | None:
         if form is None:
             near = did_you_mean(self.name, view.tree.components)
             what = "names the component that gives train, val and test; it is replaced by folds"
-            return [view.fault("split", f"no component named `{self.name}`{near}: `split` {what}")]
+            return f"no component named `{self.name}`{near}: `split` {what}"
         if not references_to(view.tree, self.name):
-            return [view.fault("split", f"`{self.name}` is used by nothing, so that no fold would be seen")]
-        for use in _alternatives(view, form):
-            if DATASET not in use.params:
-                message = (
-                    f"`{self.name}` is `{use.name}`, which is given no `dataset` to be split into folds; name a "
-                    "component such as `stratified_split`"
-                )
-                return [view.fault("split", message)]
-        if not any(True for _ in _alternatives(view, form)):
-            is_known = isinstance(view.tree.follow(form), Hole)
-            message = f"`{self.name}` is no component with a `dataset` that could be split into folds"
-            return [] if is_known else [view.fault("split", message)]
+            return f"`{self.name}` is used by nothing, so that no fold would be seen"
+        uses = _alternatives(view, form)
+        if not uses:
+            return f"`{self.name}` is no component with a `dataset` that could be split into folds"
+        whole = next((use.name for use in uses if DATASET not in use.params), None)
+        if whole is not None:
+            return (
+                f"`{self.name}` is `{whole}`, which is given no `dataset` to be split into folds; name a component such "
+                "as `stratified_split`"
+            )
         if TRAIN not in self.parts:
             listed = ", ".join(self.parts) or "none that the config uses"
-            return [
-                view.fault("split", f"`{self.name}` needs a part `train`, which folds are made of; it has {listed}")
-            ]
-        return []
+            return f"`{self.name}` needs a part `train`, which folds are made of; it has {listed}"
+        return None
 
     @property
     def others(self) -> tuple[str, ...]:
