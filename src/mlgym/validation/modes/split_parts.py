@@ -67,8 +67,8 @@ class NamedSplit:
         whole = next((use.name for use in uses if DATASET not in use.params), None)
         if whole is not None:
             return (
-                f"`{self.name}` is `{whole}`, which is given no `dataset` to be split into folds; name a component such "
-                "as `stratified_split`"
+                f"`{self.name}` is `{whole}`, which is given no `dataset` to be split into folds; name a component "
+                "such as `stratified_split`"
             )
         if TRAIN not in self.parts:
             listed = ", ".join(self.parts) or "none that the config uses"
