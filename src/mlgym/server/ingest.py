@@ -123,7 +123,8 @@ class Ingest:
                     lane.locked_until = loop.time() + _TRY_LOCK_EVERY_S
                     late = [group for group in groups if loop.time() - group.came_at > self._in_use_s]
                     _fail(late, error)
-            groups += _take(lane.waiting)
+            if lane.waiting and lane.waiting[0].at is groups[0].at is None:
+                groups += _take(lane.waiting)
             await self._settle_standing(run_id, groups)
             groups[:] = [group for group in groups if not group.stored.done()]
             if groups:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from engineio.exceptions import SocketIsClosedError
 from engineio.packet import MESSAGE, Packet
 from msgspec import json
 from socketio import AsyncServer
@@ -129,20 +130,28 @@ class SocketClient:
             self._task.cancel()
 
     async def _send_all(self) -> None:
-        while True:
-            try:
-                found = await self.feed.next()
-            except EventLogError:  # the disk may come back
-                await asyncio.sleep(_AFTER_FAILURE_S)
-                continue
-            if isinstance(found, Resync):
-                await self._tell(found)
-            elif not await self._deliver(found):
-                return
-            elif sum(map(len, found.lines)) >= DELIVERY_BYTES:
-                continue  # there is more
-            # What comes within this time goes out together.
-            await asyncio.sleep(_PACE_S)
+        try:
+            while await self._send_next():
+                pass
+        except SocketIsClosedError:
+            return
+
+    async def _send_next(self) -> bool:
+        """Sends what comes next, and tells whether there is still somebody who takes it."""
+        try:
+            found = await self.feed.next()
+        except EventLogError:  # the disk may come back
+            await asyncio.sleep(_AFTER_FAILURE_S)
+            return True
+        if isinstance(found, Resync):
+            await self._tell(found)
+        elif not await self._deliver(found):
+            return False
+        elif sum(map(len, found.lines)) >= DELIVERY_BYTES:
+            return True  # there is more
+        # What comes within this time goes out together.
+        await asyncio.sleep(_PACE_S)
+        return True
 
     async def _deliver(self, found: Delivery) -> bool:
         """Sends lines, and tells whether there is still somebody who takes them."""
