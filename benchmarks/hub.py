@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -263,6 +264,28 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
 """
 
 
+@contextmanager
+def disk_watched(folder: Path, waits: list[float]) -> Iterator[None]:
+    """Notes how long the disk takes for a page (s), twenty times a second while the body runs: the limit of an ack."""
+    is_over = threading.Event()
+
+    def watch() -> None:
+        with (folder / "page").open("wb", buffering=0) as file:
+            while not is_over.wait(0.05):
+                started = time.monotonic()
+                file.write(bytes(4096))
+                os.fsync(file.fileno())
+                waits.append(time.monotonic() - started)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
 def latency_rows(num_s: float) -> list[dict[str, Any]]:
     """Measures how late events come, from before they are sent until they are read, at a steady rate."""
     num_events = int(EVENTS_PER_S * num_s)
@@ -276,7 +299,8 @@ def latency_rows(num_s: float) -> list[dict[str, Any]]:
         assert listener.stdout is not None
         assert listener.stdout.readline() == "ready\n"
         producer, cpu = uuid.uuid4().hex, cpu_s(service)
-        with socket_of(service) as socket:
+        waits: list[float] = []
+        with socket_of(service) as socket, disk_watched(folder, waits):
             started = time.monotonic()
             for seq in range(num_events):
                 time.sleep(max(0.0, started + seq / EVENTS_PER_S - time.monotonic()))
@@ -296,6 +320,7 @@ def latency_rows(num_s: float) -> list[dict[str, Any]]:
             "median": f"{middle * 1e3:.1f} ms",
             "p99": f"{p99 * 1e3:.1f} ms",
             "latest": f"{most * 1e3:.1f} ms",
+            "fsync of a page meanwhile, p99": f"{statistics.quantiles(waits, n=100)[-1] * 1e3:.1f} ms",
             "CPU of the hub": f"{cpu / sent_s:.0%} of a core",
             "goal for p99": at_most(p99 * 1e3, 50, " ms"),
         }
