@@ -8,7 +8,7 @@ import { useScheme } from "@/lib/scheme";
 import classes from "./Chart.module.css";
 import { drawLifted, drawSpec } from "./draw";
 import { nearestReadings, readingsAt, type Reading } from "./hover";
-import { padded, rangeOf, type ChartSpec, type Span } from "./spec";
+import { padded, rangeOf, trimmedRangeOf, type ChartSpec, type Span } from "./spec";
 
 interface Props {
   readonly spec: ChartSpec;
@@ -99,7 +99,7 @@ function spansOf(spec: ChartSpec, zoom: Span | null, zoomY: Span | null): readon
   const bands = spec.bands.flatMap((band) => [[band.low, band.length], [band.high, band.length]] as const); // prettier-ignore
   const lines = all.map((line) => [line.y, line.length] as const);
   const raws = spec.lines.flatMap((line) => (line.raw === undefined ? [] : [[line.raw, line.length] as const]));
-  const y = rangeOf([...lines, ...raws, ...bands], spec.isLogY) ?? (spec.isLogY ? [0.1, 1] : [0, 1]);
+  const y = (spec.isTrimmed ? trimmedRangeOf : rangeOf)([...lines, ...raws, ...bands], spec.isLogY) ?? (spec.isLogY ? [0.1, 1] : [0, 1]);
   return [wide, padded(y, spec.isLogY)];
 }
 

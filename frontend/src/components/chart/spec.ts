@@ -30,6 +30,8 @@ export interface ChartSpec {
   readonly isLogX: boolean;
   readonly isLogY: boolean;
   readonly isDashed: boolean;
+  /** Whether the height is that of most values, so that few that went astray do not flatten the others. */
+  readonly isTrimmed: boolean;
   readonly xKind: "number" | "duration" | "moment";
 }
 
@@ -45,6 +47,30 @@ export function rangeOf(columns: readonly (readonly [Float64Array, number])[], i
     }
   }
   return low > high ? null : [low, high];
+}
+
+const TRIMMED_SHARE = 0.05;
+const SAMPLES = 4000;
+
+/** Gives the range of the middle nine tenths of the values, and where everything is near that, the whole one. */
+export function trimmedRangeOf(columns: readonly (readonly [Float64Array, number])[], isLog: boolean): Span | null {
+  const whole = rangeOf(columns, isLog);
+  const total = columns.reduce((sum, [, length]) => sum + length, 0);
+  const every = Math.max(1, Math.floor(total / SAMPLES));
+  const sample: number[] = [];
+  let seen = 0;
+  for (const [column, length] of columns) {
+    for (let i = 0; i < length; i += 1, seen += 1) {
+      const value = column[i] ?? Number.NaN;
+      if (seen % every === 0 && Number.isFinite(value) && (!isLog || value > 0)) sample.push(value);
+    }
+  }
+  sample.sort((a, b) => a - b);
+  const at = (share: number): number => sample[Math.round(share * (sample.length - 1))] ?? 0;
+  if (whole === null || sample.length < 20) return whole;
+  const [low, high] = [at(TRIMMED_SHARE), at(1 - TRIMMED_SHARE)];
+  const room = (high - low) * 0.3;
+  return [Math.max(whole[0], low - room), Math.min(whole[1], high + room)];
 }
 
 /** Gives a range with room around it, so that no line runs along the edge. */

@@ -103,15 +103,17 @@ function Curves({ metricKey, context, onReady }: Props & { readonly onReady: (ca
         syncKey="analysis"
         onReady={onReady}
       />
-      <Notes data={data} metricKey={metricKey} isZero={spec.isLogY} />
+      <Notes data={data} metricKey={metricKey} isTrimmed={view.isTrimmed} />
     </>
   );
 }
 
-function Notes({ data, metricKey }: { readonly data: CurveSet | undefined; readonly metricKey: string; readonly isZero: boolean }): ReactNode {
+function Notes({ data, metricKey, isTrimmed }: { readonly data: CurveSet | undefined; readonly metricKey: string; readonly isTrimmed: boolean }): ReactNode {
   const curves = [...(data?.byKey.get(metricKey)?.values() ?? [])];
   const most = curves.reduce((count, curve) => (curve.wasThinned ? Math.max(count, curve.numPoints) : count), 0);
-  return most === 0 ? null : <p className={classes.note}>of up to {most.toLocaleString("en")} points, thinned: extremes are kept</p>;
+  const notes = [isTrimmed ? "height of the middle nine tenths of the values" : null, most === 0 ? null : `of up to ${most.toLocaleString("en")} points, thinned: extremes are kept`];
+  const words = notes.filter(Boolean).join("; ");
+  return words === "" ? null : <p className={classes.note}>{words}</p>;
 }
 
 function BestOf({ metricKey, context }: Props): ReactNode {

@@ -31,6 +31,7 @@ export function Tools({ view, table }: { readonly view: AnalysisView; readonly t
       <RangeField label="smooth" value={view.smoothing} min={0} max={0.98} step={0.02} onChange={(value) => set("smooth")(value === 0 ? "" : String(value))} />
       <CheckField label="log y" isOn={view.isLogY} onChange={(isOn) => toggleLog("y", isOn)} />
       <CheckField label="log x" isOn={view.isLogX} onChange={(isOn) => toggleLog("x", isOn)} />
+      <CheckField label="without outliers" isOn={view.isTrimmed} onChange={(isOn) => set("trim")(isOn ? "1" : "")} />
       <MeanChoice view={view} table={table} />
       <SelectField
         label="colour"

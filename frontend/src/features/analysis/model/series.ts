@@ -46,6 +46,7 @@ export function specOf(set: CurveSet, key: string, rows: readonly ExperimentRow[
     isLogX: view.isLogX,
     isLogY: view.isLogY,
     isDashed: splitOf(key) === "test",
+    isTrimmed: view.isTrimmed,
     xKind: view.x === "since" ? "duration" : view.x === "time" ? "moment" : "number",
   };
 }

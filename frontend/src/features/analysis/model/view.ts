@@ -14,6 +14,7 @@ export interface AnalysisView {
   readonly smoothing: number;
   readonly isLogX: boolean;
   readonly isLogY: boolean;
+  readonly isTrimmed: boolean;
   /** Columns whose combinations are averaged; empty for single curves. */
   readonly average: readonly string[];
   /** A column that gives the colours; empty for the selection, null for what tells most. */
@@ -30,6 +31,7 @@ export function useAnalysisView(): AnalysisView {
   const [x] = useParameter("x");
   const [smoothing] = useParameter("smooth");
   const [log] = useParameter("log");
+  const [trim] = useParameter("trim");
   const [average] = useParameter("mean");
   const [colour] = useParameter("colour");
   const [top] = useParameter("top");
@@ -46,13 +48,14 @@ export function useAnalysisView(): AnalysisView {
       smoothing: weight > 0 && weight < 1 ? weight : 0,
       isLogX: log?.includes("x") === true,
       isLogY: log?.includes("y") === true,
+      isTrimmed: trim === "1",
       average: splitNames(average),
       colourBy: colour === "selection" ? "" : colour,
       top: top !== null && /^\d+$/.test(top) ? Number(top) : null,
       pinned: splitNames(pinned),
       zoom: zoomOf(zoom),
     };
-  }, [match, x, smoothing, log, average, colour, top, pinned, zoom]);
+  }, [match, x, smoothing, log, trim, average, colour, top, pinned, zoom]);
 }
 
 function matcherOf(text: string): readonly [(key: string) => boolean, string | null] {
