@@ -160,6 +160,7 @@ def test_an_outer_fold_again_and_in_an_archive(tmp_path: Path) -> None:
     assert {verdict.verdict for verdict in verdicts} == {"identical"}
     again = load_run(verdicts[0].new_run_id, elsewhere).state
     assert again.experiments[9].trial == original.state.experiments[9].trial
+    assert again.validation == original.state.validation
     with pytest.raises(RunError, match="has no outer fold 2: it has 0 to 1"):
         reproduce("original", experiments=OuterFold(2), storage=tmp_path, progress=False)
 

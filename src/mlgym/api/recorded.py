@@ -144,6 +144,10 @@ class Original:
         return number
 
     def _complaint(self, number: int) -> str | None:
+        if number not in self.state.experiments and 0 <= number < (self.state.num_experiments or 0):
+            return (
+                f"experiment {number} of run {self.run_id} has not begun; `mlgym resume {self.run_id}` goes on with it"
+            )
         if number not in self.state.experiments:
             known = [str(each) for each in sorted(self.state.experiments)]
             near = did_you_mean(str(number), known)
@@ -164,6 +168,7 @@ class Repetition(Sequence[Point]):
         document: what the new run is launched with; its sections, imports and name are the original's.
         skip: the numbers that are not run.
         differences: what changes and what the code has filled in differently since, by experiment.
+        facts: what the original run said of its validation; the new run says the same.
     """
 
     def __init__(self, original: Original, chosen: Sequence[int], changes: Sequence[str] = ()) -> None:
@@ -199,6 +204,7 @@ class Repetition(Sequence[Point]):
         self._num_experiments = max([original.state.num_experiments or 0, *(number + 1 for number in chosen)])
         self.skip = frozenset(range(self._num_experiments)) - frozenset(chosen)
         self.document = self._document(original, changes)
+        self.facts = original.state.validation or self.document.validation
 
     def __len__(self) -> int:
         return self._num_experiments
