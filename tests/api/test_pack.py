@@ -96,7 +96,10 @@ def test_it_holds_all_that_is_needed(packed: Packed) -> None:
     } <= found  # fmt: skip
     assert len({name.rsplit("/", 1)[0] for name in found if "/checkpoints/" in name}) == 1
     with zipfile.ZipFile(packed.path) as file:
-        assert "torch==" in file.read(f"{RUN_ID}/requirements.txt").decode()
+        requirements = file.read(f"{RUN_ID}/requirements.txt").decode()
+        assert "\ntorch==" in requirements
+        # A version between two releases is on no index, and would stop `pip install -r`.
+        assert "\nmlgym==" not in requirements
         assert f"mlgym reproduce {RUN_ID}" in file.read(f"{RUN_ID}/README.md").decode()
 
 
@@ -151,6 +154,13 @@ def test_no_path_of_the_machine_is_a_name(packed: Packed) -> None:
     """Every member lies below a folder named like the run; none is absolute."""
     with zipfile.ZipFile(packed.path) as file:
         assert all(name.startswith(f"{RUN_ID}/") and ".." not in name for name in file.namelist())
+
+
+def test_data_that_could_have_been_packed_is_said(inside: Path, tmp_path: Path) -> None:
+    """Who packs without it learns what the receiver will miss, and how to add it."""
+    result = pack(RUN_ID, to=tmp_path / "x.zip")
+    assert result.left_out == ("data: `tables/flowers.csv`; `--data` packs it",)
+    assert not any(name.startswith("data/") for name in names(result.path))
 
 
 def test_changed_and_missing_modules_are_said(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ def test_the_new_run_says_what_it_reproduces_and_keeps_numbers_and_configs(origi
     verdict = again(original.path.parent, original.run_id, experiments=[1])
     new = load_run(verdict.new_run_id, original.path.parent)
     assert [one.experiment_id for one in new.experiments] == [1]
-    assert new.state.name == "trial"
+    assert (new.state.name, new.state.reproduces) == ("trial", original.run_id)
+    assert load_run("latest", original.path.parent).state.reproduces is None
     ids = [json.loads((run.path / "1" / "experiment_config.json").read_text())["config_id"] for run in (original, new)]
     assert ids[0] == ids[1]
     assert yaml.safe_load((new.path / "run_config.yml").read_text())["reproduces"] == original.run_id
@@ -304,6 +305,8 @@ def test_an_unfinished_experiment_is_refused(copy: Path) -> None:
     log.write_text("".join(lines[:done]))
     with pytest.raises(RunError, match=r"experiment 0 .* is interrupted, not done; `mlgym resume"):
         again(copy.parent, copy.name, experiments=[0])
+    with pytest.raises(RunError, match=r"experiment 1 .* has not begun; `mlgym resume"):
+        again(copy.parent, copy.name, experiments=[1])
 
 
 def test_two_runs_that_exist_are_compared_without_training(copy: Path) -> None:

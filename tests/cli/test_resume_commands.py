@@ -57,10 +57,11 @@ def _cut(storage: Path, last_event: str) -> None:
 
 
 def test_a_finished_run_has_nothing_to_resume(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its table, exit code 0, and no word about resuming."""
+    """Its table, exit code 0, that nothing is left, and no word about resuming."""
     assert _call("resume", "done", "--storage", str(storage)) == 0
     printed = capsys.readouterr()
     assert "optimizer.lr" in printed.out
+    assert "nothing is left to do: 2 done\n" in printed.err
     assert "resume with" not in printed.err
     assert _call("resume", "latest", "--storage", str(storage), "--json") == 0
     assert json.loads(capsys.readouterr().out)["status"] == "finished"

@@ -18,13 +18,15 @@ To go on with it, in an empty folder:
     python{short_python} -m venv .venv && . .venv/bin/activate
     unzip -p {run_id}.zip {run_id}/requirements.txt > requirements.txt
     pip install -r requirements.txt
+    pip install {mlgym_source}
     mlgym unpack {run_id}.zip
     mlgym show {run_id}
     mlgym reproduce {run_id}
 
-`requirements.txt` has the versions that the run was made with. `unpack` checks every hash and executes nothing; it puts
-the run into `{storage}/{run_id}` and its own modules into `{code}/{run_id}`. `reproduce` runs the experiment again and
-compares it bit for bit. It executes these modules, so look at them first where you don't trust their source.
+`requirements.txt` has the versions that the run was made with; those with a `+` come from the index of their project,
+which `pip` takes as `--extra-index-url`. `unpack` checks every hash and executes nothing; it puts the run into
+`{storage}/{run_id}` and its own modules into `{code}/{run_id}`. `reproduce` runs the experiment again and compares it
+bit for bit. It executes these modules, so look at them first where you don't trust their source.
 {data}
 `manifest.json` has the sha256 of every file. `run/environment.json` says on what the run was made; passwords and tokens
 in it are masked.
@@ -50,6 +52,7 @@ def readme_text(run_id: str, environment: Mapping[str, Any], left_out: Sequence[
         short_python=".".join(python.split(".")[:2]) if python != "?" else "3",
         torch=packages.get("torch", "?"),
         mlgym=packages.get("mlgym", "?"),
+        mlgym_source=_source_of_mlgym(packages.get("mlgym")),
         threads=environment.get("threads", "?"),
         cpu=_mapping(environment, "cpu").get("model") or "an unknown processor",
         storage=DEFAULT_STORAGE,
@@ -69,10 +72,21 @@ def requirements_text(environment: Mapping[str, Any]) -> str:
     """
     packages, hashes = _mapping(environment, "packages"), _mapping(environment, "package_hashes")
     lines = ["# Installed when the run was made. A version with `+` is a build from the index of its project."]
+    lines += [f"# And mlgym {packages['mlgym']}."] if "mlgym" in packages else []
     for name, version in sorted(packages.items(), key=lambda item: str(item[0]).lower()):
+        if name == "mlgym":
+            continue
         archive = _mapping(hashes, name).get("archive")
         lines.append(f"{name}=={version}" + (f"  # {archive}" if isinstance(archive, str) else ""))
     return "\n".join(line.replace("\n", " ") for line in lines) + "\n"
+
+
+def _source_of_mlgym(version: object) -> str:
+    """Gives what `pip install` takes for the MLgym of the run."""
+    if not isinstance(version, str):
+        return "mlgym"
+    # No index has what was between two versions.
+    return f"PATH_TO_MLGYM  # {version}: its source" if ".dev" in version else f"mlgym=={version}"
 
 
 def _mapping(recorded: Mapping[str, Any], key: str) -> Mapping[str, Any]:

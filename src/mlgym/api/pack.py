@@ -105,10 +105,13 @@ def pack(
     code, code_left_out = _files_of_code(folder, environment.get("code"))
     files |= code
     left_out += code_left_out
+    found, data_left_out = data_files(folder)
     if data:
-        found, data_left_out = data_files(folder)
         files |= {f"{DATA}/{name}": path for name, path in found.items()}
         left_out += data_left_out
+    elif found:
+        more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+        left_out.append(f"data: `{min(found)}`{more}; `--data` packs it")
     texts = {
         README: readme_text(folder.run_id, environment, left_out, has_data=data).encode(),
         REQUIREMENTS: requirements_text(environment).encode(),

@@ -12,8 +12,10 @@ from mlgym.api.launch_check import check_launch
 from mlgym.api.results import Run
 from mlgym.config import Document, check, load
 from mlgym.display.progress import open_display
+from mlgym.display.reproduction import tell
+from mlgym.display.tables import counts_text
 from mlgym.errors import MlgymError, RunError
-from mlgym.events import has_writer
+from mlgym.events import RunState, has_writer
 from mlgym.execution import HeldRun, RunOptions, hold_run, read_record, resume_run
 from mlgym.names import DEFAULT_STORAGE, safe_name
 from mlgym.tracking import LATEST, RunFolder, find_run, list_runs
@@ -133,6 +135,7 @@ def go_on(
             hubs=options.hubs,
         )
         display = open_display(held.state) if progress else None
+        num_events = held.log.num_events
         try:
             resume_run(
                 held,
@@ -147,7 +150,16 @@ def go_on(
         finally:
             if display is not None:
                 display.close()
+        if progress and held.log.num_events == num_events:
+            tell(_nothing_left(held.state))
     return Run(folder)
+
+
+def _nothing_left(state: RunState) -> str:
+    """Gives why there was nothing to do, so that who wanted more knows what stands against it."""
+    num_stopped = sum(one.status == "done" and one.stop_reason is not None for one in state.experiments.values())
+    stopped = f", {num_stopped} of them by early stopping, which more epochs do not undo" if num_stopped else ""
+    return f"nothing is left to do: {counts_text(state)}{stopped}"
 
 
 def _found(storage: Path, run_id: str, rest_endpoint: str | None) -> RunFolder:

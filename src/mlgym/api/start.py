@@ -12,6 +12,7 @@ from mlgym.api.results import Run
 from mlgym.api.resumption import go_on, unfinished_run
 from mlgym.config import check, load
 from mlgym.display.progress import open_display
+from mlgym.display.reproduction import tell
 from mlgym.execution import RunOptions, launch
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking import find_run
@@ -100,6 +101,8 @@ def run(
             "text_logging_path": logs,
             "hubs": hubs,
         }
+        if progress:
+            tell(f"going on with run {unfinished.run_id}")
         return go_on(unfinished, lambda held: document, given, command=command, progress=progress)
     display = open_display() if progress else None
     try:
