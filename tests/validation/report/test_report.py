@@ -153,7 +153,7 @@ def test_a_run_that_goes_on_says_what_is_missing(tmp_path: Path) -> None:
         tmp_path, planned, "cross_validation", num_experiments=20, is_finished=False, section={"num_configurations": 4}
     ).facts
     assert facts.status in ("running", "crashed")
-    assert [(one.configuration, one.rank, one.num_open) for one in facts.configurations] == [(0, 1, 0), (1, None, 2)]
+    assert [(one.configuration, one.rank, one.num_open) for one in facts.configurations] == [(0, 1, 0), (1, None, 3)]
     assert "13 experiments of 20 have not ended." in facts.missing[0]
     assert "2 configurations of 4 have no experiment yet." in facts.missing[1]
 

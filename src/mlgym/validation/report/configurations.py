@@ -63,7 +63,9 @@ def configurations_of(
 def _configuration(number: int, trials: list[Trial], num_planned: int, confidence: float | None) -> ConfigurationFacts:
     scores = list(independent_scores(trials).values())
     num_lost = sum(trial.is_lost for trial in trials)
-    num_scored = sum(trial.point is not None for trial in trials)
+    # Alone, an experiment is ranked by what it has so far, as everywhere; among folds one half done is not comparable.
+    num_settled = sum(trial.is_settled if num_planned > 1 else trial.point is not None for trial in trials)
+    num_open = max(0, num_planned - num_settled - num_lost)
     is_whole = not num_lost
     return ConfigurationFacts(
         configuration=number,
@@ -73,12 +75,12 @@ def _configuration(number: int, trials: list[Trial], num_planned: int, confidenc
         # A fold that failed never disappears from a mean.
         mean=mean_of(scores) if is_whole else None,
         sd=sd_of(scores) if is_whole else None,
-        interval=_interval(trials, scores, confidence) if is_whole and confidence is not None else None,
+        interval=_interval(trials, scores, confidence) if is_whole and not num_open and confidence else None,
         scores=[trial.facts for trial in trials],
         metrics=other_metrics(trials),
-        num_scored=num_scored,
+        num_scored=num_settled,
         num_failed=num_lost,
-        num_open=max(0, num_planned - num_scored - num_lost),
+        num_open=num_open,
         p_to_best=None,
         duration_s=duration_of(trials),
         error=next((trial.experiment.error for trial in trials if trial.experiment.error), None),

@@ -105,9 +105,9 @@ class ConfigurationFacts(Facts, frozen=True):
         interval: of the mean; null without folds.
         scores: of its experiments, in the order of their ids.
         metrics: other metrics at the epochs of the scores, by `split/metric`.
-        num_scored: experiments with a score.
+        num_scored: experiments that are done and have a score; of a single one, whether it has any.
         num_failed: experiments that failed, or ended without a score.
-        num_open: experiments that are still to give their score, as far as it is known.
+        num_open: experiments that are still to give their score: their scores so far are in the mean, and no rank.
         p_to_best: of the corrected t-test against the configuration that ranks first, after Holm; null where not
             comparable.
         duration_s: of all its experiments together, in s.

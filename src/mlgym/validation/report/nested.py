@@ -56,8 +56,9 @@ def _outer_fold(state: RunState, number: int, trials: Sequence[Trial], best: Bes
     fits = [trial for trial in own if trial.role == "outer"]
     inner = [trial for trial in own if trial.role == "inner"]
     made = state.selections.get(number)
-    scores = [trial.point.value for trial in fits if trial.point is not None]
-    outer_score = mean_of(scores) if not any(trial.is_lost for trial in fits) else None
+    # One that is under way has no outer score yet; one that failed leaves the fold without any.
+    scores = [trial.point.value for trial in fits if trial.point is not None and trial.is_settled]
+    outer_score = mean_of(scores) if len(scores) == len(fits) >= _num_seeds(state) else None
     inner_score = made.score if made else None
     first = fits[0] if fits else None
     return OuterFoldFacts(
@@ -77,6 +78,11 @@ def _outer_fold(state: RunState, number: int, trials: Sequence[Trial], best: Bes
         num_failed=made.num_failed if made else sum(trial.is_lost for trial in inner),
         experiment_ids=[trial.experiment.experiment_id for trial in fits],
     )
+
+
+def _num_seeds(state: RunState) -> int:
+    seeds = state.validation.get("seeds")
+    return max(1, len(seeds)) if isinstance(seeds, list) else 1
 
 
 def _status(fits: Sequence[ExperimentState], made: SelectionRecord | None) -> str:

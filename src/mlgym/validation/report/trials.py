@@ -66,6 +66,11 @@ class Trial:
         return self.point is None and self.experiment.status in ("done", "failed")
 
     @property
+    def is_settled(self) -> bool:
+        """Whether its score is its last word: it is done, not under way or interrupted."""
+        return self.point is not None and self.experiment.status == "done"
+
+    @property
     def facts(self) -> ScoreFacts:
         """Gives it as the report has it."""
         return ScoreFacts(
