@@ -124,18 +124,26 @@ class ExperimentState:
     def measure(self, payload: Evaluation, at: float) -> None:
         """Takes the values of an evaluation in, which came at a time (s since the epoch)."""
         row = self.measured.add(self.event_id, at, payload.epoch, payload.step)
-        # Most of what a fold does is done here.
-        metrics = self.metrics
+        metrics, steps, step = self.metrics, self.measured.steps, payload.step
+        # Most of what a fold does is done here: `MetricHistory.put`, without the calls.
         for score in payload.metric_scores:
             history = metrics.get(key := f"{score.split}/{score.metric}")
             if history is None:
                 history = self._history(key)
-            history.put(row, named(score.non_finite) if score.score is None else score.score)
+            rows = history.rows
+            if rows and not 0 <= steps[rows[-1]] < step:
+                history.forget_from(row)
+            rows.append(row)
+            history.values.append(named(score.non_finite) if score.score is None else score.score)
         for loss in payload.loss_scores:
             history = metrics.get(key := f"{loss.split}/{loss.loss}")
             if history is None:
                 history = self._history(key)
-            history.put(row, named(loss.non_finite) if loss.score is None else loss.score)
+            rows = history.rows
+            if rows and not 0 <= steps[rows[-1]] < step:
+                history.forget_from(row)
+            rows.append(row)
+            history.values.append(named(loss.non_finite) if loss.score is None else loss.score)
 
     def _history(self, key: str) -> MetricHistory:
         history = self.metrics.get(key)
@@ -249,12 +257,13 @@ class RunState:
                 experiment.event_id, experiment.event_at = event_id, at
                 _OF_EXPERIMENT[event_type](experiment, payload, at)
 
-    def apply_line(self, event_id: int, line: bytes) -> dict[str, Any] | None:
+    def apply_line(self, event_id: int, line: bytes, *, with_values: bool = True) -> dict[str, Any] | None:
         """Takes one whole line of a log in, in the order of their ids; never raises.
 
         Args:
             event_id: its number, from 0.
             line: as `whole_lines` gives it.
+            with_values: whether histories are wanted; where not, they are left incomplete.
 
         Returns:
             The event as plain data; None for the values of an evaluation, which are taken in without making any.
@@ -272,9 +281,10 @@ class RunState:
         elif at > self.last_event_at:
             self.last_event_at = at
         self.run_id = self.run_id or quick.payload.grid_search_id
-        experiment = self._experiment(quick.payload.experiment_id)
+        experiment = self.experiments.get(quick.payload.experiment_id) or self._experiment(quick.payload.experiment_id)
         experiment.event_id, experiment.event_at = event_id, at
-        experiment.measure(quick.payload, at)
+        if with_values:
+            experiment.measure(quick.payload, at)
         return None
 
     def mark_crashed(self) -> None:

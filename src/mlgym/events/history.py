@@ -113,7 +113,7 @@ class MetricHistory:
             steps = self.measured.steps
             # Nearly always the last step is known and earlier.
             if not 0 <= steps[rows[-1]] < steps[row]:
-                self._forget_from(row)
+                self.forget_from(row)
         rows.append(row)
         self.values.append(value)
 
@@ -155,7 +155,8 @@ class MetricHistory:
             past.values = array("d", [value for _, value in points])
         return past
 
-    def _forget_from(self, row: int) -> None:
+    def forget_from(self, row: int) -> None:
+        """Makes void what a row measures again: everything from its step on."""
         epochs, steps = self.measured.epochs, self.measured.steps
         epoch, step = epochs[row], steps[row]
         while self.rows:

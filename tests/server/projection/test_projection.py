@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from mlgym.errors import EventLogError
 from mlgym.events import EventLog
+from mlgym.events.scan import whole_lines
 from mlgym.server.projection import past
 from mlgym.server.projection.projection import Projection
 from mlgym.server.refusal import RefusedError
@@ -89,6 +92,23 @@ def test_a_log_that_was_cut_back_or_replaced_is_read_anew(log: Path) -> None:
     log.unlink()
     with pytest.raises(EventLogError, match="No such file"):
         projection.refresh()
+
+
+def test_a_disk_that_fails_half_way_costs_nothing(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read before the error stands, and nothing is taken in twice afterwards."""
+    num_events = write_run(log).num_events
+
+    def failing(file: BinaryIO) -> Iterator[bytes]:
+        yield from islice(whole_lines(file), 12)
+        raise OSError(5, "Input/output error")
+
+    projection = Projection(log)
+    with monkeypatch.context() as patched:
+        patched.setattr("mlgym.server.projection.projection.whole_lines", failing)
+        with pytest.raises(EventLogError, match="Input/output error"):
+            projection.refresh()
+    assert projection.refresh() == num_events - 12
+    assert shown(projection.view().state) == shown(state_after(log, num_events))
 
 
 def test_a_run_that_nobody_writes_has_crashed(log: Path) -> None:

@@ -76,7 +76,7 @@ def state_as_of(num_events: int, now: RunState, copy: Copy, lines: Iterator[byte
     """
     state = full_copy(copy.state)
     for event_id, line in zip(range(copy.num_events, num_events), lines, strict=False):
-        state.apply_line(event_id, line)
+        state.apply_line(event_id, line, with_values=False)
     for number, experiment in state.experiments.items():
         whole = now.experiments[number]
         experiment.measured = whole.measured

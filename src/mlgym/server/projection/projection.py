@@ -180,21 +180,24 @@ class Projection:
         return self._take(whole_lines(file))
 
     def _take(self, lines: Iterator[bytes]) -> int:
-        state, before, last = self.state, self.state.num_events, b""
-        for line in lines:
-            event_id, heard_at = state.num_events, state.last_event_at
-            event = state.apply_line(event_id, line)
-            now = state.last_event_at or 0.0
-            if heard_at is not None and now - heard_at > self.longest_silence_s:
-                self._note_silence(now - heard_at, event)
-            self.index.add(event_id, self.num_bytes, now, event)
-            self.num_bytes += len(line)
-            last = line
-            if state.num_events >= self._past.next_at:
-                self._past.keep(state, self.num_bytes)
-        if last:
-            self.last_crc = line_crc(last)
-            self.tail = last[-TAIL_BYTES:]
+        state, index, num_bytes = self.state, self.index, self.num_bytes
+        before, next_copy, last = state.num_events, self._past.next_at, b""
+        try:
+            for line in lines:
+                event_id, heard_at = state.num_events, state.last_event_at
+                event = state.apply_line(event_id, line)
+                now = state.last_event_at or 0.0
+                if heard_at is not None and now - heard_at > self.longest_silence_s:
+                    self._note_silence(now - heard_at, event)
+                index.add(event_id, num_bytes, now, event)
+                num_bytes += len(line)
+                last = line
+                if event_id >= next_copy:
+                    self._past.keep(state, num_bytes)
+                    next_copy = self._past.next_at
+        finally:  # also where the disk fails half-way
+            if last:
+                self.num_bytes, self.tail, self.last_crc = num_bytes, last[-TAIL_BYTES:], line_crc(last)
         return state.num_events - before
 
     def _note_silence(self, silence_s: float, event: dict[str, Any] | None) -> None:
