@@ -1,4 +1,5 @@
 // Which columns the table of experiments can have, which it has at first, and what the address says about it.
+import { formatValue } from "@/lib/format";
 import { columnsOf, LATEST, TRIAL, valueOf } from "@/lib/rowValues";
 import type { Column, ExperimentTable, RunDetail } from "@/types/api";
 
@@ -38,6 +39,10 @@ const FACTS: readonly FlowColumn[] = [
 /** Gives the width at which a title is not cut, within reason. */
 const widthOf = (title: string, least: number): number => Math.min(220, Math.max(least, title.length * 7 + 24));
 
+const SAMPLED_ROWS = 200;
+const widthOfValues = (table: ExperimentTable, key: string): number =>
+  table.rows.slice(0, SAMPLED_ROWS).reduce((width, row) => Math.max(width, widthOf(formatValue(row.swept[key]), 0)), 0);
+
 const NUMERIC_TYPES = new Set(["number"]);
 const MAX_METRICS_AT_FIRST = 4;
 
@@ -50,12 +55,12 @@ export function allColumns(table: ExperimentTable, short: ReadonlyMap<string, st
       title: short.get(column.key) ?? column.key,
       hint: column.key,
       group: "parameters",
-      width: widthOf(short.get(column.key) ?? column.key, 84),
+      width: Math.max(widthOf(short.get(column.key) ?? column.key, 84), widthOfValues(table, column.key)),
       isNumber: NUMERIC_TYPES.has(column.type),
     }),
   );
   const trial = of("trial").map(
-    (column): FlowColumn => ({ id: column.key, title: column.key.slice(TRIAL.length).replaceAll("_", " "), group: "validation", width: 88, isNumber: column.type === "number" }),
+    (column): FlowColumn => ({ id: column.key, title: column.key.slice(TRIAL.length).replaceAll("_", " "), group: "validation", width: widthOf(column.key.slice(TRIAL.length), 72), isNumber: column.type === "number" }),
   );
   const metrics = of("metric").flatMap((column): FlowColumn[] => {
     const more = column.direction == null ? {} : { direction: column.direction };

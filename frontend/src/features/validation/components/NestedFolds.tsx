@@ -8,13 +8,12 @@ import type { Nested, OuterFold } from "../api/report";
 import { intervalWords } from "./Configurations";
 import classes from "./Validation.module.css";
 
-const WIDTH = 640;
-const PAD = 12;
+const PAD = 3;
 
 export function NestedFolds({ nested, isLow }: { readonly nested: Nested; readonly isLow: boolean }): ReactNode {
   const values = nested.outer_folds.flatMap((fold) => [fold.outer_score, fold.inner_score, ...fold.inner.map(({ mean }) => mean)]).filter((value): value is number => value !== null);
   const [low, high] = values.length === 0 ? [0, 1] : [Math.min(...values), Math.max(...values)];
-  const x = (value: number): number => PAD + ((value - low) / (high - low || 1)) * (WIDTH - 2 * PAD);
+  const x = (value: number): string => `${PAD + ((value - low) / (high - low || 1)) * (100 - 2 * PAD)}%`;
   return (
     <section>
       <h2>Outer folds</h2>
@@ -58,11 +57,11 @@ function winnerOf(fold: OuterFold): ReactNode {
   return <span className="dim">{words || `configuration ${fold.configuration}`}</span>;
 }
 
-function Strip({ fold, x }: { readonly fold: OuterFold; readonly x: (value: number) => number }): ReactNode {
+function Strip({ fold, x }: { readonly fold: OuterFold; readonly x: (value: number) => string }): ReactNode {
   const words = `outer fold ${fold.outer_fold}: inner score of the winner ${fold.inner_score === null ? MISSING : formatNumber(fold.inner_score)}, outer score ${fold.outer_score === null ? MISSING : formatNumber(fold.outer_score)}`;
   return (
-    <svg className={classes.strip} viewBox={`0 0 ${WIDTH} 38`} preserveAspectRatio="none" role="img" aria-label={words} onClick={() => select(fold.experiment_ids)}>
-      <line className={classes.base} x1={0} x2={WIDTH} y1={19} y2={19} />
+    <svg className={classes.strip} role="img" aria-label={words} onClick={() => select(fold.experiment_ids)}>
+      <line className={classes.base} x1="0" x2="100%" y1={19} y2={19} />
       {fold.inner.map((one) => (one.mean === null ? null : <circle key={one.configuration} className={classes.dot} cx={x(one.mean)} cy={19} r={4} />))}
       {fold.inner_score === null ? null : <circle className={classes.winner} cx={x(fold.inner_score)} cy={19} r={7.5} />}
       {fold.outer_score === null ? null : <line className={classes.outer} x1={x(fold.outer_score)} x2={x(fold.outer_score)} y1={5} y2={33} />}
