@@ -14,6 +14,7 @@ from starlette.types import Message
 
 from mlgym.server import Door, Limits, create_app
 from mlgym.server.board import Board
+from mlgym.server.guard import Guard
 from mlgym.server.tokens import Tokens
 from mlgym.tracking import create_run_folder
 
@@ -275,6 +276,20 @@ def test_no_socket_elsewhere(storage: Path) -> None:
     for app, path in [(with_all, "/"), (with_all, "/api/v1/runs"), (create_app(storage, rest=True), "/socket.io/")]:
         sent = handshake(app, {"Host": "127.0.0.1"}, path)
         assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+def test_without_a_guard(storage: Path) -> None:
+    """The control: without the guard, foreign names, pages and people without a token get what they ask for."""
+    parts = create_app(storage, rest=True, door=DOOR)
+    assert isinstance(parts, Guard)
+
+    async def ask(http: httpx.AsyncClient) -> list[int]:
+        url = "/api/v1/runs/run/files/a.yml"
+        several: list[dict[str, str]] = [{}, {"Host": "evil.example"}, {"Origin": "http://evil.example"}]
+        return [(await http.get(url, headers=headers)).status_code for headers in several]
+
+    assert asked(parts, ask) == [401, 403, 403]
+    assert asked(parts.app, ask) == [200, 200, 200]
 
 
 def test_a_client_that_takes_nothing(storage: Path) -> None:

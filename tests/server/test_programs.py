@@ -16,11 +16,15 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import msgspec
 import pytest
 
+from mlgym.events import EventLog, Producer
 from mlgym.server import board_service, rest_service
 from mlgym.server.serving import Address, ServiceError, checked_origin
 from mlgym.server.tokens import TokenError, Tokens
+from mlgym.tracking import create_run_folder
+from tests.events.samples import log_event
 from tests.server.service import ALL, Service, free_port
 
 SECRET = "a-secret-of-twenty-or-more"
@@ -119,6 +123,29 @@ def test_a_token_of_the_environment(tmp_path: Path) -> None:
             [sys.executable, "-m", "mlgym", *arguments], capture_output=True, text=True, check=True, env=environment
         )
         assert printed.stdout == f"{expected}\n"
+
+
+def test_sync_with_a_token(tmp_path: Path) -> None:
+    """What sends runs shows the token of its environment; without one, or with a lesser one, it says so."""
+    folder = create_run_folder(tmp_path / "local", "run")
+    with EventLog.open(folder.log_path) as log:
+        log.append([Producer().event(msgspec.structs.replace(log_event(), grid_search_id="run"))])
+    tokens = Tokens(SECRET)
+    options = {"options": ["--require_token"], "environment": {"MLGYM_TOKEN": SECRET}}
+    with Service(tmp_path / "hub", **options) as service:  # type: ignore[arg-type]
+        command = [sys.executable, "-m", "mlgym", "sync", "run", "--to", service.url, "--storage", str(folder.storage)]
+        for token, code, said in (
+            ("", 2, "set MLGYM_TOKEN"),
+            (tokens.read, 2, "to read only"),
+            (tokens.of_run("other"), 2, "for the run `other` only"),
+            (tokens.of_run("run"), 0, "sent 1 events"),
+        ):
+            environment = {**os.environ, "MLGYM_TOKEN": token}
+            ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+            assert (ended.returncode, said in ended.stderr) == (code, True), ended.stderr
+            assert not token or token not in ended.stdout + ended.stderr
+    copy = tmp_path / "hub" / "run" / "event_storage.log"
+    assert copy.read_bytes() == folder.log_path.read_bytes()
 
 
 @pytest.mark.parametrize(

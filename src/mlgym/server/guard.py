@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mlgym.names import TOKEN_VARIABLE
 from mlgym.server.door import Door
 from mlgym.server.limits import Limits
 from mlgym.server.refusal import RefusedError, error_response
@@ -48,6 +49,9 @@ class Guard:
     Host names are checked because a page may make its own name point to 127.0.0.1 (DNS rebinding); `Origin` because a
     browser sends requests of foreign pages with whatever access the user's machine has. What comes after finds in the
     scope what the connection may do (`tokens.socket_access`).
+
+    Attributes:
+        app: what comes after.
     """
 
     def __init__(self, app: ASGIApp, *, door: Door, limit_of: Callable[[str, str], int], limits: Limits) -> None:
@@ -59,7 +63,7 @@ class Guard:
             limit_of: gives the largest body, in bytes, of a method and path.
             limits: how slow a client may be.
         """
-        self._app = app
+        self.app = app
         self._door = door
         self._limit_of = limit_of
         self._limits = limits
@@ -71,7 +75,7 @@ class Guard:
         elif scope["type"] == "websocket":
             await self._socket(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -86,7 +90,7 @@ class Guard:
             await error_response(scope["path"], refusal)(scope, receive, safe_send)
             return
         try:
-            await self._app(scope, _bounded(receive, limit, self._limits.wait_s), safe_send)
+            await self.app(scope, _bounded(receive, limit, self._limits.wait_s), safe_send)
         except HTTPException as error:  # of the body, where what comes after has no handler for it
             refusal = RefusedError(error.status_code, "refused", str(error.detail))
             await error_response(scope["path"], refusal)(scope, receive, safe_send)
@@ -97,7 +101,7 @@ class Guard:
         headers = Headers(scope=scope)
         refusal = self._stranger(scope, headers) or self._intruder(scope, headers)
         if refusal is None:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         await refuse(scope, receive, send, refusal)
 
@@ -126,10 +130,8 @@ class Guard:
             # A socket can still bring its token when it connects.
             if is_socket(path) and authorization is None:
                 return None
-            known = {"WWW-Authenticate": "Bearer"}
-            return RefusedError(
-                401, "unauthorized", "this service asks for a token: `Authorization: Bearer TOKEN`", headers=known
-            )
+            message = f"this service asks for a token: set {TOKEN_VARIABLE}, or send it as `Authorization: Bearer`"
+            return RefusedError(401, "unauthorized", message, headers={"WWW-Authenticate": "Bearer"})
         if is_socket(path) or path in _OPEN_TO_ALL_TOKENS:
             return None
         writes = method not in _SAFE_METHODS and not (method == "POST" and _READS_BY_POST.fullmatch(path))
