@@ -166,7 +166,7 @@ def test_several_losses_keep_their_names_and_twins_are_refused() -> None:
 
 
 def test_progress_is_told_per_split() -> None:
-    """About ten times for each split."""
+    """Ten times at most for each split."""
     told: list[tuple[str, int, int]] = []
     loaders = data_loaders({"val": make_data(80)}, 2, seed=0)
     Evaluator(make_model(), CrossEntropy(), loaders=loaders).evaluate(

@@ -98,7 +98,7 @@ class Evaluator:
     def _evaluate_split(self, split: str, device: Device, progress: SplitProgress) -> SplitScores:
         # What training draws twice or leaves out is no matter of evaluation.
         loader, move = self.loaders[split].each_once(), device.mover()
-        report_every = max(1, len(loader) // 10)
+        report_every = -(-len(loader) // 10)  # rounded up: ten times at most
         means: dict[str, _Sum] = {}
         for metric in self.metrics:
             metric.to(device.torch_device)

@@ -87,7 +87,7 @@ def train_epoch(
     step_hooks = gear.hooks.of("on_step_end")
     scheduler = trainer.lr_scheduler if trainer.lr_scheduler_interval == "step" else None
     updates, move, attention, losses = gear.updates, gear.move, gear.attention, epoch.losses
-    report_every = max(1, num_batches // 10)
+    report_every = max(1, -(-num_batches // 10))  # rounded up: ten times at most
     next_report = epoch.done + report_every
     trainer.model.train()
     batches = trainer.batches(state.epoch, num_batches, epoch.done)
