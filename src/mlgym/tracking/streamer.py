@@ -84,7 +84,8 @@ class Streamer(threading.Thread):
             try:
                 with HubSocket(self._url) as hub, self._folder.log_path.open("rb") as file:
                     self._stream(hub, file)
-            except (MlgymError, OSError) as error:
+            # RuntimeError: a program that is ending starts no threads any more, which a new connection needs.
+            except (MlgymError, OSError, RuntimeError) as error:
                 self._note_failure(error)
                 if self._has_given_up():
                     return
