@@ -102,6 +102,10 @@ def test_sorting_and_pages(http: httpx.Client, run: Recorder) -> None:
     some = got(http, path, columns=["val/mcc", "no/such"])
     assert [list(row["latest"]) for row in some["rows"]] == [["val/mcc"], [], [], []]
     assert ids(got(http, path, filter="lr<0.05 and not status:failed")) == [2, 3]
+    assert ids(got(http, path, filter="trial.configuration:1,3 or configuration=0")) == [0, 1, 3]
+    assert ids(got(http, path, filter="config.components.model.hidden=[8] and epoch>=4")) == [0, 1, 2]
+    trial = [column["key"] for column in got(http, path)["columns"] if column["kind"] == "trial"]
+    assert trial == ["trial.configuration", "trial.role"]  # what none of them has is no column
     assert refused(http, path, sort="val/f2") == {
         "code": "unknown_column",
         "message": "no experiment has `val/f2`; did you mean `val/f1`?",

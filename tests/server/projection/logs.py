@@ -52,7 +52,10 @@ class Recorder:
         self.add("environment", environment={"python": {"version": "3.11"}, "memory_bytes": 2**34})
 
     def configure(self, number: int, **swept: Any) -> None:
-        self.add("experiment_config", experiment_id=number, job_id="j", config=config_of(swept), swept=swept)
+        trial = {"configuration": number, "role": "grid", "fold": None}
+        self.add(
+            "experiment_config", experiment_id=number, job_id="j", config=config_of(swept), swept=swept, trial=trial
+        )
         self.job(number, "INIT")
 
     def job(self, number: int, status: str, **more: Any) -> None:
