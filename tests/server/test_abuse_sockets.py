@@ -267,6 +267,23 @@ def test_connections_flood(service: Service) -> None:
         assert not refused(client.call("mlgym_head", {"run_id": "run"}))
 
 
+def test_answers_that_nobody_takes(service: Service) -> None:
+    """Who sends and takes no answer is not read any more; once it takes them, all are there, and it is read again."""
+    url = f"{service.url}/socket.io/"
+    with httpx.Client(trust_env=False, params={"EIO": "4", "transport": "polling"}, timeout=20) as client:
+        params = {"sid": json.loads(client.get(url).text[1:])["sid"]}
+        client.post(url, params=params, content="40")
+        pings = b"\x1e".join([b'42["ping"]'] * 900)
+        for _ in range(2):
+            assert client.post(url, params=params, content=pings).status_code == 200
+        with pytest.raises(httpx.ReadTimeout):
+            client.post(url, params=params, content=pings, timeout=0.5)
+        num_pongs = 0
+        while num_pongs < 1800:
+            num_pongs += client.get(url, params=params).text.count("pong")
+        assert client.post(url, params=params, content=pings).status_code == 200
+
+
 def test_strangers(tmp_path: Path) -> None:
     """Who opens a session and never connects is dismissed, by polling and by websocket; who is one too many is told."""
     options = ("--stranger", "0.4", "--sessions", "5")

@@ -206,7 +206,8 @@ class SocketService:
         client = self._client_of(scope, engine_sid)
         if client is not None:
             await client.pending.room()
-            await client.has_taken_answers()
+            if scope.get("method") != "GET":  # by which who polls takes them
+                await client.has_taken_answers()
         await self._pending.room()
 
     async def _on_connect(self, sid: str, environ: Mapping[str, Any], auth: object = None) -> None:
