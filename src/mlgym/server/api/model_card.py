@@ -154,6 +154,7 @@ def _training(table: Table, parts: Parts, experiment: ExperimentState) -> dict[s
         "num_steps": max(steps, default=None),
         "seed": experiment.config.get("seed"),
         "swept": experiment.swept,
+        "trial": {key: value for key, value in experiment.trial.items() if value is not None},
         "optimizer": parts.follow(trainer.get("optimizer", "$optimizer")),
         "loss": parts.follow(trainer.get("loss", "$loss")),
         "lr_scheduler": parts.follow(trainer.get("lr_scheduler")),

@@ -115,6 +115,7 @@ def _training(training: Mapping[str, Any]) -> str:
         ("time", "" if training["duration_s"] is None else duration(training["duration_s"])),
         ("stopped early", _value(training["stop_reason"])),
         *((f"swept {_text(key)}", _value(value)) for key, value in training["swept"].items()),
+        *((f"trial: {_text(key)}", _value(value)) for key, value in training["trial"].items()),
     ]
     return _table(["training", ""], [row for row in rows if row[1]])
 

@@ -500,6 +500,7 @@ class CardTraining(Model):
     num_steps: int | None
     seed: Any
     swept: dict[str, Any]
+    trial: dict[str, Any] = Field(description="its place in the validation, such as its fold")
     optimizer: Any
     loss: Any
     lr_scheduler: Any
