@@ -14,7 +14,7 @@ from typing import Any
 RESULTS = Path(__file__).parent / "RESULTS.md"
 PACKAGES = (
     "mlgym", "torch", "accelerate", "lightning", "pytorch-ignite", "skorch", "hydra-core", "jsonargparse", "numpy",
-    "pydantic", "scikit-learn",
+    "pydantic", "scikit-learn", "mlflow", "aim", "tensorboard", "trackio", "wandb",
 )  # fmt: skip
 
 

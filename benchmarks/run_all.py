@@ -19,6 +19,7 @@ TITLES = {
     "hub": "The hub: events in and out",
     "hub_read": "The hub: queries",
     "chaos_hub": "The hub under kills",
+    "tracking": "Tracking a loop",
     "checkpoint": "Checkpoints and digests",
     "kill_matrix": "Kills at every moment",
     "reproduce_examples": "Experiments run again",
