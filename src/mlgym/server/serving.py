@@ -6,6 +6,7 @@ On this machine's own address nobody is asked for a token; on every other one ev
 from __future__ import annotations
 
 import argparse
+import errno
 import ipaddress
 import signal
 import socket
@@ -137,9 +138,9 @@ def listen(address: Address) -> socket.socket:
             raise
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ServiceError(
-            f"nothing can listen on {address.host}:{address.port}: {reason}; choose another port, 0 takes a free one"
-        ) from error
+        is_elsewhere = isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL
+        remedy = "name an address of this machine" if is_elsewhere else "choose another port, 0 takes a free one"
+        raise ServiceError(f"nothing can listen on {address.host}:{address.port}: {reason}; {remedy}") from error
     return listening
 
 
