@@ -108,7 +108,7 @@ class Reads:
                     "validation": state.validation,
                     "final_counts": state.final_counts,
                     "num_starts": state.num_starts,
-                    "is_live": view.is_now and view.is_live and state.status == "running",
+                    "is_live": view.is_now and view.is_live,
                     "metric_keys": table.metrics,
                     "swept_keys": table.swept,
                     "config_text": self._config_text(run_id),

@@ -43,7 +43,7 @@ class View:
         state: the state; to be looked at only, and only while the projection is held.
         at: how many events it takes into account.
         is_now: whether these are all.
-        is_live: whether somebody writes the log, or did so a moment ago.
+        is_live: whether the run goes on: somebody writes the log, or did so a moment ago. Past moments go on.
         memory: what was derived from the state, for those who look at it again; they say themselves what is stale.
     """
 
@@ -206,7 +206,7 @@ class Projection:
             self.longest_silence_s = silence_s
 
     def _is_live(self) -> bool:
-        return is_written(self.path, self.longest_silence_s)
+        return self.state.status == "running" and is_written(self.path, self.longest_silence_s)
 
 
 def is_written(path: Path, longest_silence_s: float) -> bool:
