@@ -17,6 +17,8 @@ from tests.display.states import HOSTILE, UNSAFE, config, done, event, job, prog
     ("one", "text"),
     [
         (started(3), "run 2026-11-23--16-14-30 started: digits, 3 experiments"),
+        (event("run_started", None, name="digits", num_experiments=1, reproduces="first"),
+         "run 2026-11-23--16-14-30 started: digits, 1 experiment, a repetition of run first"),
         (config(0, {"optimizer.lr": 0.1}), "config optimizer.lr=0.1"),
         (event("experiment_config", config={}, swept={"lr": 1}, trial={
             "role": "inner", "outer_fold": 1, "fold": 0, "seed_index": 0, "seed": 4}),

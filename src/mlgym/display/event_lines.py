@@ -31,6 +31,13 @@ def _other(event_type: str) -> Callable[[dict[str, Any]], str]:
     return lambda payload: f"{event_type} {one_line(str(payload), 120)}"
 
 
+def _started(payload: dict[str, Any]) -> str:
+    count = payload["num_experiments"]
+    experiments = f"{count} experiment{'' if count == 1 else 's'}"
+    original = f", a repetition of run {payload['reproduces']}" if payload.get("reproduces") else ""
+    return f"run {payload['grid_search_id']} started: {payload['name']}, {experiments}{original}"
+
+
 def _job(payload: dict[str, Any]) -> str:
     if payload["status"] != "DONE":
         return {"INIT": "scheduled", "RUNNING": f"running on {payload.get('device') or 'some device'}"}.get(
@@ -100,7 +107,7 @@ def _selection(payload: dict[str, Any]) -> str:
 
 
 _TEXTS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
-    "run_started": lambda p: f"run {p['grid_search_id']} started: {p['name']}, {p['num_experiments']} experiments",
+    "run_started": _started,
     "run_resumed": lambda p: f"run {p['grid_search_id']} resumed",
     "run_finished": _finished,
     "run_annotated": lambda p: f"run {p['grid_search_id']} was named, tagged or described",
