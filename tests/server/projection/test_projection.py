@@ -39,6 +39,7 @@ def test_every_moment_is_what_the_fold_says(log: Path, every: int, monkeypatch: 
     monkeypatch.setattr(past, "_EVENTS_PER_EXPERIMENT", 0)
     num_events = write_random_run(log, 160).num_events
     projection = projected(log)
+    assert len(projection.past._copies) <= 33
     for count in [*range(num_events + 1), 3, num_events]:
         assert shown(projection.view(count).state) == shown(state_after(log, count))
     with pytest.raises(RefusedError, match="160 events"):

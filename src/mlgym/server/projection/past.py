@@ -17,6 +17,7 @@ from mlgym.events import ExperimentState, Measurements, MetricHistory, RunState
 _State = TypeVar("_State", ExperimentState, RunState)
 _EVERY_N_EVENTS: Final = 4096
 _EVENTS_PER_EXPERIMENT: Final = 16
+_MAX_COPIES: Final = 32
 _EXPERIMENT_FIELDS: Final = tuple(one.name for one in fields(ExperimentState))
 _RUN_FIELDS: Final = tuple(one.name for one in fields(RunState))
 
@@ -45,7 +46,8 @@ class Past:
 
     def __init__(self) -> None:
         self._copies = [Copy(0, 0, RunState())]
-        self.next_at = _EVERY_N_EVENTS
+        self._spacing = _EVERY_N_EVENTS
+        self.next_at = self._spacing
 
     def keep(self, state: RunState, num_bytes: int) -> None:
         """Keeps a copy; experiments to which nothing happened since the last one are shared with it."""
@@ -57,8 +59,12 @@ class Past:
             for number, one in state.experiments.items()
         }
         self._copies.append(Copy(state.num_events, num_bytes, replace(bare_copy(state), experiments=experiments)))
-        spacing = max(_EVERY_N_EVENTS, _EVENTS_PER_EXPERIMENT * len(experiments))
-        self.next_at = state.num_events + spacing
+        self._spacing = max(self._spacing, _EVENTS_PER_EXPERIMENT * len(experiments))
+        if len(self._copies) > _MAX_COPIES:
+            # The longer the run, the farther apart: copies take memory, what lies between them a moment.
+            self._copies = self._copies[::2]
+            self._spacing *= 2
+        self.next_at = state.num_events + self._spacing
 
     def before(self, num_events: int) -> Copy:
         """Gives the last copy that is not of a later moment."""
