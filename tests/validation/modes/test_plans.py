@@ -156,6 +156,31 @@ def test_what_is_told_about_leaks() -> None:
     assert plan_of({**DIGITS, "components": {**DIGITS["components"], **after}}, "cross_validation").warnings == []
 
 
+def test_parts_with_other_names() -> None:
+    """A part may have another name where it is measured; scores, warnings and faults speak of that one."""
+    components = {
+        **WITHOUT_PRESET["components"],
+        "split": {"use": "random_split", "dataset": "$data", "fractions": {"train": 0.6, "val": 0.2, "test": 0.2}},
+        "scaled": {"use": "standardize", "datasets": {"train": "$split.train", "v": "$split.val", "t": "$split.test"}},
+        "again": {"use": "standardize", "datasets": "$scaled"},
+        "loaders": {
+            "use": "data_loaders",
+            "datasets": {"train": "$again.train", "checked": "$again.v", "final": "$again.t"},
+            "batch_size": 8,
+        },
+    }
+    renamed = {**WITHOUT_PRESET, "components": components}
+    plan = plan_of(renamed, "nested_cross_validation", select={"metric": "checked/f1_macro"})
+    assert (plan.facts["score"]["metric"], plan.warnings) == ("final/f1_macro", [])
+    assert plan.facts["inner_part"] == "val"
+    by_test = plan_of(renamed, "nested_cross_validation", select={"metric": "final/f1_macro"})
+    assert "selects on test data" in str(by_test.warnings[0])
+    (fault,) = faults_of(renamed, "nested_cross_validation", select={"metric": "chcked/f1_macro"})
+    assert "did you mean `checked`?" in fault
+    folds = plan_of(renamed, "cross_validation", select={"metric": "checked/f1_macro"})
+    assert folds.facts["score"]["metric"] == "checked/f1_macro"
+
+
 NO_STOPPING = ["experiment.early_stopping=[]", "experiment.checkpoints={use: keep_last}"]
 
 
@@ -184,7 +209,7 @@ FOLDS, NESTED, GRID = "cross_validation", "nested_cross_validation", "grid_searc
         (GRID, {}, ["optimizer.lr={sweep: {uniform: [0, 1]}}"], "optimizer.lr: `uniform` has no end of values"),
         (FOLDS, {}, ["optimizer.lr={sweep: {uniform: [0, 1]}}"], "optimizer.lr: `uniform` has no end"),
         ("random_search", {"num_samples": 3}, [], "num_samples: there are 2 different points, so that 3 cannot"),
-        (NESTED, {"select": {"metric": "vla/f1"}}, [], "select: selects by `vla/f1`, but `split` holds"),
+        (NESTED, {"select": {"metric": "vla/f1"}}, [], "select: selects by `vla/f1`, but no data called `vla`"),
         (NESTED, {"inner_folds": {"use": "last_rows"}, "outer_folds": {"use": "last_rows"},
                                      "groups": "a"}, [], "groups: goes with a bare number of folds"),
     ],

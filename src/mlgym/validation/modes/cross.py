@@ -15,6 +15,7 @@ from mlgym.errors import Fault
 from mlgym.names import did_you_mean
 from mlgym.validation.modes.folding import Folding, Folds, KFoldWords
 from mlgym.validation.modes.grid import NumSamples
+from mlgym.validation.modes.part_names import PartNames
 from mlgym.validation.modes.seeds import Seeds, faults_of_seeds, seeds_of
 from mlgym.validation.modes.select import (
     Select,
@@ -23,7 +24,7 @@ from mlgym.validation.modes.select import (
     warnings_of_leaks,
     warnings_of_test,
 )
-from mlgym.validation.modes.split_parts import VALIDATION_NAMES, NamedSplit, ShareCuts, validation_part
+from mlgym.validation.modes.split_parts import TEST, VALIDATION_NAMES, NamedSplit, ShareCuts, validation_part
 from mlgym.validation.modes.trials import TrialPlan
 
 Shares: TypeAlias = dict[str, Annotated[float, Field(gt=0, lt=1)]]
@@ -102,14 +103,16 @@ class CrossValidation(Mode):
         assert layout is not None
         assert decision is not None
         folding = self.words.folding(self.folds, view.given["folds"])
+        names = PartNames(view, split.name, split.parts)
         facts = {
             "folds": folding.spec,
             "num_folds": folding.num_folds,
             "part": layout.fold,
             "select": decision.facts,
-            "score": decision.score_on(layout.fold),
+            "score": decision.score_on(names.measured(layout.fold)),
         }
-        warnings = [*warnings_of_test(view, decision), *warnings_of_leaks(view, self.split)]
+        test_names = names.all_of(TEST)
+        warnings = [*warnings_of_test(view, decision, test_names), *warnings_of_leaks(view, self.split)]
         return _FoldPlan(
             view,
             space,

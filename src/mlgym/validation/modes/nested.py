@@ -17,6 +17,7 @@ from mlgym.names import did_you_mean
 from mlgym.validation.modes.cross import Shares
 from mlgym.validation.modes.folding import Folding, Folds, KFoldWords
 from mlgym.validation.modes.grid import NumSamples
+from mlgym.validation.modes.part_names import PartNames
 from mlgym.validation.modes.seeds import Seeds, faults_of_seeds, seeds_of
 from mlgym.validation.modes.select import (
     Decision,
@@ -106,7 +107,7 @@ class NestedCrossValidation(Mode):
             )
             decision = decision_of(view, self.select)
             if layout is not None and decision is not None:
-                faults += _faults_of_decision(view, split, layout, decision)
+                faults += _faults_of_decision(view, PartNames(view, split.name, split.parts), layout, decision)
         return faults
 
     def plan(self, view: ModeView, space: SearchSpace) -> Plan:
@@ -116,13 +117,18 @@ class NestedCrossValidation(Mode):
         assert layout is not None
         assert decision is not None
         outer = self.words.folding(self.outer_folds, view.given["outer_folds"])
+        names = PartNames(view, split.name, split.parts)
         once = KFoldWords(self.words.stratified, self.words.groups, self.words.shuffle, 1, self.words.seed)
         inner = once.folding(self.inner_folds, view.given["inner_folds"])
         return NestedPlan(
             view,
             space,
-            _facts(outer, inner, layout, decision),
-            [*warnings_of_test(view, decision), *_warnings(view, layout), *warnings_of_leaks(view, self.split)],
+            _facts(outer, inner, layout, decision, names),
+            [
+                *warnings_of_test(view, decision, names.all_of(TEST)),
+                *_warnings(view, layout, names),
+                *warnings_of_leaks(view, self.split),
+            ],
             seeds=seeds_of(view, self.seeds),
             num_samples=self.num_samples,
             seed=self.words.seed,
@@ -166,16 +172,17 @@ def _unclear(split: NamedSplit) -> str:
     )
 
 
-def _faults_of_decision(view: ModeView, split: NamedSplit, layout: _Layout, decision: Decision) -> list[Fault]:
-    part = decision.metric.partition("/")[0]
-    if part in (layout.inner, layout.outer) or "select" not in view.marks:
+def _faults_of_decision(view: ModeView, names: PartNames, layout: _Layout, decision: Decision) -> list[Fault]:
+    held_out = names.all_of(layout.inner) | names.all_of(layout.outer)
+    if decision.split in held_out or "select" not in view.marks:
         return []
-    near = did_you_mean(part, split.others, intro="it gives")
-    message = f"selects by `{decision.metric}`, but `{split.name}` holds no part `{part}` out{near}"
-    return [view.fault("select", message)]
+    near = did_you_mean(decision.split, sorted(held_out), intro="held out are")
+    return [
+        view.fault("select", f"selects by `{decision.metric}`, but no data called `{decision.split}` is held out{near}")
+    ]
 
 
-def _facts(outer: Folding, inner: Folding, layout: _Layout, decision: Decision) -> dict[str, Any]:
+def _facts(outer: Folding, inner: Folding, layout: _Layout, decision: Decision, names: PartNames) -> dict[str, Any]:
     return {
         "outer_folds": outer.spec,
         "inner_folds": inner.spec,
@@ -185,22 +192,22 @@ def _facts(outer: Folding, inner: Folding, layout: _Layout, decision: Decision) 
         "inner_part": layout.inner,
         "select": decision.facts,
         # What the winner is scored by: a part of its own decides about the epoch, or none does.
-        "score": decision.score_on(layout.outer, at="last" if layout.is_shared else None),
+        "score": decision.score_on(names.measured(layout.outer), at="last" if layout.is_shared else None),
     }
 
 
-def _warnings(view: ModeView, layout: _Layout) -> list[Fault]:
+def _warnings(view: ModeView, layout: _Layout, names: PartNames) -> list[Fault]:
     if not layout.is_shared:
         return []
     return [
         watch.form.mark.fault(
             watch.path,
-            f"in the fits that are scored, `{layout.outer}` is the outer fold, and `{watch.metric}` steers training by "
+            f"in the fits that are scored, `{watch.split}` is the outer fold, and `{watch.metric}` steers training by "
             "it: their scores are too good. Give the split a part `test` (and a loader for it), which becomes the "
             "outer fold then",
         )
         for watch in watches_of(view.tree)
-        if watch.metric.partition("/")[0] == layout.outer and _stops(watch.path)
+        if watch.split in names.all_of(layout.outer) and _stops(watch.path)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias, TypedDict
 
@@ -52,6 +52,11 @@ class Decision:
     rule: Rule
 
     @property
+    def split(self) -> str:
+        """The data that it is measured on."""
+        return self.metric.partition("/")[0]
+
+    @property
     def selection(self) -> Selection:
         """What judges a single experiment."""
         return Selection(self.metric, self.best, self.at)
@@ -87,6 +92,11 @@ class Watch:
     best: Best
     form: Form
     path: Path
+
+    @property
+    def split(self) -> str:
+        """The data that it is measured on."""
+        return self.metric.partition("/")[0]
 
 
 def decision_of(view: ModeView, select: Select | None) -> Decision | None:
@@ -140,14 +150,21 @@ def faults_of_select(view: ModeView, select: Select | None, *, needed: bool) -> 
     return []
 
 
-def warnings_of_test(view: ModeView, decision: Decision | None) -> list[Fault]:
-    """Gives a warning for each metric of test data that decides something."""
+def warnings_of_test(view: ModeView, decision: Decision | None, names: Collection[str] = (TEST,)) -> list[Fault]:
+    """Gives a warning for each metric of test data that decides something.
+
+    Args:
+        view: the config.
+        decision: what decides between configurations; None where nothing says it.
+        names: what test data is called, `test` included or not.
+    """
     remedy = "then no data is left that nothing was chosen by; use a metric of `val`"
+    called = {TEST, *names}
     warnings = []
-    if decision is not None and _is_test(decision.metric) and "select" in view.marks:
+    if decision is not None and decision.split in called and "select" in view.marks:
         warnings.append(view.fault("select", f"selects on test data, by `{decision.metric}`: {remedy}"))
     for watch in watches_of(view.tree):
-        if _is_test(watch.metric):
+        if watch.split in called:
             message = f"training is steered by test data, `{watch.metric}`: {remedy}"
             warnings.append(watch.form.mark.fault(watch.path, message))
     return warnings
@@ -183,7 +200,3 @@ def references_to(tree: Tree, name: str) -> list[Reference]:
 
 def _learns(view: ModeView, use: Use) -> bool:
     return use.name in view.registry and "fit_on" in signature_of(view.registry.find(use.name)).params
-
-
-def _is_test(metric: str) -> bool:
-    return metric.partition("/")[0] == TEST
