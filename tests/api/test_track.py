@@ -24,7 +24,7 @@ import torch
 import mlgym
 from mlgym.api import TrackedRun
 from mlgym.errors import HubError, RunError
-from mlgym.events import EvaluationResult, Event, MetricScore, encode
+from mlgym.events import EvaluationResult, Event, MetricScore, encode, read_log
 from mlgym.events.codec import encode_scores
 from tests.server.service import ALL, Service, free_port
 
@@ -443,3 +443,32 @@ def test_hub(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_signal_handler_that_logs(tmp_path: Path) -> None:
+    """A handler that logs while the loop is in the middle of logging waits for nothing, and both numbers are there."""
+    num_signals = 0
+    with mlgym.track("signals", storage=tmp_path) as run:
+
+        def on_signal(*_: object) -> None:
+            nonlocal num_signals
+            num_signals += 1
+            run.log({"of/handler": 1.0})
+
+        before = signal.signal(signal.SIGALRM, on_signal)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        try:
+            for step in range(20_000):
+                run.log({"of/loop": float(step)}, step=step)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    # Handlers interrupt each other, too, so that their order is nobody's.
+    logged = [
+        event["payload"]["metric_scores"]
+        for _, event in read_log(run.path / "event_storage.log")
+        if "metric_scores" in event["payload"]
+    ]
+    assert num_signals > 10
+    assert [scores[0]["metric"] for scores in logged].count("handler") == num_signals
+    assert [scores[0]["score"] for scores in logged if scores[0]["metric"] == "loop"] == [*map(float, range(20_000))]

@@ -143,8 +143,11 @@ def test_killed_hub(is_protected: bool, run: RunFolder, tmp_path: Path, monkeypa
 
 
 @pytest.mark.slow
-def test_stopped_hub(run: RunFolder, tmp_path: Path) -> None:
-    """A hub that takes nothing holds nobody up: the log grows on, and is the spool from which the rest comes."""
+def test_stopped_hub(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that takes nothing holds nobody up: the log grows on, and is the spool from which the rest comes.
+
+    At the end, a hub that stays so is waited for as long as patience lasts, and not longer.
+    """
     with Service(tmp_path / "hub", program=ALL) as hub, Writer(run) as writer:
         sending = Sending(run, hub.url)
         writer.write(10)
@@ -157,6 +160,14 @@ def test_stopped_hub(run: RunFolder, tmp_path: Path) -> None:
         hub.send_signal(signal.SIGCONT)
         sending.streamer.finish()
         assert log_of(hub.storage, run) == run.log_path.read_bytes()
+        hub.send_signal(signal.SIGSTOP)
+        monkeypatch.setattr("mlgym.tracking.streamer._PATIENCE_S", 0.2)
+        writer.write(1)
+        frozen = Sending(run, hub.url)
+        frozen.streamer.finish()
+        assert frozen.streamer.is_alive()
+        hub.send_signal(signal.SIGCONT)
+        frozen.streamer.join()
         assert sending.warnings == []
 
 
@@ -177,7 +188,9 @@ def test_no_hub(run: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.slow
-def test_no_hub_at_the_end(run: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_hub_at_the_end(
+    run: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where the hub was there and goes for good, the end says that it lacks something."""
     with Service(tmp_path / "hub", program=ALL) as hub, Writer(run) as writer:
         sending = Sending(run, f"http://127.0.0.1:{free_port()}")
@@ -189,7 +202,7 @@ def test_no_hub_at_the_end(run: RunFolder, tmp_path: Path, caplog: pytest.LogCap
         writer.write(10)
         time.sleep(0.2)
         hub.stop(signal.SIGKILL)
-        sending.streamer._answered_at = float("-inf")  # it has waited long enough
+        monkeypatch.setattr("mlgym.tracking.streamer._PATIENCE_S", 0.2)
         with caplog.at_level(logging.WARNING):
             sending.streamer.finish()
     assert "does not have all of the run" in caplog.text

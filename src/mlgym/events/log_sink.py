@@ -16,6 +16,7 @@ from mlgym.events.types import EvaluationResult, Event, ExperimentStatus, Log, P
 MAX_PENDING_BYTES: Final = 64 * 2**20
 _MAX_GROUP_BYTES: Final = 4 * 2**20
 _FIRST_PAUSE_S: Final = 0.05
+_MAIN_THREAD: Final = threading.main_thread().ident
 _LONGEST_PAUSE_S: Final = 2.0
 # What a run can do without: dropped when half of the buffer is taken, so that results find room longer.
 _EXPENDABLE: Final = tuple(
@@ -51,6 +52,7 @@ class LogSink:
         self._reported_dropped = 0
         self._pause_s = _FIRST_PAUSE_S
         self._not_before = 0.0
+        self._main_is_inside = False
         # Re-entrant, because a signal handler may emit while this thread is inside.
         self._queue_mutex = threading.RLock()
         self._flush_mutex = threading.Lock()
@@ -92,13 +94,18 @@ class LogSink:
 
     def _write(self, body: bytes, event: Event) -> None:
         origin: Origin = (event.producer, event.seq)  # type: ignore[assignment]
-        if not self._events:
+        is_main = threading.get_ident() == _MAIN_THREAD
+        # A signal handler that emits while the main thread is inside would wait for the log for ever.
+        if not self._events and not (is_main and self._main_is_inside):
+            self._main_is_inside = is_main or self._main_is_inside
             try:
                 self._log.append_unsynced(body, origin)
             except EventLogError as error:
                 self.error = error
             else:
                 return
+            finally:
+                self._main_is_inside = self._main_is_inside and not is_main
         self._put(body, origin)
 
     def emit_encoded(self, line: bytes) -> None:

@@ -67,7 +67,7 @@ class Streamer(threading.Thread):
         self._cursor = LogCursor()
         self._is_prefix = False
         self._ending = threading.Event()
-        self._give_up_at = float("inf")
+        self._ended_at = float("inf")
         self._answered_at: float | None = None
         self._is_complete = False
         self._failure: str | None = None
@@ -87,7 +87,8 @@ class Streamer(threading.Thread):
             # RuntimeError: a program that is ending starts no threads any more, which a new connection needs.
             except (MlgymError, OSError, RuntimeError) as error:
                 self._note_failure(error)
-                if self._has_given_up():
+                # A hub that was never there is not waited for.
+                if self._is_hopeless() or (self._ending.is_set() and self._answered_at is None):
                     return
                 pause_s = self._backoff.next_s()
                 # Once the run has ended, somebody waits.
@@ -95,14 +96,16 @@ class Streamer(threading.Thread):
 
     def hurry(self) -> None:
         """Says that the log does not change any more, and waits for nothing."""
-        self._give_up_at = time.monotonic() + _LAST_WORDS_S
+        self._ended_at = time.monotonic()
         self._ending.set()
 
     def finish(self) -> None:
         """Waits until the hub has everything, as long as there is hope; the log must not change any more."""
         self.hurry()
         try:
-            self.join(_LAST_WORDS_S + _PATIENCE_S)
+            # It may be waiting for a hub that does not answer.
+            while self.is_alive() and not self._is_hopeless():
+                self.join(0.1)
         except KeyboardInterrupt:
             _logger.warning("the hub %s does not have all of the run: it was interrupted; %s", self._url, self._remedy)
             raise
@@ -170,13 +173,10 @@ class Streamer(threading.Thread):
             self._has_left_out = True
             self._warn(f"{why}; such events stand in the run folder only")
 
-    def _has_given_up(self) -> bool:
-        if not self._ending.is_set():
-            return False
-        # A hub that was never there is not waited for.
-        return self._answered_at is None or time.monotonic() > min(
-            self._give_up_at, max(self._answered_at, self._give_up_at - _LAST_WORDS_S) + _PATIENCE_S
-        )
+    def _is_hopeless(self) -> bool:
+        """Tells whether the run ended so long ago, and the hub answered last, that nothing more is to be expected."""
+        now, answered_at = time.monotonic(), self._answered_at or 0.0
+        return now > self._ended_at + _LAST_WORDS_S or now > max(answered_at, self._ended_at) + _PATIENCE_S
 
     def _note_failure(self, error: Exception) -> None:
         self._failure = str(error)
