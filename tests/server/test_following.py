@@ -243,7 +243,6 @@ def test_another_process_writes(hub: Service) -> None:
             time.sleep(0.1)
             log.append([body(5)])
             assert wire.answer(waiting) == {"event_id": None}
-            assert wire.call("mlgym_event", event(5, None))["error"]["code"] == "in_use"
             waiting = wire.send("mlgym_event", event(6), answer=True)
             time.sleep(0.1)
         assert wire.answer(waiting) == {"event_id": 16}
@@ -264,6 +263,7 @@ def test_a_driver_may_take_over(hub: Service) -> None:
                 assert log.num_events == seq + 1
 
 
+@pytest.mark.slow
 def test_writers_take_turns(hub: Service) -> None:
     """Two services of one storage folder may get events of one run at a time; none is lost and none is doubled."""
     with Service(hub.storage, program=WEBSOCKET) as second:

@@ -82,6 +82,7 @@ def test_200_slow_subscribers(hub: Service) -> None:
             one.socket.close()
 
 
+@pytest.mark.slow
 def test_a_slow_subscriber_comes_back(hub: Service) -> None:
     """Who takes nothing for too long is told from where to go on, loses nothing, and gets nothing twice."""
     run, text, num_events = "comes_back", "x" * 20_000, 2000
