@@ -254,6 +254,7 @@ def test_too_many(service: Service) -> None:
         assert not refused(client.call("mlgym_head", {"run_id": "run"}))
 
 
+@pytest.mark.slow
 def test_connections_flood(service: Service) -> None:
     """Several hundred sockets that connect, connect again, and go without a word leave the service as it was."""
     for _ in range(300):
@@ -267,6 +268,7 @@ def test_connections_flood(service: Service) -> None:
         assert not refused(client.call("mlgym_head", {"run_id": "run"}))
 
 
+@pytest.mark.slow
 def test_answers_that_nobody_takes(service: Service) -> None:
     """Who sends and takes no answer is not read any more; once it takes them, all are there, and it is read again."""
     url = f"{service.url}/socket.io/"
@@ -284,28 +286,34 @@ def test_answers_that_nobody_takes(service: Service) -> None:
         assert client.post(url, params=params, content=pings).status_code == 200
 
 
-def test_strangers(tmp_path: Path) -> None:
-    """Who opens a session and never connects is dismissed, by polling and by websocket; who is one too many is told."""
-    options = ("--stranger", "0.4", "--sessions", "5")
-    with Service(tmp_path / "storage", program=PROGRAM, options=options) as hub, RawSocket(hub) as client:
+@pytest.mark.slow
+def test_one_too_many(tmp_path: Path) -> None:
+    """Who is one too many is told so, by polling and by websocket; those who are there stay."""
+    with Service(tmp_path / "storage", program=PROGRAM, options=("--sessions", "3")) as hub, RawSocket(hub) as client:
         assert client.connect()
-        strangers = [RawSocket(hub) for _ in range(2)]
         url = f"{hub.url}/socket.io/?EIO=4&transport=polling"
-        statuses = [httpx.get(url, trust_env=False).status_code for _ in range(3)]
-        assert statuses == [200, 200, 503]
+        assert [httpx.get(url, trust_env=False).status_code for _ in range(3)] == [200, 200, 503]
         with pytest.raises(InvalidStatus) as caught:
             RawSocket(hub)
         assert caught.value.response.status_code == 503
-        for stranger in strangers:
-            with pytest.raises(ConnectionClosed):
-                stranger.receive_all()
-        for stranger in strangers:
-            stranger.close()
+        assert not refused(client.call("mlgym_head", {"run_id": "run"}))
+
+
+@pytest.mark.slow
+def test_strangers(tmp_path: Path) -> None:
+    """Who opens a session and never connects is dismissed, by polling and by websocket; who does connect stays."""
+    options = ("--stranger", "2")
+    with Service(tmp_path / "storage", program=PROGRAM, options=options) as hub, RawSocket(hub) as client:
+        client.connect()
+        url = f"{hub.url}/socket.io/?EIO=4&transport=polling"
+        sid = json.loads(httpx.get(url, trust_env=False).text[1:])["sid"]
+        with RawSocket(hub) as stranger, pytest.raises(ConnectionClosed):
+            stranger.receive_all()
         give_up_at = time.monotonic() + 20
-        while httpx.get(url, trust_env=False).status_code == 503:
+        while httpx.post(f"{url}&sid={sid}", content="3", trust_env=False).status_code == 200:
             assert time.monotonic() < give_up_at
             time.sleep(0.1)
-        assert not refused(client.call("mlgym_head", {"run_id": "run"}))  # the control: who did is still there
+        assert not refused(client.call("mlgym_head", {"run_id": "run"}))
 
 
 def noise(generator: random.Random) -> str | bytes:
@@ -334,6 +342,7 @@ def noise(generator: random.Random) -> str | bytes:
     return packet
 
 
+@pytest.mark.slow
 def test_noise(service: Service) -> None:
     """Random packets, by websocket and by polling, cost a connection at most; the service goes on."""
     generator = random.Random(FUZZ_SEED)

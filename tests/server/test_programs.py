@@ -125,6 +125,7 @@ def test_a_token_of_the_environment(tmp_path: Path) -> None:
         assert printed.stdout == f"{expected}\n"
 
 
+@pytest.mark.slow
 def test_sync_with_a_token(tmp_path: Path) -> None:
     """What sends runs shows the token of its environment; without one, or with a lesser one, it says so."""
     folder = create_run_folder(tmp_path / "local", "run")
@@ -227,6 +228,7 @@ def test_wrong_options(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_port_in_use(tmp_path: Path) -> None:
     """A port that somebody has is named, with what to do."""
     with Service(tmp_path / "storage") as service:
