@@ -33,7 +33,7 @@ async function copy(text: string): Promise<void> {
 export function Command({ children }: { readonly children: string }): ReactNode {
   return (
     <div className={classes.command}>
-      <code>{children}</code>
+      <code tabIndex={0}>{children}</code>
       <CopyButton text={children} label="Copy the command" />
     </div>
   );

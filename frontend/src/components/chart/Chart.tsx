@@ -121,12 +121,12 @@ function optionsOf(width: number, latest: Latest, zoomY: { current: Span | null 
     width,
     height,
     legend: { show: false },
-    padding: [8, 12, 0, 0],
+    padding: [8, 22, 0, 0],
     scales: { x: { time: false, distr: distribution(spec.isLogX), auto: false }, y: { distr: distribution(spec.isLogY), auto: false } },
     series: [{}, { show: true, paths: () => null, points: { show: false } }],
     axes: [
       { ...axis, size: 26, gap: 4, space: 60, values: (_, splits) => splits.map((value) => xWords(value, spec.xKind)) },
-      { ...axis, size: 52, gap: 5, space: 32, values: (_, splits) => splits.map((value) => yWords(value, spec.isLogY)) },
+      { ...axis, size: 52, gap: 5, space: 32, values: (_, splits) => splits.map((value) => yWords(value, spec.isLogY, stepOf(splits))) },
     ],
     cursor: {
       points: { show: false },
@@ -219,13 +219,17 @@ function xWords(value: number | null, kind: ChartSpec["xKind"]): string {
 }
 
 /** Of a log axis only powers of ten are named where there are many. */
-function yWords(value: number | null, isLog: boolean): string {
+function yWords(value: number | null, isLog: boolean, step: number): string {
   if (value === null) return "";
-  return isLog ? (Number.isInteger(Math.log10(value)) || Math.abs(Math.log10(value) % 1) < 1e-9 ? formatNumber(value, 2) : "") : shorter(value);
+  return isLog ? (Number.isInteger(Math.log10(value)) || Math.abs(Math.log10(value) % 1) < 1e-9 ? formatNumber(value, 2) : "") : shorter(value, step);
 }
 
-function shorter(value: number): string {
-  if (value === 0) return "0";
-  const size = Math.abs(value);
-  return size >= 1e5 || size < 1e-3 ? value.toExponential(1).replace(".0e", "e").replace("+", "") : String(Number(value.toPrecision(4)));
+const stepOf = (splits: readonly number[]): number => Math.abs((splits[1] ?? 1) - (splits[0] ?? 0)) || 1;
+
+/** Gives a tick with as many digits as tell it from the next one. */
+function shorter(value: number, step: number): string {
+  const size = Math.max(Math.abs(value), step);
+  const decimals = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
+  if (size >= 1e5 || (size < 1e-3 && decimals > 4)) return value === 0 ? "0" : value.toExponential(1).replace(".0e", "e").replace("+", "");
+  return value.toFixed(Math.min(decimals, 6));
 }

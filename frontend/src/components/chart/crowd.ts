@@ -61,10 +61,15 @@ export function crowdPicture(counts: Uint16Array, width: number, height: number,
   const picture = new ImageData(width, height);
   const most = counts.reduce((a, b) => Math.max(a, b), 1);
   const alphas = Uint8ClampedArray.from({ length: most + 1 }, (_, count) => (count === 0 ? 0 : 50 + 190 * (Math.log1p(count) / Math.log1p(most))));
-  for (let i = 0; i < counts.length; i += 1) {
+  const { data } = picture;
+  const [red, green, blue] = colour;
+  for (let i = 0, at = 0; i < counts.length; i += 1, at += 4) {
     const count = counts[i] ?? 0;
     if (count === 0) continue;
-    picture.data.set([...colour, alphas[count] ?? 0], i * 4);
+    data[at] = red;
+    data[at + 1] = green;
+    data[at + 2] = blue;
+    data[at + 3] = alphas[count] ?? 0;
   }
   return picture;
 }

@@ -41,7 +41,19 @@ export function drawSpec(u: uPlot, spec: ChartSpec): void {
   for (const line of spec.lines) markNonFinite(u, line, pixels);
 }
 
-function drawCrowd(u: uPlot, spec: ChartSpec, { toX, toY }: Pixels): void {
+/** The layer as it was drawn last, by what it shows: a chart is drawn again for many reasons, its crowd seldom changes. */
+const layers = new WeakMap<ChartSpec["crowd"], { readonly window: string; readonly layer: HTMLCanvasElement }>();
+
+function drawCrowd(u: uPlot, spec: ChartSpec, pixels: Pixels): void {
+  const { left, top, width, height } = u.bbox;
+  const { x, y } = u.scales;
+  const window = [x?.min, x?.max, y?.min, y?.max, left, top, width, height, themeColour("--grey-curve")].join(" ");
+  let known = layers.get(spec.crowd);
+  if (known?.window !== window) layers.set(spec.crowd, (known = { window, layer: crowdLayer(u, spec, pixels) }));
+  u.ctx.drawImage(known.layer, left, top);
+}
+
+function crowdLayer(u: uPlot, spec: ChartSpec, { toX, toY }: Pixels): HTMLCanvasElement {
   const { left, top, width, height } = u.bbox;
   const [columns, rows] = [Math.max(1, Math.round(width)), Math.max(1, Math.round(height))];
   const counts = countCrowd(spec.crowd, columns, rows, (value) => toX(value) - left, (value) => toY(value) - top); // prettier-ignore
@@ -50,7 +62,7 @@ function drawCrowd(u: uPlot, spec: ChartSpec, { toX, toY }: Pixels): void {
   const grey = themeColour("--grey-curve");
   const channels = [1, 3, 5].map((at) => Number.parseInt(grey.slice(at, at + 2), 16)) as [number, number, number];
   layer.getContext("2d")?.putImageData(crowdPicture(counts, columns, rows, channels), 0, 0);
-  u.ctx.drawImage(layer, left, top);
+  return layer;
 }
 
 function drawBand(ctx: CanvasRenderingContext2D, { x, low, high, length, colour }: Band, { toX, toY }: Pixels): void {

@@ -13,7 +13,7 @@ import {
 } from "@tanstack/react-table";
 import { useElementSize, useMergedRef } from "@mantine/hooks";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
+import { memo, useCallback, useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import classes from "./DataGrid.module.css";
 import { HeaderCell } from "./HeaderCell";
 
@@ -114,6 +114,27 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
   const inSight = shown.flatMap((item) => moving[item.index] ?? []);
   const isWhole = (index: number): boolean => rows[index] !== undefined && (props.wholeRow?.(rows[index]) ?? null) !== null;
 
+  const shownIds = inSight.map(({ id }) => id).join(",");
+  // Rows are drawn again when they or the columns change, not whenever the table is scrolled.
+  const layout = useMemo(
+    (): Layout<T> => ({
+      fixed: fixed.flatMap((column) => placed(column, byId, column.getStart("start"))),
+      gap,
+      moving: inSight.flatMap((column) => placed(column, byId)),
+    }),
+    // The columns of the table are the same objects as long as their definitions are; what moves is named here.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+    [byId, shownIds, widths, fixedWidth, gap],
+  );
+  const latest = useRef(props);
+  useEffect(() => {
+    latest.current = props;
+  });
+  const onOpen = useCallback((row: T, index: number): void => {
+    setActive(index);
+    latest.current.onOpen?.(row);
+  }, []);
+
   const move = (by: number): void => {
     let next = Math.min(rows.length - 1, Math.max(0, active + by));
     while (isWhole(next) && next > 0 && next < rows.length - 1) next += Math.sign(by);
@@ -161,40 +182,20 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
           if (row === undefined) return null;
           const whole = props.wholeRow?.(row) ?? null;
           return (
-            <div
+            <GridRow
               key={item.key}
               id={`${idPrefix}-${item.index}`}
-              ref={whole === null ? undefined : rowWindow.measureElement}
-              data-index={item.index}
-              className={whole === null ? classes.row : classes.whole}
-              role="row"
-              aria-rowindex={item.index + 2}
-              aria-selected={props.isSelected?.(row) ?? false}
-              data-kind={props.kindOf?.(row)}
-              data-active={item.index === active}
-              style={{ transform: `translateY(${item.start + ROW_HEIGHT}px)` }}
-              onClick={(event) => {
-                if (whole !== null || isControl(event.target)) return;
-                setActive(item.index);
-                props.onOpen?.(row);
-              }}
-            >
-              {whole !== null ? (
-                <div role="gridcell" className={classes.wholeCell}>
-                  {whole}
-                </div>
-              ) : (
-                <>
-                  {fixed.map((column) => (
-                    <Cell key={column.id} column={column} of={byId.get(column.id)} row={row} left={column.getStart("start")} />
-                  ))}
-                  <span className={classes.gap} style={{ width: gap }} role="presentation" />
-                  {inSight.map((column) => (
-                    <Cell key={column.id} column={column} of={byId.get(column.id)} row={row} />
-                  ))}
-                </>
-              )}
-            </div>
+              index={item.index}
+              top={item.start + ROW_HEIGHT}
+              row={row}
+              whole={whole}
+              measure={rowWindow.measureElement}
+              isSelected={props.isSelected?.(row) ?? false}
+              isActive={item.index === active}
+              kind={props.kindOf?.(row)}
+              layout={layout}
+              onOpen={onOpen}
+            />
           );
         })}
       </div>
@@ -218,24 +219,79 @@ const NO_IDS: string[] = [];
 
 const isControl = (target: EventTarget): boolean => target instanceof Element && target.closest("button, input, a, label") !== null;
 
-interface CellProps<T extends object> {
-  readonly column: Column<GridFeatures, T>;
-  readonly of: GridColumn<T> | undefined;
-  readonly row: T;
+interface Placed<T extends object> {
+  readonly of: GridColumn<T>;
+  readonly width: number;
   readonly left?: number;
 }
 
-function Cell<T extends object>({ column, of, row, left }: CellProps<T>): ReactNode {
-  if (of === undefined) return null;
-  const background = of.background?.(row);
+interface Layout<T extends object> {
+  readonly fixed: readonly Placed<T>[];
+  readonly gap: number;
+  readonly moving: readonly Placed<T>[];
+}
+
+function placed<T extends object>(column: Column<GridFeatures, T>, byId: ReadonlyMap<string, GridColumn<T>>, left?: number): Placed<T>[] {
+  const of = byId.get(column.id);
+  return of === undefined ? [] : [{ of, width: column.getSize(), ...(left === undefined ? {} : { left }) }];
+}
+
+interface RowProps<T extends object> {
+  readonly id: string;
+  readonly index: number;
+  readonly top: number;
+  readonly row: T;
+  readonly whole: ReactNode;
+  readonly measure: (element: HTMLElement | null) => void;
+  readonly isSelected: boolean;
+  readonly isActive: boolean;
+  readonly kind: string | undefined;
+  readonly layout: Layout<T>;
+  readonly onOpen: (row: T, index: number) => void;
+}
+
+function Row<T extends object>({ id, index, top, row, whole, measure, isSelected, isActive, kind, layout, onOpen }: RowProps<T>): ReactNode {
   return (
     <div
-      role="gridcell"
-      className={classes.cell}
-      data-number={of.isNumber}
-      data-pinned={left !== undefined}
-      style={{ width: column.getSize(), left, background }}
+      id={id}
+      ref={whole === null ? undefined : measure}
+      data-index={index}
+      className={whole === null ? classes.row : classes.whole}
+      role="row"
+      aria-rowindex={index + 2}
+      aria-selected={isSelected}
+      data-kind={kind}
+      data-active={isActive}
+      style={{ transform: `translateY(${top}px)` }}
+      onClick={(event) => {
+        if (whole === null && !isControl(event.target)) onOpen(row, index);
+      }}
     >
+      {whole !== null ? (
+        <div role="gridcell" className={classes.wholeCell}>
+          {whole}
+        </div>
+      ) : (
+        <>
+          {layout.fixed.map((cell) => (
+            <Cell key={cell.of.id} cell={cell} row={row} />
+          ))}
+          <span className={classes.gap} style={{ width: layout.gap }} role="presentation" />
+          {layout.moving.map((cell) => (
+            <Cell key={cell.of.id} cell={cell} row={row} />
+          ))}
+        </>
+      )}
+    </div>
+  );
+}
+
+// `memo` forgets that the component is generic.
+const GridRow = memo(Row) as typeof Row;
+
+function Cell<T extends object>({ cell: { of, width, left }, row }: { readonly cell: Placed<T>; readonly row: T }): ReactNode {
+  return (
+    <div role="gridcell" className={classes.cell} data-number={of.isNumber} data-pinned={left !== undefined} style={{ width, left, background: of.background?.(row) }}>
       {of.render(row)}
     </div>
   );

@@ -8,7 +8,7 @@ import { useScheme } from "@/lib/scheme";
 import { isShown, useSelection } from "@/lib/selection";
 import type { ExperimentRow, ExperimentTable, RunDetail } from "@/types/api";
 import { colouringOf, tellingColumn } from "../model/colouring";
-import { metricRows } from "../model/panels";
+import { metricRows, sections } from "../model/panels";
 import { useAnalysisView } from "../model/view";
 import classes from "./Analysis.module.css";
 import { Legend } from "./Legend";
@@ -35,7 +35,7 @@ function Analysis({ run, table, detail }: { readonly run: string; readonly table
   const colouring = useMemo(() => colouringOf(rows, selection, column === "" ? null : column, scheme, describe), [rows, selection, column, scheme, describe]);
   const shown = useMemo(() => keys.filter(view.isWanted), [keys, view]);
   const pinned = shown.filter((key) => view.pinned.includes(key));
-  const byMetric = metricRows(shown.filter((key) => !pinned.includes(key)), metric); // prettier-ignore
+  const byMetric = sections(metricRows(shown.filter((key) => !pinned.includes(key)), metric));
   const context: PanelContext = { run, table, rows, view, selection, colouring, describe };
   return (
     <div className={classes.page}>

@@ -18,6 +18,15 @@ export function metricOf(key: string): string {
 
 const place = (split: string): number => (SPLIT_ORDER.includes(split) ? SPLIT_ORDER.indexOf(split) : SPLIT_ORDER.length);
 
+/** Gives rows of charts as they stand below each other: metrics that are of one split only share a row. */
+export function sections(rows: readonly MetricRow[]): MetricRow[] {
+  const single = rows.filter(({ keys }) => keys.length === 1);
+  if (single.length < 2) return [...rows];
+  const shared = { metric: "of one split", keys: single.flatMap(({ keys }) => keys) };
+  const several = rows.filter(({ keys }) => keys.length > 1);
+  return rows[0]?.keys.length === 1 ? [shared, ...several] : [...several, shared];
+}
+
 /** Gives the rows of charts: the selected metric's first, then losses, then the others as they came up. */
 export function metricRows(keys: readonly string[], selected: string | null): MetricRow[] {
   const rows = new Map<string, string[]>();

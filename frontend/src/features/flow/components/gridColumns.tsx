@@ -33,7 +33,7 @@ export function gridColumns(around: Surroundings): GridColumn<Item>[] {
   return shown.map((column): GridColumn<Item> => {
     const whole = column.group === "metrics" ? rangeOf(view.rows, column) : null;
     const range = view.isHeated ? whole : null;
-    const best = whole === null ? null : column.direction === "min" ? whole.low : whole.high;
+    const best = whole === null || whole.low === whole.high ? null : column.direction === "min" ? whole.low : whole.high;
     return {
       id: column.id,
       title: column.id === "curve" && around.metric !== null ? around.metric : column.title,
