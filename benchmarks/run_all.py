@@ -18,6 +18,7 @@ TITLES = {
     "event_log": "Event log",
     "hub": "The hub: events in and out",
     "hub_read": "The hub: queries",
+    "board": "MLboard in a browser",
     "chaos_hub": "The hub under kills",
     "tracking": "Tracking a loop",
     "checkpoint": "Checkpoints and digests",

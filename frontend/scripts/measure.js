@@ -92,19 +92,29 @@ const tall = await browser.newPage({ viewport: { width: 1280, height: 2200 } });
 await tall.goto(`${address}/?${new URLSearchParams({ run_id: run, page: "analysis" })}`);
 await chartsThere(tall);
 await tall.waitForTimeout(3000);
-found.zoom = await reacted(tall, async ([, round]) => {
-  const frames = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
-  const plot = document.querySelector(".u-over");
-  const box = plot.getBoundingClientRect();
-  const at = (type, share) => plot.dispatchEvent(new MouseEvent(type, { bubbles: true, clientX: box.left + box.width * share, clientY: box.top + 50, button: 0 }));
-  at("mousemove", 0.1);
-  at("mousedown", 0.1);
-  for (const share of [0.3, 0.6 + round / 50]) document.dispatchEvent(new MouseEvent("mousemove", { clientX: box.left + box.width * share, clientY: box.top + 60 }));
-  const started = performance.now();
-  document.dispatchEvent(new MouseEvent("mouseup", { clientX: box.left + box.width * (0.6 + round / 50), clientY: box.top + 60 }));
-  await frames();
-  return performance.now() - started;
-});
+const [walls, cpus] = [[], []];
+const box = await tall.locator(".u-over").first().boundingBox();
+for (let round = 0; round < ROUNDS; round += 1) {
+  await tall.mouse.move(box.x + box.width * 0.1, box.y + 50);
+  await tall.mouse.down();
+  await tall.mouse.move(box.x + box.width * (0.5 + round / 20), box.y + 60, { steps: 3 });
+  await tall.evaluate(() => {
+    const ended = new Promise((resolve) => {
+      const begin = () => {
+        const started = performance.now();
+        requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - started)));
+      };
+      document.addEventListener("mouseup", begin, { once: true, capture: true });
+    });
+    Object.assign(window, { ended });
+  });
+  const before = await rendererCpuMs();
+  await tall.mouse.up();
+  walls.push(await tall.evaluate(() => window.ended));
+  if (!new URL(tall.url()).searchParams.has("zoom")) throw new Error("nothing was zoomed");
+  cpus.push((await rendererCpuMs()) - before);
+}
+found.zoom = { wall_ms: median(walls), cpu_ms: median(cpus) };
 const cdp = await tall.context().newCDPSession(tall);
 await cdp.send("HeapProfiler.collectGarbage");
 await cdp.send("Performance.enable");
