@@ -172,12 +172,14 @@ class OpenLogs:
 
     def _forget_some(self) -> None:
         excess = len(self._slots) - _MAX_REMEMBERED
+        if excess <= 0:
+            return
         unused = [
             path
             for path, slot in self._slots.items()
             if slot.log is None and not slot.num_users and not slot.num_watchers
         ]
-        for path in unused[: max(0, excess)]:
+        for path in unused[:excess]:
             del self._slots[path]
 
     def _opened(self, path: Path, slot: _Slot) -> EventLog:
