@@ -164,14 +164,14 @@ class OpenLogs:
         with self._mutex:
             slot = self._slots.get(path)
             if slot is None:
-                slot = self._slots[path] = _Slot(LogFollower(path))
                 self._forget_some()
+                slot = self._slots[path] = _Slot(LogFollower(path))
             self._slots.move_to_end(path)
             slot.num_users += num_users
             return slot
 
     def _forget_some(self) -> None:
-        excess = len(self._slots) - _MAX_REMEMBERED
+        excess = len(self._slots) + 1 - _MAX_REMEMBERED
         if excess <= 0:
             return
         unused = [
