@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlgym.api.columns import swept_columns
 from mlgym.errors import RunError
 from mlgym.events import ArtifactRecord, ExperimentState, MetricHistory, ReproductionVerdict, RunState
 from mlgym.names import DEFAULT_STORAGE, Best, did_you_mean
 from mlgym.reproduction.verdict import recorded_verdicts
 from mlgym.tracking import RunFolder, find_run
 from mlgym.validation import rank, selection_of
+from mlgym.validation.columns import swept_columns
 from mlgym.validation.report import Report, report_of
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from mlgym.texts import duration, jsonable, key_text, one_line
+from mlgym.validation.columns import swept_columns
 from mlgym.validation.report.facts import ReportFacts
 from mlgym.validation.report.tables import Column, Table, swept_keys, tables_of
 
@@ -167,7 +168,8 @@ def to_csv(facts: ReportFacts) -> str:
     keys = swept_keys(facts.configurations)
     metrics = list(dict.fromkeys(key for one in facts.configurations for key in one.metrics))
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(map(_csv_cell, [*_CSV_HEAD, *keys, *(f"mean {key}" for key in metrics)]))
+    names = swept_columns(keys, _CSV_HEAD).values()
+    writer.writerow(map(_csv_cell, [*_CSV_HEAD, *names, *(f"mean {key}" for key in metrics)]))
     for row in _csv_rows(facts, keys, metrics):
         writer.writerow(map(_csv_cell, row))
     return stream.getvalue()
