@@ -51,5 +51,7 @@ export default tseslint.config(
       "@typescript-eslint/no-non-null-assertion": "error",
     },
   },
+  // Playwright's fixtures have a function called `use`, and its pages a console.
+  { files: ["tests/**"], rules: { "react-hooks/rules-of-hooks": "off", "no-console": "off" } },
   { files: ["*.js", "scripts/*.js"], ...tseslint.configs.disableTypeChecked },
 );

@@ -37,6 +37,11 @@ export const test = base.extend<Fixtures, { readonly board: Service }>({
 
 export { expect };
 
+/** Gives cells but for some columns. */
+export function without(cell: Readonly<Record<string, string>>, columns: readonly string[]): Record<string, string> {
+  return Object.fromEntries(Object.entries(cell).filter(([column]) => !columns.includes(column)));
+}
+
 /** Opens a page of a run and waits until something of it stands there. */
 export async function open(page: Page, address: string, parameters: Readonly<Record<string, string>>): Promise<void> {
   await page.goto(`${address}/?${new URLSearchParams(parameters).toString()}`);

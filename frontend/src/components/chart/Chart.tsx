@@ -125,7 +125,7 @@ function optionsOf(width: number, latest: Latest, zoomY: { current: Span | null 
     scales: { x: { time: false, distr: distribution(spec.isLogX), auto: false }, y: { distr: distribution(spec.isLogY), auto: false } },
     series: [{}, { show: true, paths: () => null, points: { show: false } }],
     axes: [
-      { ...axis, size: 26, gap: 4, space: 60, values: (_, splits) => splits.map((value) => xWords(value, spec.xKind)) },
+      { ...axis, size: 26, gap: 4, space: 60, ...(spec.xKind === "number" ? { incrs: WHOLE_STEPS } : {}), values: (_, splits) => splits.map((value) => xWords(value, spec.xKind)) },
       { ...axis, size: 52, gap: 5, space: 32, values: (_, splits) => splits.map((value) => yWords(value, spec.isLogY, stepOf(splits))) },
     ],
     cursor: {
@@ -226,10 +226,19 @@ function yWords(value: number | null, isLog: boolean, step: number): string {
 
 const stepOf = (splits: readonly number[]): number => Math.abs((splits[1] ?? 1) - (splits[0] ?? 0)) || 1;
 
+function decimalsOf(step: number): number {
+  let decimals = 0;
+  while (decimals < 9 && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6) decimals += 1;
+  return decimals;
+}
+
+/** Epochs and steps are whole, and so are the ticks between them. */
+const WHOLE_STEPS = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((one) => one * 10 ** power)).flat();
+
 /** Gives a tick with as many digits as tell it from the next one. */
 function shorter(value: number, step: number): string {
   const size = Math.max(Math.abs(value), step);
-  const decimals = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
+  const decimals = decimalsOf(step);
   if (size >= 1e5 || (size < 1e-3 && decimals > 4)) return value === 0 ? "0" : value.toExponential(1).replace(".0e", "e").replace("+", "");
   return value.toFixed(Math.min(decimals, 6));
 }

@@ -92,7 +92,7 @@ const MAX_SCORES = 30;
 
 /** Gives what the scores of each configuration are of: folds or seeds; nothing where there is one, for then it is the mean. */
 function scoreHeads(configurations: readonly Configuration[]): string[] {
-  const most = configurations.reduce((longest, one) => (one.scores.length > longest.length ? one.scores : longest), [] as readonly Score[]);
+  const most = configurations.reduce<readonly Score[]>((longest, one) => (one.scores.length > longest.length ? one.scores : longest), []);
   if (most.length < 2) return [];
   return most.slice(0, MAX_SCORES).map((score, i) => {
     const parts = [
