@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import struct
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -184,23 +185,32 @@ class Wandb(Tracker):
     @staticmethod
     def count(folder: Path) -> int:
         from wandb.proto.wandb_internal_pb2 import Record
-        from wandb.sdk.internal.datastore import DataStore
 
         count = 0
         for path in folder.rglob("*.wandb"):
-            store = DataStore()
-            store.open_for_scan(str(path))
-            while True:
-                try:
-                    data = store.scan_data()
-                except AssertionError:  # torn by the kill
-                    break
-                if data is None:
-                    break
+            for data in wandb_records(path.read_bytes()):
                 record = Record()
                 record.ParseFromString(data)
                 count += any(METRIC in (item.key, *item.nested_key) for item in record.history.item)
         return count
+
+
+def wandb_records(data: bytes) -> Iterator[bytes]:
+    """Yields what stands in a file of W&B up to where it is torn: records in LevelDB's log format after 7 bytes."""
+    position, parts = 7, b""
+    while position + 7 <= len(data):
+        left = 32768 - position % 32768
+        if left < 7:
+            position += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, position)
+        piece = data[position + 7 : position + 7 + length]
+        if not kind or len(piece) < length:
+            return
+        position += 7 + length
+        parts = piece if kind in (1, 2) else parts + piece
+        if kind in (1, 4):  # whole, or the last part
+            yield parts
 
 
 TRACKERS: dict[str, type[Tracker]] = {
