@@ -35,6 +35,8 @@ from tests.display.states import HOSTILE, UNSAFE, config, done, event, job, prog
         (scores(3, 0.91234), "epoch 3: val/f1 0.9123"),
         (event("evaluation_result", epoch=1, step=1, loss_scores=[], metric_scores=[
             {"metric": "f1", "split": "val", "score": None, "non_finite": "nan"}]), "epoch 1: val/f1 nan"),
+        (event("evaluation_result", epoch=0, step=7, loss_scores=[], metric_scores=[
+            {"metric": "f1", "split": "val", "score": 0.5}]), "step 7: val/f1 0.5"),
         (progress(2, 50, 0), "train epoch 3/10, train 50/100"),
         (progress(10, 5, 0, status="evaluation", current_split="val"), "evaluation epoch 10/10, val 5/100"),
         (progress(0, 5, 0, status="evaluation", current_split="val"), "evaluation epoch 0/10, val 5/100"),

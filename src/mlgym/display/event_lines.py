@@ -54,7 +54,9 @@ def _scores(payload: dict[str, Any]) -> str:
     named = [(one["split"], one["metric"], one) for one in payload["metric_scores"]]
     named += [(one["split"], one["loss"], one) for one in payload["loss_scores"]]
     values = ", ".join(f"{split}/{name} {one.get('non_finite') or number(one['score'])}" for split, name, one in named)
-    return f"epoch {payload['epoch']}: {values}"
+    # A loop that is tracked may count nothing but steps.
+    unit = "step" if not payload["epoch"] and payload.get("step") else "epoch"
+    return f"{unit} {payload[unit]}: {values}"
 
 
 def _progress(payload: dict[str, Any]) -> str:
