@@ -17,12 +17,12 @@ async function picture(name, parameters, { scheme = "light", width = 1280, heigh
 }
 
 await picture("runs", { page: "runs" });
-await picture("flow", { run_id: grid, page: "flow", sel: "2,4", sort: "-val/f1_macro" });
-await picture("analysis", { run_id: grid, page: "analysis", sel: "2,4", trim: "1" });
+await picture("flow", { run_id: grid, page: "flow", sel: "6,12", sort: "-val/f1_macro" });
+await picture("analysis", { run_id: grid, page: "analysis", sel: "6,12", log: "y" });
 await picture("analysis-dark", { run_id: nested, page: "analysis", match: "^(val|test)/(f1|loss)" }, { scheme: "dark" });
 await picture("parameters", { run_id: grid, page: "parameters" });
 await picture("validation", { run_id: nested, page: "validation" });
-await picture("experiment", { run_id: grid, page: "experiment", experiment: "4" });
+await picture("experiment", { run_id: grid, page: "experiment", experiment: "6" });
 await picture("settings", { run_id: grid, page: "settings" });
 await picture("phone", { run_id: grid, page: "flow", sort: "-val/f1_macro" }, { width: 390, height: 760 });
 await browser.close();

@@ -126,7 +126,7 @@ function optionsOf(width: number, latest: Latest, zoomY: { current: Span | null 
     series: [{}, { show: true, paths: () => null, points: { show: false } }],
     axes: [
       { ...axis, size: 26, gap: 4, space: 60, ...(spec.xKind === "number" ? { incrs: WHOLE_STEPS } : {}), values: (_, splits) => splits.map((value) => xWords(value, spec.xKind)) },
-      { ...axis, size: 52, gap: 5, space: 32, values: (_, splits) => splits.map((value) => yWords(value, spec.isLogY, stepOf(splits))) },
+      { ...axis, ...(spec.isLogY ? { grid: { ...axis.grid, filter: onlyPowers } } : {}), size: 52, gap: 5, space: 32, values: (_, splits) => splits.map((value) => yWords(value, spec.isLogY, stepOf(splits))) },
     ],
     cursor: {
       points: { show: false },
@@ -218,11 +218,18 @@ function xWords(value: number | null, kind: ChartSpec["xKind"]): string {
   return Number.isInteger(value) ? value.toLocaleString("en") : formatNumber(value, 3);
 }
 
-/** Of a log axis only powers of ten are named where there are many. */
+const isPowerOfTen = (value: number): boolean => Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-9;
+
+/** Of a log axis only powers of ten have lines and names: the others would be a grey field. */
+const onlyPowers = (_: uPlot, splits: readonly number[]): (number | null)[] => splits.map((value) => (isPowerOfTen(value) ? value : null));
+
 function yWords(value: number | null, isLog: boolean, step: number): string {
   if (value === null) return "";
-  return isLog ? (Number.isInteger(Math.log10(value)) || Math.abs(Math.log10(value) % 1) < 1e-9 ? formatNumber(value, 2) : "") : shorter(value, step);
+  if (!isLog) return shorter(value, step);
+  return isPowerOfTen(value) ? logWords(value) : "";
 }
+
+const logWords = (value: number): string => (value >= 1e5 || value < 1e-3 ? value.toExponential(0).replace("+", "") : String(Number(value.toPrecision(3))));
 
 const stepOf = (splits: readonly number[]): number => Math.abs((splits[1] ?? 1) - (splits[0] ?? 0)) || 1;
 
