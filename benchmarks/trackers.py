@@ -120,7 +120,11 @@ class Aim(Tracker):
         from aim import Repo
 
         repo = Repo.from_path(str(folder))
-        return sum(len(metric.values) for run in repo.iter_runs() for metric in run.metrics())
+        count = sum(len(metric.values) for run in repo.iter_runs() for metric in run.metrics())
+        if not count:
+            # Seen with 3.29.1 beside newer versions of what it depends on: nothing is known then, least of all a loss.
+            raise RuntimeError("its numbers could not be read back in this environment")
+        return count
 
 
 class Tensorboard(Tracker):

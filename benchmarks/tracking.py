@@ -87,14 +87,19 @@ def crowds(name: str, folder: Path, seconds: float) -> dict[str, Any]:
     with hub_for(name, folder):
         prepare(name, runs)
         processes = [start(name, "many", runs, seconds) for _ in range(NUM_PROCESSES)]
-        for process in processes:
-            await_ready(process)
-        began = time.monotonic()
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        ended = [finish(process) for process in processes]
+        try:
+            for process in processes:
+                await_ready(process)
+            began = time.monotonic()
+            for process in processes:
+                assert process.stdin is not None
+                process.stdin.write("go\n")
+                process.stdin.flush()
+            ended = [finish(process) for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
         took_s = max(one["ended_at"] for one in ended) - began
         logged = sum(one["count"] + 1 for one in ended)
     there = finish(start(name, "count", runs, 0.0))["count"]
