@@ -1,5 +1,5 @@
 // A thousand curves as one grey layer: for each pixel how many of them pass, drawn once.
-import type { ChartSpec, Span } from "./spec";
+import type { ChartSpec } from "./spec";
 
 export type ToPixel = (value: number) => number;
 
@@ -12,10 +12,11 @@ export function countCrowd(crowd: ChartSpec["crowd"], width: number, height: num
   for (const curve of crowd) {
     coverColumns(curve, low.fill(Infinity), high.fill(-Infinity), width, toX, toY);
     for (let column = 0; column < width; column += 1) {
-      const [from, to] = [low[column] ?? Infinity, high[column] ?? -Infinity];
+      const from = low[column] ?? Infinity;
+      const to = high[column] ?? -Infinity;
       if (from > to || to < 0 || from >= height) continue;
-      const [top, bottom] = [Math.max(0, Math.floor(from)), Math.min(height - 1, Math.floor(to))];
-      const [begin, end] = [top * width + column, (bottom + 1) * width + column];
+      const begin = Math.max(0, Math.floor(from)) * width + column;
+      const end = (Math.min(height - 1, Math.floor(to)) + 1) * width + column;
       steps[begin] = (steps[begin] ?? 0) + 1;
       steps[end] = (steps[end] ?? 0) - 1;
     }
@@ -31,29 +32,33 @@ export function countCrowd(crowd: ChartSpec["crowd"], width: number, height: num
   return counts;
 }
 
+// The innermost loops of the board, over every point of every curve: plain variables, since each pair would be an object.
 function coverColumns({ x, y, length }: ChartSpec["crowd"][number], low: Float32Array, high: Float32Array, width: number, toX: ToPixel, toY: ToPixel): void {
-  let [lastX, lastY] = [Number.NaN, Number.NaN];
+  let lastX = Number.NaN;
+  let lastY = Number.NaN;
   for (let i = 0; i < length; i += 1) {
-    const [px, py] = [toX(x[i] ?? Number.NaN), toY(y[i] ?? Number.NaN)];
-    if (Number.isFinite(px) && Number.isFinite(py)) {
+    const px = toX(x[i] ?? Number.NaN);
+    const py = toY(y[i] ?? Number.NaN);
+    // What is left or right of the picture touches no column.
+    if (Number.isFinite(py) && px >= 0 && !(lastX > width)) {
       const isJoined = Number.isFinite(lastY);
+      const slope = isJoined && px > lastX ? (py - lastY) / (px - lastX) : 0;
       const first = Math.max(0, Math.floor(isJoined ? lastX : px));
       const last = Math.min(width - 1, Math.floor(px));
       for (let column = first; column <= last; column += 1) {
-        const [a, b] = isJoined ? piece(lastX, lastY, px, py, column) : [py, py];
-        low[column] = Math.min(low[column] ?? Infinity, a, b);
-        high[column] = Math.max(high[column] ?? -Infinity, a, b);
+        let from = py;
+        let to = py;
+        if (isJoined) {
+          from = lastY + (Math.max(lastX, column) - lastX) * slope;
+          to = px > lastX ? lastY + (Math.min(px, column + 1) - lastX) * slope : py;
+        }
+        low[column] = Math.min(low[column] ?? Infinity, from, to);
+        high[column] = Math.max(high[column] ?? -Infinity, from, to);
       }
     }
-    [lastX, lastY] = [px, py];
+    lastX = px;
+    lastY = py;
   }
-}
-
-/** Gives where a straight piece enters and leaves a column of pixels. */
-function piece(x0: number, y0: number, x1: number, y1: number, column: number): Span {
-  if (x1 <= x0) return [y0, y1];
-  const slope = (y1 - y0) / (x1 - x0);
-  return [y0 + (Math.max(x0, column) - x0) * slope, y0 + (Math.min(x1, column + 1) - x0) * slope];
 }
 
 /** Gives the layer as a picture: one curve is faint, many together are dark, on a scale that keeps the one in sight. */
