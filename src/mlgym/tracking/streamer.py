@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlgym.tracking.hub_socket import HubSocket
 
 _POLL_S: Final = 0.02
+_OTHER_LOG: Final = "other_log"
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 30.0
 _GROUP_EVENTS: Final = 1000
@@ -87,6 +88,8 @@ class Streamer(threading.Thread):
             # RuntimeError: a program that is ending starts no threads any more, which a new connection needs.
             except (MlgymError, OSError, RuntimeError) as error:
                 self._note_failure(error)
+                if getattr(error, "code", "") == _OTHER_LOG:
+                    return
                 # A hub that was never there is not waited for.
                 if self._is_hopeless() or (self._ending.is_set() and self._answered_at is None):
                     return
@@ -134,7 +137,8 @@ class Streamer(threading.Thread):
         Where it is not the beginning of the log here, all of it is sent once: the hub leaves out what it has.
         """
         head = hub.head(self._folder.run_id)
-        self._answered_at = time.monotonic()
+        # What counts at the end is whether events get through, not that somebody is there.
+        self._answered_at = self._answered_at or time.monotonic()
         for cursor in (self._cursor, LogCursor()) if self._cursor.stands(file) else (LogCursor(),):
             self._is_prefix = cursor.advance(file, head.num_events, head.last_crc)
             self._cursor = cursor
@@ -143,7 +147,7 @@ class Streamer(threading.Thread):
 
     def _send(self, hub: HubSocket, group: list[bytes]) -> None:
         if not self._is_prefix and any(read_origin(line) is None for line in group):
-            raise HubError(other_log_text(self._folder.run_id, self._url), code="other_log")
+            raise HubError(other_log_text(self._folder.run_id, self._url), code=_OTHER_LOG)
         group = group[: self._deliver(hub, group)]
         self._cursor.take(group)
         self.num_sent += len(group)
