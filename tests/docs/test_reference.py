@@ -42,7 +42,8 @@ def _pinned_torch() -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["components.md", "commands.md", "events.md", "validation.md", "report.md", "report.schema.json", "openapi.json"]
+    "name",
+    ["components.md", "commands.md", "events.md", "validation.md", "report.md", "report.schema.json", "openapi.json"],
 )
 def test_page_is_fresh(name: str, pages: dict[str, str], generator: ModuleType) -> None:
     """The committed page is what signatures and docstrings give now."""
