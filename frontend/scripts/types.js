@@ -1,6 +1,6 @@
 // Types from what the hub publishes: its OpenAPI file, and the schema of the report. They are not in git, so that they cannot
 // be stale: where the hub changes, the compiler says what that breaks here.
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import openapiTS, { astToString } from "openapi-typescript";
 
 const reference = new URL("../../docs/reference/", import.meta.url);
@@ -21,4 +21,8 @@ const files = {
   "openapi.ts": await typesOf(new URL("openapi.json", reference)),
   "report.ts": await typesOf(reportAsOpenApi()),
 };
-for (const [name, text] of Object.entries(files)) writeFileSync(new URL(name, target), text);
+for (const [name, text] of Object.entries(files)) {
+  const path = new URL(name, target);
+  // What is as it was keeps its date, so that nothing is built anew for it.
+  if (!existsSync(path) || readFileSync(path, "utf8") !== text) writeFileSync(path, text);
+}
