@@ -34,6 +34,7 @@ def resume(
     epochs: int | None = None,
     retry_failed: bool = False,
     allow_config_change: Sequence[str] = (),
+    allow_data_change: bool = False,
     storage: str | Path = DEFAULT_STORAGE,
     executor: Literal["processes", "inline"] | None = None,
     processes: int | None = None,
@@ -59,6 +60,7 @@ def resume(
         epochs: instead of the config's; finished experiments go on where it is more than they had.
         retry_failed: try failed experiments again, from their last checkpoint.
         allow_config_change: keys of the config that may differ from what the run was started with, with all below.
+        allow_data_change: go on though the data is not what checkpoints were trained with, and say so.
         storage: the folder with one folder per run.
         executor: `processes` or `inline`; None for what the run was launched with, as in all that follows.
         processes: experiments at a time.
@@ -98,6 +100,7 @@ def resume(
         },
         allowed_changes=[*allow_config_change, *([EPOCHS] if raised else [])],
         retry_failed=retry_failed,
+        allow_data_change=allow_data_change,
         command=command,
         progress=progress,
     )
@@ -110,6 +113,7 @@ def go_on(
     *,
     allowed_changes: Sequence[str] = (),
     retry_failed: bool = False,
+    allow_data_change: bool = False,
     command: Sequence[str] = (),
     progress: bool = True,
 ) -> Run:
@@ -121,6 +125,7 @@ def go_on(
         given: options other than those of the launch, by the names of `RunOptions`; None for those of the launch.
         allowed_changes: keys of the config that may differ.
         retry_failed: try failed experiments again.
+        allow_data_change: go on though the data changed.
         command: how it was called, for the record.
         progress: show progress on stderr.
     """
@@ -145,6 +150,7 @@ def go_on(
                 command=command_text(command),
                 allowed_changes=allowed_changes,
                 retry_failed=retry_failed,
+                allow_data_change=allow_data_change,
                 observer=display,
             )
         finally:

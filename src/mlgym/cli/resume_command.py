@@ -33,6 +33,9 @@ def resume(
             help="Go on although this key of the config, or what is below it, has changed.",
         ),
     ] = None,
+    allow_data_change: Annotated[
+        bool, typer.Option("--allow-data-change", help="Go on although the data is not what it was; the log says so.")
+    ] = False,
     processes: Annotated[
         int | None, typer.Option("--processes", "-p", min=1, help="Experiments at a time; default: as before.")
     ] = None,
@@ -66,6 +69,7 @@ def resume(
         epochs=epochs,
         retry_failed=retry_failed,
         allow_config_change=allow_config_change or [],
+        allow_data_change=allow_data_change,
         storage=storage,
         executor=None if executor is None else choice(executor, ("processes", "inline"), "--executor"),  # type: ignore[arg-type]
         processes=processes,

@@ -84,11 +84,13 @@ class Remaining:
         settled: experiments that need not run.
         counts: how those ended.
         parted: experiments whose continuation need not repeat what they did before, to the bit.
+        allow_data_change: they go on though their data is not what it was; then all of them part.
     """
 
     settled: Container[int] = ()
     counts: Counts = field(default_factory=Counts)
     parted: Set[int] = frozenset()
+    allow_data_change: bool = False
 
 
 class Driver:
@@ -124,6 +126,7 @@ class Driver:
         self.main_script = places.main_script
         self._num_jobs = journal.state.num_jobs
         self._parted: Set[int] = frozenset()
+        self._allow_data_change = False
 
     def environment(self, command: Sequence[str]) -> dict[str, Any]:
         """Gives the surroundings of the experiments as plain data.
@@ -186,6 +189,7 @@ class Driver:
         for note in notes:
             self.journal.note("warning", note)
         self._parted = remaining.parted
+        self._allow_data_change = remaining.allow_data_change
         num_experiments = len(self.space)
         num_left = num_experiments - sum(each in remaining.settled for each in range(num_experiments))
         nested = self._nested(remaining.settled, lambda: scheduler.interrupt(quietly=True))
@@ -313,6 +317,7 @@ class Driver:
         return {
             "attempt": before.attempt + 1,
             "lineage": before.lineage + int(moved or experiment_id in self._parted),
+            "allow_data_change": self._allow_data_change,
             "known_checkpoints": list(before.checkpoints),
         }
 

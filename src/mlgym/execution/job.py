@@ -37,6 +37,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         deterministic: refuse operations without a reproducible algorithm.
         attempt: 0 for the first time, 1 after one resume ...; later ones go on from the newest checkpoint.
         lineage: one more than before where the continuation need not be bit-identical to what came before.
+        allow_data_change: go on from a checkpoint though the data is not what it was trained with.
         known_checkpoints: paths, relative to the run folder, of the checkpoints that the log says stand.
         fold: the fold that `$run.fold` refers to, from 0; None where nothing is cross-validated.
         time_limit_s: the limit that the executor enforces, in s, for the error's text; None for none.
@@ -57,6 +58,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     deterministic: bool = True
     attempt: int = 0
     lineage: int = 0
+    allow_data_change: bool = False
     known_checkpoints: list[str] = []
     fold: int | None = None
     time_limit_s: float | None = None

@@ -108,6 +108,7 @@ def resume_run(
     command: Sequence[str],
     allowed_changes: Sequence[str] = (),
     retry_failed: bool = False,
+    allow_data_change: bool = False,
     observer: Observer | None = None,
     on_event: Watch | None = None,
     code: WorkerCode | None = None,
@@ -124,6 +125,7 @@ def resume_run(
         command: how it was called, to be written down.
         allowed_changes: keys of the config that may differ from what the run was started with, with all below.
         retry_failed: try failed experiments again, too.
+        allow_data_change: go on though the data is not what checkpoints were trained with, in a new lineage.
         observer: is shown the state of the run as it changes.
         on_event: is shown every event as it comes, and says True to end the run as SIGINT would.
         code: what workers run; MLgym's own experiments by default.
@@ -163,7 +165,9 @@ def resume_run(
     environment = driver.environment(command)
     left = {each: surroundings for each, surroundings in held.environments.items() if each not in remaining.settled}
     parting = _parting_environments(left, environment)
-    parted = remaining.parted | parting.keys() | (set() if options.deterministic else left.keys())
+    parted = (
+        remaining.parted | parting.keys() | (left.keys() if allow_data_change or not options.deterministic else set())
+    )
     changed = msgspec.structs.replace(
         record, config=document.identity, overrides=list(document.overrides), admitted_changes=admitted
     )
@@ -174,7 +178,7 @@ def resume_run(
         return driver.run(
             driver.opening(RunResumed, command, package_versions()),
             environment,
-            replace(remaining, parted=parted),
+            replace(remaining, parted=parted, allow_data_change=allow_data_change),
             notes=[*_warnings(parting), *_closed(space, state, retry_failed=retry_failed)],
             on_event=on_event,
         )

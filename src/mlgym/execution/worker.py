@@ -92,6 +92,7 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
         job_id=job.job_id,
         attempt=job.attempt,
         lineage=job.lineage,
+        allow_data_change=job.allow_data_change,
         known_checkpoints=tuple(job.known_checkpoints),
         fold=job.fold,
         stop=flag,

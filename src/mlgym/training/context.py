@@ -31,6 +31,7 @@ class ExperimentContext:
         job_id: the job that runs it.
         attempt: 0 for the first time; later ones go on from the newest checkpoint.
         lineage: one more than before where the continuation need not be bit-identical to what came before.
+        allow_data_change: go on from a checkpoint though the data is not what it was trained with.
         known_checkpoints: paths, relative to the run folder, of the checkpoints that the log says stand.
         fold: the fold that it is of, from 0; None where nothing is cross-validated.
         components: every object that was built for the experiment, by key path.
@@ -46,6 +47,7 @@ class ExperimentContext:
     job_id: str = ""
     attempt: int = 0
     lineage: int = 0
+    allow_data_change: bool = False
     known_checkpoints: tuple[str, ...] = ()
     fold: int | None = None
     components: Mapping[str, Any] = field(default_factory=dict)

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mlgym.components.data import class_counts, fingerprint
 from mlgym.errors import Interrupted, TrainingError
 from mlgym.training.checkpoint import CheckpointContent
 from mlgym.training.checkpoint_writer import CheckpointWriter
@@ -25,6 +24,7 @@ from mlgym.training.plan import Plan
 from mlgym.training.reporting import RUNNING_LOSS, TRAIN, Reporter, flat_scores
 from mlgym.training.resumption import STATE_FORMAT, Resumption
 from mlgym.training.retention import Retention
+from mlgym.training.split_data import SplitData
 from mlgym.training.state import State
 from mlgym.training.state_codec import flatten
 from mlgym.training.strategies import Snapshot
@@ -47,6 +47,8 @@ class Session:
         self.device = Device(context.device, self.trainer.precision)
         self.state = State(context, training.model, self.trainer.optimizers, training.epochs)
         self.reporter = Reporter(context)
+        evaluator = training.evaluator
+        self.data = SplitData({TRAIN: self.trainer.loader} | (evaluator.loaders if evaluator else {}))
         self.folder: Path = context.run_dir / str(context.experiment_id) / "checkpoints"
         self.retention = Retention(training.checkpoints, self.folder)
         self.writer = CheckpointWriter(self.folder)
@@ -70,7 +72,7 @@ class Session:
         hooks.call("on_experiment_start", state)
         go_on = self._resume(num_batches)
         if not self.reporter.results.num_sent:
-            self._tell_data()
+            self.data.tell(self.reporter)
             self.reporter.model(training.model)
         try:
             if go_on is None:
@@ -185,6 +187,13 @@ class Session:
             self.reporter.resumed(self.state, None, replaces_later=self.context.lineage > 0)
             return None
         content, path, state = saved
+        # Before parts are put back: a dataset with a generator of its own draws from it when it is read.
+        self.data.compare(
+            state.get("data", {}),
+            self.reporter,
+            checkpoint=path.name,
+            allow_change=self.context.allow_data_change,
+        )
         if state["num_batches"] != num_batches:
             raise TrainingError(
                 f"checkpoint {path} does not fit: an epoch had {state['num_batches']} batches and has {num_batches} now"
@@ -210,14 +219,6 @@ class Session:
                 self.training.hooks.call("on_checkpoint", self.state, path)
 
         return go_on
-
-    def _tell_data(self) -> None:
-        evaluator = self.training.evaluator
-        loaders = {TRAIN: self.trainer.loader} | (evaluator.loaders if evaluator else {})
-        for split, loader in loaders.items():
-            found = fingerprint(loader)
-            if found is not None:
-                self.reporter.data(split, found, class_counts(loader.dataset))
 
     def _progress(self, done: int) -> None:
         num_batches = self._epoch.num_batches
@@ -326,6 +327,7 @@ class Session:
                 "num_batches": self._epoch.num_batches,
                 "retention": self.retention.state_dict(),
                 "reporter": self.reporter.state_dict(),
+                "data": self.data.state_dict(),
             }
         )
         return CheckpointContent(state.epoch, state.step, weights_of(state.model), tensors, plain)
