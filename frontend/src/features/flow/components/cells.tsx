@@ -12,7 +12,9 @@ import classes from "./Flow.module.css";
 export function progressCell(row: ExperimentRow): ReactNode {
   const { progress } = row;
   if (progress === null) return row.status === "running" ? <span className="dim">starting</span> : null;
-  const epoch = Math.min(progress.num_epochs, progress.epoch + (row.status === "done" ? 1 : 0));
+  // Progress is told a few times a second: the last word of one that ended may be from before its last epoch.
+  const isThrough = row.status === "done" && row.stop_reason === null;
+  const epoch = isThrough ? progress.num_epochs : Math.min(progress.num_epochs, progress.epoch + (row.status === "done" ? 1 : 0));
   const words = `${epoch}/${progress.num_epochs}`;
   if (row.status === "running") {
     const where = progress.phase === "train" ? `${progress.batch}/${progress.num_batches}` : progress.split;
