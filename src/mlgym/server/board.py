@@ -55,8 +55,8 @@ class Board:
         if scope["method"] not in ("GET", "HEAD"):
             return PlainTextResponse("this is a page\n", 405, {"Allow": "GET, HEAD"})
         name = scope["path"].removeprefix("/") or _INDEX
-        if name not in self._files and name == _INDEX:
-            self._files = _found(self._folder)  # it may have been built meanwhile
+        if name == _INDEX:
+            self._files = _found(self._folder)  # it may have been built, or built anew, meanwhile
         file = self._files.get(name)
         if name == _INDEX or (file is None and _is_page(scope)):
             return self._page()
