@@ -260,6 +260,20 @@ def test_files(http: httpx.Client) -> None:
     assert http.get(url).json() == facts({"3/experiment_config.json": b"{}", "run_config.yml": b"a: 1"})["files"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "status", "code"),
+    [("bytes=9-", 416, "no_such_range"), ("bytes=x", 400, "bad_range"), ("lines=1-2", 400, "bad_range")],
+)
+def test_ranges_that_files_do_not_have(http: httpx.Client, asked: str, status: int, code: str) -> None:
+    """They are answered in the one form of errors; the rest of a file that is shorter than asked is served."""
+    url = "/api/v1/runs/ranges/files/run_config.yml"
+    http.put(url, content=b"a: 1")
+    refused = http.get(url, headers={"Range": asked})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+    assert refused.headers.get("Content-Range") == ("bytes */4" if status == 416 else None)
+    assert http.get(url, headers={"Range": "bytes=3-9"}).content == b"1"
+
+
 def test_openapi(http: httpx.Client) -> None:
     """The description of the routes is where boards look for it."""
     paths = http.get("/api/v1/openapi.json").json()["paths"]

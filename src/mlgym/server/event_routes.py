@@ -19,7 +19,7 @@ from mlgym.events.log import CheckedBody
 from mlgym.server.bodies import groups_of_lines
 from mlgym.server.incoming import invalid_event
 from mlgym.server.ingest import Ingest, StoredIds
-from mlgym.server.refusal import RefusedError
+from mlgym.server.refusal import RefusedError, no_such_range
 from mlgym.server.store import HubStore
 from mlgym.tracking.portable import body_of
 
@@ -175,9 +175,7 @@ def _span(header: str | None, num_bytes: int) -> range | None:
     else:
         span = range(int(first), min(int(last or num_bytes) + 1, num_bytes))
     if not span:
-        raise RefusedError(
-            416, "no_such_range", f"there are {num_bytes:,} bytes", headers={"Content-Range": f"bytes */{num_bytes}"}
-        )
+        raise no_such_range(num_bytes)
     return span
 
 

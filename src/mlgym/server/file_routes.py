@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Message, Receive, Scope, Send
 
 from mlgym.server.bodies import write_body
-from mlgym.server.refusal import not_found
+from mlgym.server.refusal import RefusedError, no_such_range, not_found
 from mlgym.server.store import HubStore, Listing
 from mlgym.server.uploads import OFFSET, Uploads
 from mlgym.tracking.manifest import FileEntry
@@ -150,8 +152,28 @@ def _facts(one: Listing) -> ListingFacts:
     return ListingFacts(experiment_id=one.experiment_id, name=one.name, files=files)
 
 
+class _Download(FileResponse):
+    """A file that answers a `Range` it cannot serve as all routes answer errors, and not in plain text."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_or_refuse(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= HTTPStatus.BAD_REQUEST:
+                raise self._refusal(message["status"])
+            await send(message)
+
+        await super().__call__(scope, receive, send_or_refuse)
+
+    def _refusal(self, status: int) -> RefusedError:
+        assert self.stat_result is not None
+        size = self.stat_result.st_size
+        if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return no_such_range(size)
+        message = "`Range` is not understood; write `bytes=FIRST-LAST`, `bytes=FIRST-` or `bytes=-LENGTH`"
+        return RefusedError(status, "bad_range", message, path="header.Range")
+
+
 def download(path: Path) -> FileResponse:
     """Gives a file as bytes that no browser shows."""
-    return FileResponse(
+    return _Download(
         path, media_type="application/octet-stream", filename=path.name, stat_result=path.stat(follow_symlinks=False)
     )

@@ -64,6 +64,12 @@ def not_found(message: str) -> RefusedError:
     return RefusedError(404, "not_found", message)
 
 
+def no_such_range(num_bytes: int) -> RefusedError:
+    """Gives the refusal for a range of bytes beyond the end."""
+    headers = {"Content-Range": f"bytes */{num_bytes}"}
+    return RefusedError(416, "no_such_range", f"there are {num_bytes:,} bytes", headers=headers)
+
+
 def error_response(url_path: str, refusal: RefusedError) -> JSONResponse:
     """Gives the answer to a refused request in the form of its route.
 
