@@ -48,6 +48,22 @@ def test_a_report_on_the_terminal(
     assert "interval" not in narrow.splitlines()[3]
 
 
+def test_an_ending_that_says_no_format_is_refused(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rather than a table in a file that a program for letters would open; `--format` overrules it."""
+    path = storage / "r.docx"
+    assert report(storage, "a", "--to", str(path)) == 2
+    assert "`.docx` says no format (known: .txt," in capsys.readouterr().err
+    assert not path.exists()
+    assert report(storage, "a", "--to", str(path), "--format", "markdown") == 0
+    assert path.read_text().startswith("# a")
+
+
+def test_a_run_is_not_compared_with_itself(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By `latest`, too, which names the run it stands for."""
+    assert report(storage, "b", "--against", "b") == 2
+    assert "`b` is the run itself" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "beginning"),
     [

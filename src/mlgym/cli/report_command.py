@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from mlgym.validation.report import Report
 
 FORMATS = ("table", "json", "csv", "markdown", "latex", "html")
-_ENDINGS = {".json": "json", ".csv": "csv", ".md": "markdown", ".tex": "latex", ".html": "html", ".htm": "html"}
+_ENDINGS = {
+    "": "table",
+    ".txt": "table",
+    ".json": "json",
+    ".csv": "csv",
+    ".md": "markdown",
+    ".tex": "latex",
+    ".html": "html",
+    ".htm": "html",
+}
 
 
 def report(
@@ -52,12 +61,15 @@ def report(
 
     how = _format(format, to)
     folder = find_run(storage, run_id)
+    other = find_run(storage, against) if against is not None else None
+    if other is not None and other.run_id == folder.run_id:
+        raise typer.BadParameter(f"`{other.run_id}` is the run itself; name another one", param_hint="--against")
     found = report_of(
         folder.state(),
         run_id=folder.run_id,
         metric=metric,
         best=direction(best),
-        against=find_run(storage, against).state() if against is not None else None,
+        against=other.state() if other is not None else None,
         compare=compare,
         rope=rope,
         confidence=confidence,
@@ -95,7 +107,11 @@ def written(found: Report, how: str, rows: int) -> str:
 def _format(name: str | None, to: Path | None) -> str:
     if name is not None:
         return choice(name, FORMATS, "--format")
-    return _ENDINGS.get(to.suffix.lower(), "table") if to is not None else "table"
+    ending = to.suffix.lower() if to is not None else ""
+    if ending not in _ENDINGS:
+        known = ", ".join(filter(None, _ENDINGS))
+        raise typer.BadParameter(f"`{ending}` says no format (known: {known}); name one by --format", param_hint="--to")
+    return _ENDINGS[ending]
 
 
 def _write(path: Path, text: str) -> None:
