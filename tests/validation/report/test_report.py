@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import mlgym
 from mlgym.errors import RunError
 from mlgym.events import EventLog, RunState, fold
 from mlgym.tracking import create_run_folder, find_run
@@ -168,6 +169,42 @@ def test_nested_folds_that_are_not_done_are_counted(tmp_path: Path) -> None:
     assert facts.nested is not None
     assert len(facts.nested.outer_folds) == 2
     assert any("1 outer fold without an outer score: the mean is over the others." in one for one in facts.missing)
+
+
+def test_claims_and_columns_of_a_nested_run_that_goes_on(tmp_path: Path) -> None:
+    """Folds that are not decided have no winner; swept columns stand in the order of the grid, whoever won first."""
+    swept: list[dict[str, Any]] = [{"model.width": 8, "optimizer.lr": 0.1}, {"model.depth": 2, "optimizer.lr": 0.1}]
+    planned = [one for one in nested(swept) if (one.trial["role"], one.trial["outer_fold"]) != ("outer", 2)]
+    for one in planned:
+        if one.trial["role"] == "outer":
+            winner = 1 - one.trial["outer_fold"]
+            one.trial["configuration"], one.swept = winner, swept[winner]
+    made = report(
+        tmp_path, planned, "nested_cross_validation", num_experiments=27, is_finished=False,
+        section=NESTED_SECTION | ON_TEST, more={"test/f1": 0.0},
+    )  # fmt: skip
+    assert made.facts.nested is not None
+    assert len(made.facts.nested.outer_folds) == 3
+    assert any("2 different configurations won 2 outer folds" in one for one in made.facts.claims)
+    head = next(line for line in made.to_text().splitlines() if line.startswith("outer fold"))
+    assert head.split()[3:6] == ["width", "lr", "depth"]
+
+
+def test_nested_folds_none_of_which_is_done_have_no_mean(tmp_path: Path) -> None:
+    """What is missing speaks of no mean where there is none."""
+    facts = report(
+        tmp_path, nested(POINTS)[:2], "nested_cross_validation", num_experiments=27, is_finished=False,
+        section=NESTED_SECTION | ON_TEST,
+    ).facts  # fmt: skip
+    assert any(one.endswith("without an outer score: there is no mean yet.") for one in facts.missing)
+
+
+def test_a_tracked_run_is_not_called_old(tmp_path: Path) -> None:
+    """It never said what its one experiment is for, and need not."""
+    with mlgym.track("loop", storage=tmp_path, run_id="loop") as run:
+        run.log({"val/f1": 0.5})
+    facts = report_of(find_run(tmp_path, "loop").state()).facts
+    assert not any("older" in one for one in facts.missing)
 
 
 def test_selecting_on_test_data_is_warned_of(tmp_path: Path) -> None:

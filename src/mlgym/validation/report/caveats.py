@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from mlgym.events import RunState
+from mlgym.names import TRACKED
 from mlgym.texts import first_line, number
 from mlgym.validation.report.facts import DataUseFacts, ImportancesFacts
 from mlgym.validation.report.findings import Findings
@@ -138,7 +139,7 @@ def _flatters(trials: Sequence[Trial], outer: Score) -> bool:
 
 def missing_of(state: RunState, findings: Findings) -> list[str]:
     """Gives what the log does not have, or not yet."""
-    return [*_not_ended(state, findings.trials), *_not_scored(findings), *_not_told(findings.trials)]
+    return [*_not_ended(state, findings.trials), *_not_scored(findings), *_not_told(state, findings.trials)]
 
 
 def _not_ended(state: RunState, trials: Sequence[Trial]) -> list[str]:
@@ -165,11 +166,15 @@ def _not_scored(findings: Findings) -> list[str]:
         undecided = max(0, (nested.num_outer_folds or 0) - len(nested.outer_folds))
         undecided += sum(one.outer_score is None for one in nested.outer_folds)
         if undecided:
-            found.append(f"{count(undecided, 'outer fold')} without an outer score: the mean is over the others.")
+            rest = "there is no mean yet" if nested.mean is None else "the mean is over the others"
+            found.append(f"{count(undecided, 'outer fold')} without an outer score: {rest}.")
     return found
 
 
-def _not_told(trials: Sequence[Trial]) -> list[str]:
+def _not_told(state: RunState, trials: Sequence[Trial]) -> list[str]:
+    # A loop that is tracked has one experiment, and never said what it is for.
+    if state.validation_mode == TRACKED:
+        return []
     found = []
     judged = [trial for trial in trials if trial.point is not None and has_folds([trial])]
     if any(trial.num_train is None or trial.num_held_out is None for trial in judged):

@@ -44,9 +44,10 @@ def _of_nested(nested: NestedFacts, num_configurations: int) -> list[str]:
         f"folds{_interval(nested.interval)}). This is about the procedure, not about any one configuration."
     )
     claims = [claim]
+    num_decided = sum(one.configuration is not None for one in nested.outer_folds)
     if nested.num_winners > 1:
         claims.append(
-            f"{nested.num_winners} different configurations won the {len(nested.outer_folds)} outer folds: the choice "
+            f"{nested.num_winners} different configurations won {num_decided} outer folds: the choice "
             "depends on the data, and no single one of them is what was measured."
         )
     if nested.optimism is not None:

@@ -79,7 +79,7 @@ def tables_of(facts: ReportFacts, max_rows: int = DEFAULT_ROWS) -> list[Table]:
     """Gives the tables of a report, the one that matters most first; those that have no rows are left out."""
     tables = []
     if facts.nested is not None:
-        tables.append(_outer_table(facts.nested))
+        tables.append(_outer_table(facts.nested, swept_keys(facts.configurations)))
     tables.append(_configurations_table(facts, max_rows))
     if facts.nested is None:
         tables.append(_folds_table(facts, max_rows))
@@ -221,12 +221,13 @@ def _fold_head(score: ScoreFacts) -> str:
     return " ".join(parts) or f"experiment {score.experiment_id}"
 
 
-def _outer_table(nested: NestedFacts) -> Table:
+def _outer_table(nested: NestedFacts, keys: Sequence[str]) -> Table:
     folds = nested.outer_folds
+    won = {key for one in folds for key in one.swept}
     columns = [
         Column("outer fold", [str(one.outer_fold) for one in folds]),
         Column("winner", [NOTHING if one.configuration is None else str(one.configuration) for one in folds]),
-        *swept_columns([one.swept for one in folds], list(dict.fromkeys(key for one in folds for key in one.swept))),
+        *swept_columns([one.swept for one in folds], [key for key in keys if key in won]),
         Column("inner score", [number(one.inner_score) for one in folds]),
         Column("outer score", [_outer(one.outer_score, one.status) for one in folds]),
         Column("optimism", [signed(one.optimism, 2) for one in folds], detail=2),

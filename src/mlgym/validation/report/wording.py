@@ -10,6 +10,9 @@ from mlgym.texts import key_text, number, value_text
 from mlgym.validation.report.facts import ConfigurationFacts, IntervalFacts
 
 SMALL_P: Final = 0.001
+# A spread below this share of its mean is what adding up equal scores leaves, and none.
+_ROUNDING: Final = 1e-12
+_MAX_PLACES: Final = 8
 
 
 def is_test_split(split: str) -> bool:
@@ -18,9 +21,15 @@ def is_test_split(split: str) -> bool:
 
 
 def with_spread(mean: float | None, sd: float | None) -> str:
-    """Gives `0.971 ± 0.012`: as many places as two digits of the spread take."""
-    if mean is None or sd is None or not 0 < sd < math.inf or not math.isfinite(mean):
-        return number(mean) if sd is None else f"{number(mean)} \N{PLUS-MINUS SIGN} {number(sd, 2)}"
+    """Gives `0.971 ± 0.012`: as many places as two digits of the spread take; `0.9884 ± 0` where there is none."""
+    if mean is None or sd is None:
+        return number(mean)
+    if not math.isfinite(mean) or not math.isfinite(sd):
+        return f"{number(mean)} \N{PLUS-MINUS SIGN} {number(sd, 2)}"
+    if sd <= _ROUNDING * abs(mean):
+        return f"{number(mean)} \N{PLUS-MINUS SIGN} 0"
+    if _places(sd) > _MAX_PLACES:
+        return f"{mean:.{_MAX_PLACES}g} \N{PLUS-MINUS SIGN} {number(sd, 2)}"
     places = _places(sd)
     return f"{mean:.{places}f} \N{PLUS-MINUS SIGN} {sd:.{places}f}"
 
@@ -28,14 +37,14 @@ def with_spread(mean: float | None, sd: float | None) -> str:
 def interval_text(interval: IntervalFacts) -> str:
     """Gives `[0.94, 0.98]`: as many places as two digits of half its width take."""
     half = (interval.high - interval.low) / 2
-    if not 0 < half < math.inf:
+    if not _ROUNDING * abs(interval.high) < half < math.inf or _places(half) > _MAX_PLACES:
         return f"[{number(interval.low)}, {number(interval.high)}]"
     places = _places(half)
     return f"[{interval.low:.{places}f}, {interval.high:.{places}f}]"
 
 
 def _places(size: float) -> int:
-    return min(8, max(0, 1 - math.floor(math.log10(size))))
+    return max(0, 1 - math.floor(math.log10(size)))
 
 
 def name_of(one: ConfigurationFacts) -> str:
