@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mlgym.tracking.hub_client import checked_url
+from mlgym.tracking.hub_client import authorization, checked_url
 from mlgym.tracking.run_folder import RunFolder
 from mlgym.tracking.streamer import Streamer
 from mlgym.tracking.uploader import Uploader
@@ -32,10 +32,11 @@ class Hubs:
         """Checks the addresses, as far as that goes without asking.
 
         Raises:
-            HubError: one is no address of a hub.
+            HubError: one is no address of a hub, or `MLGYM_TOKEN` is no token.
         """
         for url in (*self.websocket_logging_servers, *([self.rest_endpoint] if self.rest_endpoint is not None else [])):
             checked_url(url)
+            authorization()
 
 
 @contextmanager

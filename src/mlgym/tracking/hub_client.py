@@ -63,7 +63,7 @@ class HubClient:
             goes_on: asked between requests; once it says False, what is under way ends with a `HubError`.
 
         Raises:
-            HubError: this is no address of a hub.
+            HubError: this is no address of a hub, or `MLGYM_TOKEN` is no token.
         """
         self.url = checked_url(url)
         self.bytes_sent = 0
@@ -292,8 +292,14 @@ class HubClient:
 
 
 def authorization(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Gives the header with the token of `MLGYM_TOKEN`; nothing where there is none."""
-    token = environment.get(TOKEN_VARIABLE)
+    """Gives the header with the token of `MLGYM_TOKEN`, without space around it; nothing where there is none.
+
+    Raises:
+        HubError: it cannot stand in a header. What it is, is not said: messages end up in logs.
+    """
+    token = environment.get(TOKEN_VARIABLE, "").strip()
+    if not all("!" <= letter <= "~" for letter in token):
+        raise HubError(f"{TOKEN_VARIABLE} is no token: one is a single word of ASCII letters, digits and signs")
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
