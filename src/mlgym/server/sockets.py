@@ -45,6 +45,7 @@ _logger: Final = logging.getLogger(__name__)
 _silent: Final = logging.getLogger(f"{__name__}.library")
 _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
+_silent.setLevel(logging.CRITICAL + 1)
 
 Authorize = Callable[[Mapping[str, Any], object], SessionAccess | None]
 """Gives what a socket may do, from the scope of ASGI and what the client sent as `auth`; None to refuse it."""

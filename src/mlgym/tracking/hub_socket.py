@@ -29,6 +29,7 @@ _ACK_TIMEOUT_S: Final = 60.0
 _silent: Final = logging.getLogger(f"{__name__}.library")
 _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
+_silent.setLevel(logging.CRITICAL + 1)
 
 
 class _Json:
