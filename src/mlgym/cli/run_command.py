@@ -134,9 +134,18 @@ def ways_on(run_id: str, state: RunState, storage: Path) -> list[str]:
     """Gives a line for each command with which a run that has ended can go on."""
     command = f"mlgym resume {run_id}{storage_option(storage)}"
     lines = [f"resume with: {command}"] if can_resume(state) else []
-    if state.counts["failed"] and state.status != "running" and state.validation_mode != TRACKED:
+    if state.status != "running" and state.validation_mode != TRACKED and _can_retry(state):
         lines.append(f"try failed experiments again: {command} --retry-failed")
     return lines
+
+
+def _can_retry(state: RunState) -> bool:
+    """Tells whether an experiment failed that still counts; a winner stands, whatever its competitors would come to."""
+    decided = {fold for fold, selection in state.selections.items() if selection.configuration is not None}
+    return any(
+        one.status == "failed" and not (one.trial.get("role") == "inner" and one.trial.get("outer_fold") in decided)
+        for one in state.experiments.values()
+    )
 
 
 def storage_option(storage: Path) -> str:
