@@ -21,6 +21,7 @@ TITLES = {
     "board": "MLboard in a browser",
     "chaos_hub": "The hub under kills",
     "tracking": "Tracking a loop",
+    "tracking_read": "Reading what was tracked",
     "checkpoint": "Checkpoints and digests",
     "kill_matrix": "Kills at every moment",
     "reproduce_examples": "Experiments run again",
