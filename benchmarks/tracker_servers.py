@@ -80,7 +80,6 @@ class Mlgym(Server):
 
     def curves(self, client: httpx.Client, num_points: int) -> tuple[int, int]:
         from hub_read import RUN_ID
-
         from mlgym.server.api.curves import MAGIC
 
         body = {"keys": ["val/cross_entropy"], "points": num_points, "format": "binary"}

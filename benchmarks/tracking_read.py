@@ -1,11 +1,10 @@
 """Reading what was tracked, MLgym's hub beside the servers of its peers: start, list of runs, curves.
 
 Each server is a process of its own over a folder beside this file, filled first (all trackers at once; filling is not
-measured). Answers are timed at the client, over HTTP on this machine, reading their JSON included; CPU is that of the
-server and its children. The first answer is that which has all that was written, counted from the server's start. A
-tracker that did not fill its folder within 75 s has fewer runs, as `runs` says, and so has MLflow where every point
-is asked for, some seconds a run. W&B offline has no server that could read
-its files, and says so in each table.
+measured). Answers are timed at the client, over HTTP on this machine, reading JSON included; CPU is that of the server
+and its children. The first answer is that which has all that was written, counted from the server's start. A tracker
+that did not fill its folder within 75 s has fewer runs, as `runs` says, and so has MLflow where every point is asked
+for, which takes it seconds a run. W&B offline has no server that reads its files.
 """
 
 from __future__ import annotations
