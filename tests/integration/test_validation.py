@@ -148,8 +148,10 @@ def test_what_a_nested_run_cannot_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_outer_fold_again_and_in_an_archive(tmp_path: Path) -> None:
+def test_an_outer_fold_again_and_in_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A nested run is repeated bit for bit, one outer fold with all that decided it, also after it was packed."""
+    # Whatever is loaded from the working directory counts as the user's code: the other tests should not.
+    monkeypatch.chdir(tmp_path)
     config = with_validation(DIGITS, "nested_cross_validation", **NESTED)
     original = inline(config, tmp_path, run_id="original", overrides=SHORT)
     assert original.exit_code == 0
