@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from mlgym.errors import MlgymError
-from mlgym.names import DEFAULT_STORAGE
-from mlgym.server.application import create_app
-from mlgym.server.serving import LOOPBACK, add_address_options, address_of, listen, say, serve, token_lines, url_of
+from mlgym.server.storage_service import serve_storage
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,29 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="ml_board_rest_endpoint", description="Keeps configs, checkpoints and events of runs."
     )
     parser.add_argument("--port", type=int, required=True, help="0 for any that is free")
-    parser.add_argument(
-        "--event_storage_path", type=Path, default=Path(DEFAULT_STORAGE), help="folder with one folder per run"
-    )
-    parser.add_argument("--host", default=LOOPBACK, help="anything but this machine's own address asks for a token")
-    parser.add_argument(
-        "--cors_allowed_origins",
-        nargs="+",
-        metavar="URL",
-        help="where boards are served that may use this; by default http://127.0.0.1:8080, on this machine only",
-    )
-    add_address_options(parser)
-    given = parser.parse_args(arguments)
-    try:
-        address = address_of(given, given.host)
-        door = address.door()
-        app = create_app(given.event_storage_path, rest=True, door=door)
-        listening = listen(address)
-    except MlgymError as error:
-        parser.error(str(error))
-    except OSError as error:
-        parser.error(f"`{given.event_storage_path}` cannot be made: {error.strerror}")
-    say(f"REST service on {url_of(address, listening)}, runs in {given.event_storage_path}", *token_lines(door.tokens))
-    serve(app, listening)
+    serve_storage(parser, arguments, "REST service", rest=True)
 
 
 if __name__ == "__main__":
