@@ -40,3 +40,15 @@ def test_the_exit_code_stays(stream: str, more: str) -> None:
 def test_control_without_it() -> None:
     """An error ends the process, with another code."""
     assert _exit_code("nullcontext", "stdout", ", flush=True") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_for_nobody(arguments: list[str]) -> None:
+    """Help is printed while the command line is read, and its reader may leave too."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run([sys.executable, "-m", "mlgym", *arguments], timeout=60, check=False, stdout=writing)
+    finally:
+        os.close(writing)
+    assert ended.returncode == 0

@@ -92,6 +92,13 @@ def test_unsafe_secrets(word: str) -> None:
     assert word not in str(caught.value)
 
 
+def test_no_secret_that_others_have(tokens: Tokens) -> None:
+    """A token that allows less is no secret to start from: its holders could write, and what is made of it is void."""
+    for word in (tokens.read, tokens.of_run("a")):
+        with pytest.raises(TokenError, match="set MLGYM_TOKEN to the write token"):
+            Tokens.of_environment({"MLGYM_TOKEN": word})
+
+
 def test_made_on_start() -> None:
     """Without a secret, each start makes another one and knows that it is new."""
     one, other = Tokens.of_environment({}), Tokens.of_environment({"MLGYM_TOKEN": ""})

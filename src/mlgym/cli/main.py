@@ -36,7 +36,13 @@ from mlgym.texts import plain
 
 
 class _Commands(TyperGroup):
-    """All commands, each of which may be read in part only."""
+    """All commands, each of which may be read in part only, their help too."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Reads the command line; `--help` prints while it is read."""
+        with readers_may_leave():
+            return super().make_context(*args, **kwargs)
+        raise typer.Exit
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command that was asked for."""

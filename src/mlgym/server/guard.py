@@ -109,7 +109,11 @@ class Guard:
         """Gives why a request may not come from where it comes from."""
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._door.knows_host(hosts[0]):
-            return RefusedError(403, "foreign_host", "this service is not known under the host name of the request")
+            message = (
+                "this service is not known under the host name of the request; "
+                "whoever runs it adds the name with `--allowed-host` (`ml_board` and its services: `--allowed_hosts`)"
+            )
+            return RefusedError(403, "foreign_host", message)
         origins = headers.getlist("origin")
         if not all(self._door.admits_page(origin, hosts[0]) for origin in origins):
             return RefusedError(403, "foreign_origin", "pages of this origin may not use this service")

@@ -23,6 +23,8 @@ ACCESS_KEY: Final = "mlgym.access"
 TOKENS_KEY: Final = "mlgym.tokens"
 _MIN_LENGTH: Final = 20
 _MAX_LENGTH: Final = 512
+_READ: Final = "mlgym-read-"
+_RUN: Final = "mlgym-run-"
 _asker: Final[ContextVar[Access | None]] = ContextVar("asker", default=None)
 
 
@@ -73,8 +75,14 @@ class Tokens:
             is_new: whether it was made just now.
 
         Raises:
-            TokenError: it is too short to be safe, or cannot stand in a header.
+            TokenError: it is too short to be safe, cannot stand in a header, or was computed from another one: whoever
+                may only read there could write here.
         """
+        if write.startswith((_READ, _RUN)):
+            raise TokenError(
+                f"this token allows to read or to write one run only, and none can be made of it: set {TOKEN_VARIABLE} "
+                "to the write token, or leave it out to have one made"
+            )
         if not _MIN_LENGTH <= len(write) <= _MAX_LENGTH or not write.isascii() or not _is_one_word(write):
             raise TokenError(
                 f"a token has {_MIN_LENGTH} to {_MAX_LENGTH} letters, digits and signs, without spaces; "
@@ -84,7 +92,7 @@ class Tokens:
         self.is_new = is_new
         # Slow on purpose: whoever holds a token that is computed from it can try out words in its place.
         self._key = hashlib.scrypt(write.encode(), salt=b"mlgym tokens", n=2**14, r=8, p=1, dklen=32)
-        self.read = f"mlgym-read-{self._signature('read')}"
+        self.read = f"{_READ}{self._signature('read')}"
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] = os.environ) -> Tokens:
@@ -119,7 +127,7 @@ class Tokens:
         return found
 
     def _of_run(self, run_id: str) -> str:
-        return f"mlgym-run-{self._signature('run', run_id)}.{run_id}"
+        return f"{_RUN}{self._signature('run', run_id)}.{run_id}"
 
     def _signature(self, *words: str) -> str:
         return hmac.digest(self._key, "\0".join(words).encode(errors="replace"), "sha256").hex()
