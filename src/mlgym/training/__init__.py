@@ -13,6 +13,7 @@ from mlgym.training.state import State
 from mlgym.training.stopping import EarlyStopping
 from mlgym.training.strategies import CheckpointStrategy, Decision, Snapshot
 from mlgym.training.trainer import Trainer
+from mlgym.training.world import World
 
 __all__ = [
     "HOOKS",
@@ -30,6 +31,7 @@ __all__ = [
     "StoredCheckpoint",
     "Trainer",
     "Training",
+    "World",
     "digest",
     "list_checkpoints",
     "load_weights",

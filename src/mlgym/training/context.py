@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from mlgym.events.sink import EventSink
+from mlgym.training.world import World
 
 
 @dataclass(slots=True)
@@ -36,6 +37,7 @@ class ExperimentContext:
         fold: the fold that it is of, from 0; None where nothing is cross-validated.
         components: every object that was built for the experiment, by key path.
         stop: asks for an end at the next step boundary.
+        world: the processes that train it together, of which this is one.
     """
 
     run_id: str
@@ -52,6 +54,7 @@ class ExperimentContext:
     fold: int | None = None
     components: Mapping[str, Any] = field(default_factory=dict)
     stop: StopFlag = field(default_factory=StopFlag)
+    world: World = field(default_factory=World.single)
 
 
 @runtime_checkable
