@@ -1,51 +1,12 @@
 // A table of any size: only the rows and columns that are in sight exist. The model of columns (order, pins, widths) is
 // TanStack Table's, the window onto it TanStack Virtual's; what is here is the picture and the keyboard.
-import {
-  columnOrderingFeature,
-  columnPinningFeature,
-  columnResizingFeature,
-  columnSizingFeature,
-  columnVisibilityFeature,
-  tableFeatures,
-  useTable,
-  type Column,
-  type ColumnDef,
-} from "@tanstack/react-table";
+import { useTable, type Column, type ColumnDef } from "@tanstack/react-table";
 import { useElementSize, useMergedRef } from "@mantine/hooks";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useCallback, useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
+import { features, type GridColumn, type GridFeatures, type GridSort } from "./columns";
 import classes from "./DataGrid.module.css";
 import { HeaderCell } from "./HeaderCell";
-
-const features = tableFeatures({
-  columnVisibilityFeature,
-  columnOrderingFeature,
-  columnPinningFeature,
-  columnSizingFeature,
-  columnResizingFeature,
-});
-export type GridFeatures = typeof features;
-
-export interface GridColumn<T> {
-  readonly id: string;
-  readonly title: string;
-  /** Shown small beside the title: the unit, or which value of a metric it is. */
-  readonly note?: string;
-  readonly hint?: string;
-  readonly width: number;
-  readonly isNumber?: boolean;
-  readonly isPinned?: boolean;
-  readonly isSortable?: boolean;
-  /** Takes the room that is left where the table is wider than its columns. */
-  readonly isWide?: boolean;
-  readonly render: (row: T) => ReactNode;
-  readonly background?: (row: T) => string | undefined;
-}
-
-export interface GridSort {
-  readonly column: string;
-  readonly isDescending: boolean;
-}
 
 interface Props<T> {
   readonly label: string;

@@ -2,7 +2,7 @@
 import type { Column } from "@tanstack/react-table";
 import { IconArrowDown, IconArrowUp } from "@tabler/icons-react";
 import type { PointerEvent, ReactNode } from "react";
-import type { GridColumn, GridFeatures, GridSort } from "./DataGrid";
+import type { GridColumn, GridFeatures, GridSort } from "./columns";
 import classes from "./DataGrid.module.css";
 
 interface Props<T extends object> {

@@ -8,8 +8,8 @@ import { token } from "@/lib/endpoints";
 import { formatBytes } from "@/lib/format";
 import { getBlob, routeAddress } from "@/lib/hub/client";
 import type { CheckpointFacts } from "@/types/api";
+import type { PartProps } from "../model/part";
 import classes from "./Experiment.module.css";
-import type { PartProps } from "./ExperimentPage";
 
 export function Checkpoints({ run, row, detail }: PartProps): ReactNode {
   if (detail.checkpoints.length === 0) return <p className="dim">No checkpoint stands.</p>;

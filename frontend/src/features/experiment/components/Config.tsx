@@ -5,8 +5,8 @@ import { CopyButton } from "@/components/Command";
 import { SelectField } from "@/components/Field";
 import { formatValue } from "@/lib/format";
 import { useAt, useRun } from "@/lib/hub/queries";
+import type { PartProps } from "../model/part";
 import classes from "./Experiment.module.css";
-import type { PartProps } from "./ExperimentPage";
 import { diffQuery } from "../api/card";
 import { configLines } from "../model/yaml";
 

@@ -7,8 +7,8 @@ import type { CurveSet } from "@/lib/curves";
 import { useCurves } from "@/lib/hub/queries";
 import { columnsOf } from "@/lib/rowValues";
 import { useScheme } from "@/lib/scheme";
+import type { PartProps } from "../model/part";
 import classes from "./Experiment.module.css";
-import type { PartProps } from "./ExperimentPage";
 
 const POINTS = 1200;
 

@@ -10,7 +10,8 @@ import { experimentQuery } from "@/lib/hub/experiment";
 import { useAt, useTable } from "@/lib/hub/queries";
 import { toggleSelected, useSelection } from "@/lib/selection";
 import { changeView, useParameter } from "@/lib/url";
-import type { ExperimentDetail, ExperimentRow, ExperimentTable } from "@/types/api";
+import type { ExperimentRow, ExperimentTable } from "@/types/api";
+import type { PartProps } from "../model/part";
 import { Checkpoints } from "./Checkpoints";
 import { Config } from "./Config";
 import { Curves } from "./Curves";
@@ -27,13 +28,6 @@ const PARTS = [
   ["logs", "Logs"],
   ["card", "Model card"],
 ] as const;
-
-export interface PartProps {
-  readonly run: string;
-  readonly row: ExperimentRow;
-  readonly detail: ExperimentDetail;
-  readonly table: ExperimentTable;
-}
 
 export function ExperimentPage({ run }: { readonly run: string }): ReactNode {
   const [text] = useParameter("experiment");

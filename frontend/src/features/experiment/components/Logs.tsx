@@ -11,9 +11,9 @@ import { formatClock, formatWhole } from "@/lib/format";
 import { useAt } from "@/lib/hub/queries";
 import { onDelta } from "@/lib/live/client";
 import type { LogEntry } from "@/types/api";
+import type { PartProps } from "../model/part";
 import { logsQuery, type LogChoice } from "../api/logs";
 import classes from "./Experiment.module.css";
-import type { PartProps } from "./ExperimentPage";
 
 const LEVELS = [["", "any level"], ["info", "info and above"], ["warning", "warnings and above"], ["error", "errors"]] as const; // prettier-ignore
 const ORDER = ["debug", "info", "warning", "error", "critical"];

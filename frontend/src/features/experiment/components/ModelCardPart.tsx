@@ -8,9 +8,9 @@ import { formatDuration, formatNumber, formatValue, formatWhole, MISSING, number
 import { getText, runRoute } from "@/lib/hub/client";
 import { useAt } from "@/lib/hub/queries";
 import type { ModelCard } from "@/types/api";
+import type { PartProps } from "../model/part";
 import { cardQuery } from "../api/card";
 import classes from "./Experiment.module.css";
-import type { PartProps } from "./ExperimentPage";
 
 export function ModelCardPart({ run, row }: PartProps): ReactNode {
   const at = useAt();

@@ -9,8 +9,8 @@ import { formatBytes, formatDuration, formatNumber, formatValue, formatWhole, MI
 import { useAt, useRun } from "@/lib/hub/queries";
 import { columnsOf } from "@/lib/rowValues";
 import type { RunDetail } from "@/types/api";
+import type { PartProps } from "../model/part";
 import classes from "./Experiment.module.css";
-import type { PartProps } from "./ExperimentPage";
 import { Graph } from "./Graph";
 
 export function Overview(props: PartProps): ReactNode {

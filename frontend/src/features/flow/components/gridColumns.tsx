@@ -1,7 +1,7 @@
 // The columns of the table: how each one shows experiments, and groups of them.
 import { IconChevronDown, IconChevronRight } from "@tabler/icons-react";
 import type { ReactNode } from "react";
-import type { GridColumn } from "@/components/grid/DataGrid";
+import type { GridColumn } from "@/components/grid/columns";
 import { Sparkline } from "@/components/Sparkline";
 import { selectionColour, themeColour, type Scheme } from "@/lib/colours";
 import type { CurveSet } from "@/lib/curves";

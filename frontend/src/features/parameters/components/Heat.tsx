@@ -8,8 +8,8 @@ import { spreadOf } from "@/lib/statistics";
 import { changeView, useParameter } from "@/lib/url";
 import type { ExperimentRow } from "@/types/api";
 import { distinctValues } from "../model/axes";
+import type { Shared } from "../model/shared";
 import classes from "./Parameters.module.css";
-import type { Shared } from "./ParametersPage";
 
 const MAX_VALUES = 24;
 

@@ -3,8 +3,8 @@ import { Fragment, useMemo, type ReactNode } from "react";
 import { formatValue } from "@/lib/format";
 import { valueOf } from "@/lib/rowValues";
 import { varianceExplained } from "@/lib/statistics";
+import type { Shared } from "../model/shared";
 import classes from "./Parameters.module.css";
-import type { Shared } from "./ParametersPage";
 
 const MIN_EXPERIMENTS = 4;
 

@@ -9,8 +9,8 @@ import { useScheme } from "@/lib/scheme";
 import { select, type Selection } from "@/lib/selection";
 import type { ExperimentRow } from "@/types/api";
 import { axisOf, brushed, type Axis, type Brushes } from "../model/axes";
+import type { Shared } from "../model/shared";
 import classes from "./Parameters.module.css";
-import type { Shared } from "./ParametersPage";
 
 const [TOP, BOTTOM, SIDE] = [34, 14, 60];
 const HEIGHT = 320;

@@ -11,6 +11,7 @@ import { isShown, useSelection } from "@/lib/selection";
 import { changeView, useParameter } from "@/lib/url";
 import type { ExperimentRow, ExperimentTable } from "@/types/api";
 import { metricAxisOf, type Axis } from "../model/axes";
+import type { Shared } from "../model/shared";
 import { Heat } from "./Heat";
 import { Importance } from "./Importance";
 import { ParallelCoordinates } from "./ParallelCoordinates";
@@ -33,15 +34,6 @@ interface Props {
   readonly swept: readonly string[];
   readonly metrics: readonly string[];
   readonly selected: string | null;
-}
-
-export interface Shared {
-  readonly rows: readonly ExperimentRow[];
-  readonly metric: string;
-  readonly swept: readonly string[];
-  readonly short: ReadonlyMap<string, string>;
-  readonly isLow: boolean;
-  readonly colourOf: (row: ExperimentRow) => string | null;
 }
 
 function Parameters({ table, swept, metrics, selected }: Props): ReactNode {

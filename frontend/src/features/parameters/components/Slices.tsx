@@ -8,8 +8,8 @@ import { toggleSelected, type Selection } from "@/lib/selection";
 import { spreadOf } from "@/lib/statistics";
 import type { ExperimentRow } from "@/types/api";
 import { axisOf, type Axis } from "../model/axes";
+import type { Shared } from "../model/shared";
 import classes from "./Parameters.module.css";
-import type { Shared } from "./ParametersPage";
 
 const HEIGHT = 180;
 const [LEFT, RIGHT, TOP, BOTTOM] = [52, 12, 10, 22];

@@ -2,7 +2,7 @@
 import { IconArrowBackUp, IconPencil } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import { IconButton } from "@/components/Button";
-import type { GridColumn } from "@/components/grid/DataGrid";
+import type { GridColumn } from "@/components/grid/columns";
 import { ProgressBar } from "@/components/ProgressBar";
 import { Status } from "@/components/Status";
 import { formatCount, formatDuration, formatMoment, formatNumber, formatWhole, MISSING, numberOf } from "@/lib/format";
