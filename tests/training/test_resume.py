@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,14 @@ def _half(**changes: Any) -> Training:
     return _plain(trainer={"precision": "fp16"}, steps_per_epoch=7, **changes)
 
 
-def _attempt(make: Callable[..., Training], folder: Path, log: SmallLog, attempt: int, stop_at: int | None) -> Training:
+def _attempt(
+    make: Callable[..., Training],
+    folder: Path,
+    log: SmallLog,
+    attempt: int,
+    stop_at: int | None,
+    until_epoch: int | None = None,
+) -> Training:
     """Runs as a fresh process would: everything built anew and seeded, until a stop is requested after a step."""
     seed_global_generators(7, "build")
     stop = StopFlag()
@@ -156,7 +164,7 @@ def _attempt(make: Callable[..., Training], folder: Path, log: SmallLog, attempt
     known = {payload.path for payload in log.of(CheckpointSaved)} - {one.path for one in log.of(CheckpointDeleted)}
     context = ExperimentContext(
         "run", 3, folder, seed=7, device="cpu", sink=log, attempt=attempt, known_checkpoints=tuple(known), stop=stop,
-        components={"components.step": training.trainer.turns[0].step},
+        components={"components.step": training.trainer.turns[0].step}, until_epoch=until_epoch,
     )  # fmt: skip
     seed_global_generators(7, "training")
     training.run(context)
@@ -218,6 +226,20 @@ def test_callbacks_that_draw_go_on_too(tmp_path: Path) -> None:
             _attempt(_drawing, folder, log, 0, step)
         assert _fingerprint(_attempt(_drawing, folder, log, 1, None)) == expected, step
         assert log.results == whole.results, step
+
+
+@pytest.mark.parametrize("changes", [{}, {"checkpoints": EveryNEpochs(3)}, {"callbacks": [Drawing()]}])
+def test_paused_after_every_epoch_and_gone_on(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """A limit on epochs is a pause, not a shorter training: schedules and results are those of the whole."""
+    whole, log = SmallLog(), SmallLog()
+    make = partial(_plain, **changes)
+    expected = _fingerprint(_attempt(make, tmp_path / "whole", whole, 0, None))
+    for epoch in (1, 2, 3):
+        paused = _attempt(make, tmp_path / "parts", log, epoch - 1, None, until_epoch=epoch)
+        assert list(log.results.values())[-1]["epoch"] == epoch
+        assert _fingerprint(paused) != expected
+    assert _fingerprint(_attempt(make, tmp_path / "parts", log, 3, None, until_epoch=9)) == expected
+    assert log.results == whole.results
 
 
 def test_interrupted_after_every_single_step(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         allow_data_change: go on from a checkpoint though the data is not what it was trained with.
         known_checkpoints: paths, relative to the run folder, of the checkpoints that the log says stand.
         fold: the fold that `$run.fold` refers to, from 0; None where nothing is cross-validated.
+        until_epoch: ends after so many epochs, ready to go on to those of the config, >= 1; None for all of them.
         time_limit_s: the limit that the executor enforces, in s, for the error's text; None for none.
         entry: `module:function` that does the work, called with (job, sink, stop).
     """
@@ -61,6 +62,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     allow_data_change: bool = False
     known_checkpoints: list[str] = []
     fold: int | None = None
+    until_epoch: int | None = None
     time_limit_s: float | None = None
     entry: str = DEFAULT_ENTRY
 

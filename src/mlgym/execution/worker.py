@@ -95,6 +95,7 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
         allow_data_change=job.allow_data_change,
         known_checkpoints=tuple(job.known_checkpoints),
         fold=job.fold,
+        until_epoch=job.until_epoch,
         stop=flag,
     )
     run_experiment(job.config, context)

@@ -35,6 +35,7 @@ class ExperimentContext:
         allow_data_change: go on from a checkpoint though the data is not what it was trained with.
         known_checkpoints: paths, relative to the run folder, of the checkpoints that the log says stand.
         fold: the fold that it is of, from 0; None where nothing is cross-validated.
+        until_epoch: ends after so many epochs, ready to go on to those of the config, >= 1; None for all of them.
         components: every object that was built for the experiment, by key path.
         stop: asks for an end at the next step boundary.
         world: the processes that train it together, of which this is one.
@@ -52,6 +53,7 @@ class ExperimentContext:
     allow_data_change: bool = False
     known_checkpoints: tuple[str, ...] = ()
     fold: int | None = None
+    until_epoch: int | None = None
     components: Mapping[str, Any] = field(default_factory=dict)
     stop: StopFlag = field(default_factory=StopFlag)
     world: World = field(default_factory=World.single)

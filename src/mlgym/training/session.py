@@ -45,7 +45,9 @@ class Session:
         self.trainer = training.trainer
         self.context = context
         self.device = Device(context.device, self.trainer.precision)
-        self.state = State(context, training.model, self.trainer.optimizers, training.epochs)
+        until = context.until_epoch
+        self._num_epochs = training.epochs if until is None else min(until, training.epochs)
+        self.state = State(context, training.model, self.trainer.optimizers, self._num_epochs)
         self.reporter = Reporter(context)
         evaluator = training.evaluator
         self.data = SplitData({TRAIN: self.trainer.loader} | (evaluator.loaders if evaluator else {}))
@@ -82,13 +84,16 @@ class Session:
                 # Whatever draws at the start of an epoch is still to come; within one, it has drawn already.
                 go_on()
                 go_on = None
-            while state.epoch < training.epochs and state.stop_reason is None:
+            while state.epoch < self._num_epochs and state.stop_reason is None:
                 if not self._epoch.done:
                     self._stop_if_asked()
                     hooks.call("on_epoch_start", state)
                 train_epoch(self.trainer, state, self._epoch, gear, on_begin=go_on)
                 go_on = None
                 self._end_epoch()
+            if state.epoch < training.epochs and state.stop_reason is None:
+                # Whoever set the limit may have it go on from here.
+                self._save_within_epoch("paused")
             self._settle()
         finally:
             self.writer.close()
