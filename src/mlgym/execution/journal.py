@@ -6,23 +6,19 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from mlgym.errors import EventLogError
 from mlgym.events import EventLog, JobStatus, Log, LogSink, Payload, Producer, RunState, decode
 from mlgym.execution.executor import Stream
 from mlgym.execution.job import Job
-from mlgym.execution.output import FloodLimit
+from mlgym.execution.printed import LEVELS, LOGGER, Printed
 from mlgym.execution.scheduler import LostEnd, Record
 from mlgym.execution.text_logs import TextLogs
 
-LOGGER: Final = "mlgym.execution"
-NUM_TAIL_LINES: Final = 40
 _FLUSH_EVERY_S: Final = 0.02
 _OBSERVE_EVERY_S: Final = 0.2
 _logger: Final = logging.getLogger(LOGGER)
-_LEVELS: Final[dict[Stream, str]] = {"stdout": "info", "stderr": "warning"}
 
 
 class Observer(Protocol):
@@ -30,15 +26,6 @@ class Observer(Protocol):
 
     def update(self, state: RunState) -> None:
         """Takes the state of the run; at most five times a second, and once more at its end."""
-
-
-@dataclass(slots=True)
-class _Printed:
-    """What is kept of an experiment's output while it runs."""
-
-    limit: FloodLimit
-    tail: deque[str] = field(default_factory=lambda: deque(maxlen=NUM_TAIL_LINES))
-    held_back: deque[tuple[Stream, str]] = field(default_factory=lambda: deque(maxlen=NUM_TAIL_LINES))
 
 
 class Journal(Record):
@@ -85,7 +72,7 @@ class Journal(Record):
         self._clock = clock
         self._flushed_at = clock()
         self._observed_at = -_OBSERVE_EVERY_S
-        self._printed: dict[int | None, _Printed] = {}
+        self._printed: dict[int | None, Printed] = {}
         self._warnings: deque[str] = deque()
 
     def emit(self, payload: Payload) -> None:
@@ -114,10 +101,8 @@ class Journal(Record):
             payload = event.get("payload", {})
             if event.get("event_type") == JobStatus.event_type:
                 statuses.append(payload)
-            elif event.get("event_type") == Log.event_type and self._text_logs is not None:
-                self._text_logs.write(
-                    job.experiment_id, str(payload["logger"]), str(payload["level"]), [str(payload["message"])]
-                )
+            elif event.get("event_type") == Log.event_type:
+                self._take_log(job, str(payload["logger"]), str(payload["level"]), str(payload["message"]))
         if self._eager:
             self._observed_at -= _OBSERVE_EVERY_S if statuses else 0.0
             self.tick()
@@ -126,26 +111,15 @@ class Journal(Record):
     def take_output(self, job: Job | None, stream: Stream, lines: list[str]) -> None:
         """Takes what a worker printed: all of it to its text file, to the log unless it is a flood; see `Record`."""
         experiment_id = None if job is None else job.experiment_id
-        printed = self._printed_by(experiment_id)
-        printed.tail.extend(lines[-NUM_TAIL_LINES:])
         if self._text_logs is not None and experiment_id is not None:
-            self._text_logs.write(experiment_id, stream, _LEVELS[stream], lines)
-        admitted = printed.limit.admit(len(lines))
-        if admitted:
-            self._tell_dropped(experiment_id, printed, after=len(lines) - admitted)
-            printed.held_back.clear()
-        for line in lines[:admitted]:
-            self.emit(self._log(experiment_id, _LEVELS[stream], stream, line))
-        printed.held_back.extend((stream, line) for line in lines[admitted:][-NUM_TAIL_LINES:])
+            self._text_logs.write(experiment_id, stream, LEVELS[stream], lines)
+        self._printed_by(experiment_id).take(stream, lines)
 
     def end(self, job: Job, *, status: dict[str, Any] | None, missing: LostEnd | None) -> None:
         """Tells the end of a job that could not do so itself, and lets go of what was kept for it; see `Record`."""
         printed = self._printed_by(job.experiment_id)
         del self._printed[job.experiment_id]
-        # The end of a flood is what people look for.
-        self._tell_dropped(job.experiment_id, printed, after=len(printed.held_back))
-        for stream, line in printed.held_back:
-            self.emit(self._log(job.experiment_id, _LEVELS[stream], stream, line))
+        printed.finish()
         if missing is not None:
             self.emit(
                 JobStatus(
@@ -184,6 +158,11 @@ class Journal(Record):
         if not self._sink.pending:
             return _OBSERVE_EVERY_S
         return max(0.001, self._flushed_at + _FLUSH_EVERY_S - now)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether everything that was taken so far is durable."""
+        return not self._sink.pending and not self._warnings
 
     def close(self, patience_s: float) -> str | None:
         """Writes everything that is left, trying again while the disk refuses.
@@ -225,17 +204,17 @@ class Journal(Record):
             self.on_event(event)
         return event
 
-    def _printed_by(self, experiment_id: int | None) -> _Printed:
-        if experiment_id not in self._printed:
-            self._printed[experiment_id] = _Printed(FloodLimit(clock=self._clock))
-        return self._printed[experiment_id]
+    def _take_log(self, job: Job, logger: str, level: str, message: str) -> None:
+        # What a worker without a pipe to here prints comes as events already.
+        if logger in LEVELS:
+            self._printed_by(job.experiment_id).tail.append(message)
+        if self._text_logs is not None:
+            self._text_logs.write(job.experiment_id, logger, level, [message])
 
-    def _tell_dropped(self, experiment_id: int | None, printed: _Printed, *, after: int) -> None:
-        """Says how many lines are missing here, but for the last `after` ones, which come after what is told next."""
-        printed.limit.num_dropped -= after
-        if notice := printed.limit.take_notice():
-            self.emit(self._log(experiment_id, "warning", LOGGER, notice))
-        printed.limit.num_dropped += after
+    def _printed_by(self, experiment_id: int | None) -> Printed:
+        if experiment_id not in self._printed:
+            self._printed[experiment_id] = Printed(self.emit, self._run_id, experiment_id, clock=self._clock)
+        return self._printed[experiment_id]
 
     def _log(self, experiment_id: int | None, level: str, logger: str, message: str) -> Log:
         return Log(
