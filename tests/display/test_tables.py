@@ -15,6 +15,7 @@ from mlgym.validation import default_selection, rank
 from tests.display.pages import printed
 from tests.display.states import HOSTILE, UNSAFE, config, done, event, job, scores, started, state_of
 
+AGAIN = {"original_run_id": "first", "new_run_id": "again", "num_digests": 3}
 STOPPED = "`val/f1` did not improve for 2 epochs (best 0.9 at epoch 3)"
 
 
@@ -126,6 +127,20 @@ def test_a_narrow_page_leaves_details_out_and_cuts_nothing(width: int, head: str
     assert [line.split()[0] for line in lines[at + 1 : at + 4]] == ["0", "1", "2"]
     # Never by colour alone, and never by the word alone.
     assert ["✓" in line for line in lines[at + 1 : at + 4]] == [True, True, False]
+
+
+def test_runs_that_were_run_again_say_what_came_of_it() -> None:
+    """The gravest verdict, of how many; runs that nobody ran again have no such column."""
+    plain = state_of(started(2), config(0), done(0))
+    once = [started(2), config(0), done(0), event("reproduction_verdict", verdict="identical", **AGAIN)]
+    twice = [*once, config(1), event("reproduction_verdict", 1, verdict="diverged", epoch=4, **AGAIN)]
+    assert "run again" not in printed(runs_table([("plain", plain)]), 150)[0]
+    lines = printed(runs_table([("plain", plain), ("once", state_of(*once)), ("twice", state_of(*twice))]), 150)
+    assert "run again" in lines[0]
+    assert ["identical" in line for line in lines[1:]] == [False, True, False]
+    assert "1 of 2 diverged in epoch 4" in lines[3]
+    assert run_facts("plain", plain)["reproduction"] is None
+    assert run_facts("twice", state_of(*twice))["reproduction"]["num_identical"] == 1
 
 
 @pytest.mark.parametrize("text", HOSTILE)

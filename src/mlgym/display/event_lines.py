@@ -84,7 +84,9 @@ def _finished(payload: dict[str, Any]) -> str:
 
 
 def _load(payload: dict[str, Any]) -> str:
-    return f"{number(payload['steps_per_s'])} steps/s, {payload['rss_bytes'] / 2**20:.0f} MiB"
+    cpu, gpu = (payload.get(f"{name}_percent") for name in ("cpu", "gpu"))
+    shares = "".join(f", {name} {share:.0f} %" for name, share in (("cpu", cpu), ("gpu", gpu)) if share is not None)
+    return f"{number(payload['steps_per_s'])} steps/s, {payload['rss_bytes'] / 2**20:.0f} MiB{shares}"
 
 
 def _data(payload: dict[str, Any]) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from mlgym.validation.report.reproductions import ReproductionSummary
+
 _MARKS: Final = {
     "waiting": ("·", "dim"),
     "running": ("●", "blue"),
@@ -31,7 +33,7 @@ _MARKS: Final = {
 _MAX_ERRORS: Final = 20
 _RUN_COLUMNS: Final[dict[str, Literal["left", "right"]]] = {
     "run": "left", "name": "left", "status": "left", "done": "right", "failed": "right", "best": "right",
-    "started": "right", "time": "right",
+    "run again": "left", "started": "right", "time": "right",
 }  # fmt: skip
 _DETAILS_LEFT_OUT: Final = (("time",), ("time", "at epoch"), ("time", "at epoch", "status"))
 _LEFT_OUT_WHEN_NARROW: Final = ((), ("started",), ("started", "time"), ("started", "time", "best"))
@@ -192,7 +194,7 @@ def planned_epochs(experiment: ExperimentState) -> int | None:
 def runs_table(runs: list[tuple[str, RunState]]) -> FittingTable:
     """Gives one row per run, as `(run id, state)`: name, status, experiments, best value, start, duration."""
     rows = [_run_cells(run_id, state) for run_id, state in runs]
-    columns = list(_RUN_COLUMNS)
+    columns = [name for name in _RUN_COLUMNS if name != "run again" or any(row[name] for row in rows)]
     layouts = [[name for name in columns if name not in left_out] for left_out in _LEFT_OUT_WHEN_NARROW]
     return FittingTable([partial(_table_of_runs, rows, layout) for layout in layouts])
 
@@ -220,9 +222,27 @@ def _run_cells(run_id: str, state: RunState) -> dict[str, Text | str]:
         "done": f"{facts['counts']['done']}/{facts['num_experiments']}",
         "failed": str(facts["counts"]["failed"] or ""),
         "best": f"{key_text(best['metric'])} {number(best['value'])}" if best else NOTHING,
+        "run again": _run_again(state),
         "started": started,
         "time": duration(facts["duration_s"]),
     }
+
+
+def _run_again(state: RunState) -> str:
+    found = _reproduction(state)
+    if found is None:
+        return ""
+    from mlgym.validation.report.reproductions import summary_text
+
+    return summary_text(found)
+
+
+def _reproduction(state: RunState) -> ReproductionSummary | None:
+    if all(one.reproduction is None for one in state.experiments.values()):
+        return None
+    from mlgym.validation.report.reproductions import reproduction_summary
+
+    return reproduction_summary(state.experiments.values())
 
 
 def run_facts(run_id: str, state: RunState) -> dict[str, Any]:
@@ -248,6 +268,7 @@ def run_facts(run_id: str, state: RunState) -> dict[str, Any]:
         "num_experiments": state.num_experiments if state.num_experiments is not None else len(state.experiments),
         "counts": state.counts,
         "best": best,
+        "reproduction": asdict(again) if (again := _reproduction(state)) else None,
         "started_at": state.started_at,
         "finished_at": state.finished_at,
         "duration_s": end - state.started_at if end and state.started_at else None,

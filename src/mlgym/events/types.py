@@ -516,11 +516,14 @@ class Log(Payload, kw_only=True, frozen=True):
 
 
 class SystemMetrics(Payload, kw_only=True, frozen=True):
-    """Load of one experiment's process.
+    """Load of one experiment's process since the last one, every 5 s.
 
     Args:
         steps_per_s: training steps in a second.
         rss_bytes: memory of the process that is in RAM.
+        cpu_percent: processor time of all its threads; 100 is one core that is busy all the time.
+        gpu_percent: share of the time in which its GPU did anything, whoever asked for it; null where nobody tells.
+        gpu_memory_bytes: memory of the GPU that the process holds; null without one.
     """
 
     event_type: ClassVar[str] = "system_metrics"
@@ -528,6 +531,9 @@ class SystemMetrics(Payload, kw_only=True, frozen=True):
     experiment_id: int
     steps_per_s: float
     rss_bytes: int
+    cpu_percent: float | None = None
+    gpu_percent: float | None = None
+    gpu_memory_bytes: int | None = None
 
 
 class Event(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -34,10 +34,12 @@ from mlgym.training.context import ExperimentContext
 from mlgym.training.digest import state_digest
 from mlgym.training.evaluator import SplitScores
 from mlgym.training.ledger import ResultLedger
+from mlgym.training.load import LoadMeter
 from mlgym.training.losses import loss_hashes
 from mlgym.training.state import State
 
 _MIN_INTERVAL_S: Final = 0.2
+_FIRST_LOAD_S: Final = 1.0
 _LOAD_EVERY_S: Final = 5.0
 TRAIN: Final = "train"
 RUNNING_LOSS: Final = "running_loss"
@@ -56,8 +58,8 @@ class Reporter:
         )
         self._context = context
         self._last_progress_s = 0.0
-        self._last_load_s = time.monotonic()
-        self._last_load_step = 0
+        self._meter: LoadMeter | None = None
+        self._next_load_s = 0.0
         self._has_named_tensors = False
 
     def _who(self) -> dict[str, Any]:
@@ -81,7 +83,7 @@ class Reporter:
         if now - self._last_progress_s < _MIN_INTERVAL_S:
             return
         self._last_progress_s = now
-        if now - self._last_load_s >= _LOAD_EVERY_S:
+        if now >= self._next_load_s:
             self._load(state, now)
         self._context.sink.emit(
             ExperimentStatus(
@@ -97,9 +99,13 @@ class Reporter:
         )
 
     def _load(self, state: State, now: float) -> None:
-        steps_per_s = max(0, state.step - self._last_load_step) / (now - self._last_load_s)
-        self._last_load_s, self._last_load_step = now, state.step
-        self._context.sink.emit(SystemMetrics(**self._who(), steps_per_s=steps_per_s, rss_bytes=resident_bytes()))
+        if self._meter is None:
+            # Its steps count from here on: an experiment that goes on did not make the ones before just now.
+            self._meter = LoadMeter(self._context.device, step=state.step)
+            self._next_load_s = now + _FIRST_LOAD_S
+            return
+        self._next_load_s = now + _LOAD_EVERY_S
+        self._context.sink.emit(SystemMetrics(**self._who(), **asdict(self._meter.read(state.step))))
 
     def scores(self, state: State, scores: Mapping[str, SplitScores]) -> None:
         """Tells what an evaluation measured."""
@@ -245,11 +251,3 @@ def flat_scores(scores: Mapping[str, SplitScores]) -> dict[str, float]:
         for split, measured in scores.items()
         for name, value in {**measured.losses, **measured.metrics}.items()
     }
-
-
-def resident_bytes() -> int:
-    """Gives the memory of this process that lies in RAM, in bytes; 0 where the system does not tell."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0

@@ -444,3 +444,53 @@ def test_a_run_without_events(http: httpx.Client, service: Service) -> None:
     assert got(http, "/empty/experiments", filter="val/f1>0.5 and lr<1", sort="val/f1")["rows"] == []
     for query in ("", "/timeline", "/logs", "/metrics", "/export", "/export?what=metrics&format=parquet", "/report"):
         assert http.get(f"{API}/empty{query}").status_code == 200, query
+
+
+def verdict_of(number: int, verdict: str, **more: Any) -> dict[str, Any]:
+    ids = {"original_run_id": "measured", "new_run_id": "again", "num_digests": 4}
+    return {"experiment_id": number, "verdict": verdict, **ids, **more}
+
+
+def test_what_a_process_used_over_time(service: Service, http: httpx.Client) -> None:
+    """Each column as it was told, as far as it was, at any moment; thinned ones keep their extremes."""
+    recorder = Recorder(service.storage / "measured" / "event_storage.log", "measured")
+    recorder.start(2)
+    recorder.configure(0)
+    for number in range(100):
+        peak = {"rss_bytes": 10**9} if number == 50 else {"rss_bytes": 10**6 + number}
+        cpu = {} if number < 10 else {"cpu_percent": 99.0, "gpu_percent": "much"}
+        recorder.add("system_metrics", experiment_id=number % 2, steps_per_s=float(number), **peak, **cpu)
+    found = got(http, "/measured/experiments/0/system-metrics")
+    models.SystemMetricColumns.model_validate(found)
+    columns = {one["key"]: one for one in found["series"]}
+    assert list(columns) == ["steps_per_s", "cpu_percent", "rss_bytes"]  # a value that is none counts as not told
+    assert columns["steps_per_s"]["values"] == [float(number) for number in range(0, 100, 2)]
+    assert columns["cpu_percent"]["num_points"] == 45
+    assert np.all(np.diff(columns["rss_bytes"]["times"]) == 2)
+    few = got(http, "/measured/experiments/0/system-metrics", points=8)["series"][2]
+    assert (len(few["values"]) <= 8, max(few["values"]), few["num_points"]) == (True, 10**9, 50)
+    then = got(http, "/measured/experiments/0/system-metrics", at=recorder.num_events - 95)
+    assert then["series"][0]["values"] == [0.0, 2.0, 4.0]
+    assert refused(http, "/measured/experiments/7/system-metrics")["code"] == "not_found"
+    assert refused(http, "/measured/experiments/0/system-metrics", points=4)["path"] == "query.points"
+
+
+def test_what_came_of_running_a_run_again(service: Service, http: httpx.Client) -> None:
+    """The list of runs has the gravest of the last verdicts, with the place where the two runs part."""
+    recorder = Recorder(service.storage / "measured-again" / "event_storage.log", "measured-again")
+    recorder.start(3)
+    for number in range(3):
+        recorder.configure(number)
+    assert got(http, "/measured-again")["reproduction"] is None
+    recorder.add("reproduction_verdict", **verdict_of(0, "diverged", epoch=9))
+    recorder.add("reproduction_verdict", **verdict_of(0, "identical"))
+    recorder.add("reproduction_verdict", **verdict_of(1, "from the future"))
+    listed = next(one for one in got(http, "", search="measured-again")["runs"])
+    found = models.RunSummary.model_validate(listed).reproduction
+    assert found is not None
+    assert (found.verdict, found.num_identical, found.num_diverged, found.epoch) == ("identical", 1, 0, None)
+    recorder.add("reproduction_verdict", **verdict_of(2, "diverged", epoch=4))
+    found = models.RunDetail.model_validate(got(http, "/measured-again")).reproduction
+    assert found is not None
+    assert (found.verdict, found.num_identical, found.num_diverged) == ("diverged", 1, 1)
+    assert (found.experiment_id, found.epoch, found.new_run_id) == (2, 4, "again")

@@ -14,6 +14,7 @@ from mlgym.server.api.models import (
     MetricQuery,
     ModelCard,
     Order,
+    SystemMetricColumns,
 )
 from mlgym.server.api.parameters import ERRORS, At, ExperimentId, Filter, Limit, Offset, RunId
 from mlgym.server.api.reads import COLUMNS, Reads
@@ -82,6 +83,20 @@ def experiment_routes(reads: Reads) -> APIRouter:
     def get_experiment(run: RunId, experiment: ExperimentId, at: At = None) -> Response:
         """Everything about an experiment but the points of its metrics and its log lines."""
         return reads.experiment(run, experiment, at)
+
+    @routes.get(
+        "/runs/{run}/experiments/{experiment}/system-metrics",
+        operation_id="getSystemMetrics",
+        response_model=SystemMetricColumns,
+    )
+    def get_system_metrics(
+        run: RunId,
+        experiment: ExperimentId,
+        at: At = None,
+        points: Annotated[int, Query(ge=8, le=10_000, description="at most so many of each column")] = 1000,
+    ) -> Response:
+        """What the process of an experiment used over time: processor, memory, GPU, rate."""
+        return reads.system_metrics(run, experiment, at, points)
 
     @routes.get(
         "/runs/{run}/experiments/{experiment}/model-card",

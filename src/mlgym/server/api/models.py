@@ -73,6 +73,19 @@ class Counts(Model):
     interrupted: int = 0
 
 
+class RunReproduction(Model):
+    """What came of running experiments of a run again; `verdict` is the gravest of them."""
+
+    verdict: Verdict
+    num_identical: int = Field(description="experiments by their last verdict")
+    num_within_tolerance: int
+    num_diverged: int
+    experiment_id: int = Field(description="the first one with the gravest verdict, which the rest is about")
+    epoch: int | None = Field(description="where the two runs part, as far as it is known")
+    original_run_id: str
+    new_run_id: str
+
+
 class RunSummary(Model):
     """A run in the list of runs."""
 
@@ -96,6 +109,8 @@ class RunSummary(Model):
                     "duration_s": None,
                     "num_events": 2310,
                     "selected_metric": "val/f1_macro",
+                    "reproduces": None,
+                    "reproduction": None,
                     "metrics": [
                         {
                             "key": "val/f1_macro",
@@ -128,6 +143,8 @@ class RunSummary(Model):
     duration_s: float | None = Field(description="null until it has ended")
     num_events: int
     selected_metric: str | None = Field(description="the metric the run itself selects by")
+    reproduces: str | None = Field(default=None, description="the run whose results this one is to reproduce")
+    reproduction: RunReproduction | None = Field(default=None, description="null where nothing was run again")
     metrics: list[RunMetric] = Field(description="of the whole run, the selected one first; at most 50 are sent")
     is_trashed: bool = False
     problem: str | None = Field(default=None, description="why the log cannot be read, where that is so")
@@ -387,6 +404,45 @@ class MetricColumns(Model):
     run_id: str
     at: int
     series: list[Series]
+
+
+class SystemSeries(Model):
+    """One thing that a process used over time, as columns of equal length."""
+
+    key: Literal["steps_per_s", "cpu_percent", "rss_bytes", "gpu_percent", "gpu_memory_bytes"]
+    unit: Literal["steps/s", "percent", "bytes"]
+    num_points: int = Field(description="before thinning")
+    times: list[float]
+    values: list[float]
+
+
+class SystemMetricColumns(Model):
+    """What the process of an experiment used, all its attempts; what nobody told is left out."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "at": 2310,
+                    "experiment_id": 7,
+                    "series": [
+                        {
+                            "key": "cpu_percent",
+                            "unit": "percent",
+                            "num_points": 2,
+                            "times": [1795450851.0, 1795450856.0],
+                            "values": [98.2, 99.7],
+                        }
+                    ],
+                }
+            ]
+        },
+    )
+
+    at: int
+    experiment_id: int
+    series: list[SystemSeries]
 
 
 class LogEntry(Model):

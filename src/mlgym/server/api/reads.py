@@ -15,6 +15,7 @@ from mlgym.events import ExperimentState, MetricPoint
 from mlgym.names import did_you_mean
 from mlgym.server.api import curves, exports
 from mlgym.server.api.filter import parse_filter
+from mlgym.server.api.loads import loads_of
 from mlgym.server.api.log_lines import LogQuery, log_lines
 from mlgym.server.api.model_card import checkpoint_facts, model_card, reproduction_facts
 from mlgym.server.api.model_card_page import markdown_card
@@ -196,6 +197,12 @@ class Reads:
             if not projection.state.environment:
                 raise not_found(f"the log of run `{run_id}` does not say on which machine it was trained")
             return _json(projection.state.environment)
+
+    def system_metrics(self, run_id: str, experiment_id: int, at: int | None, points: int) -> Response:
+        """Gives `SystemMetricColumns`."""
+        with self._projections.hold(run_id) as projection:
+            table, _ = _experiment(projection, experiment_id, at)
+            return _json(loads_of(projection, table.view, experiment_id, points))
 
     def metrics(self, run_id: str, query: MetricQuery) -> Response:
         """Gives `MetricColumns`, or the same in binary."""

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,7 +92,7 @@ class Summaries:
         self._num_new = 0
         with suppress(OSError):
             self._path.parent.mkdir(exist_ok=True)
-            write_atomically(self._path, msgspec.msgpack.encode(_File(snapshot.code(), named)))
+            write_atomically(self._path, msgspec.msgpack.encode(_File(_code(), named)))
 
     def _fresh(self, folder: RunFolder) -> Summary:
         known, path = self._all_known(), folder.log_path
@@ -111,7 +113,7 @@ class Summaries:
             self._known = {}
             with suppress(OSError, msgspec.MsgspecError):
                 file = msgspec.msgpack.decode(self._path.read_bytes(), type=_File)
-                if file.code == snapshot.code():
+                if file.code == _code():
                     self._known = {self._storage / name / LOG_FILE: one for name, one in file.summaries.items()}
         return self._known
 
@@ -125,6 +127,12 @@ class Summaries:
                 folder = RunFolder(self._storage, entry.name)
                 if folder.log_path.is_file() and not folder.log_path.is_symlink():
                     yield folder
+
+
+@cache
+def _code() -> str:
+    """Gives a hash of everything that decides what a summary says."""
+    return snapshot.code() + sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 def summary_of(view: View, run_id: str) -> dict[str, Any]:
@@ -151,6 +159,8 @@ def summary_of(view: View, run_id: str) -> dict[str, Any]:
         "duration_s": _duration(state.started_at, state.finished_at),
         "num_events": state.num_events,
         "selected_metric": table.selection.metric if table.selection else None,
+        "reproduces": state.reproduces,
+        "reproduction": _reproduction(table),
         "metrics": [metric for key in table.metrics[:_MAX_METRICS] if (metric := run_metric(table, key)) is not None],
         "is_trashed": False,
         "problem": None,
@@ -186,6 +196,27 @@ def run_metric(table: Table, key: str) -> dict[str, Any] | None:
     }
 
 
+def _reproduction(table: Table) -> dict[str, Any] | None:
+    if all(one.reproduction is None for one in table.experiments):
+        return None
+    from mlgym.validation.report.reproductions import reproduction_summary  # longer to import than a service to start
+
+    found = reproduction_summary(table.experiments)
+    if found is None:
+        return None
+    record = found.record
+    return {
+        "verdict": found.verdict,
+        "num_identical": found.num_identical,
+        "num_within_tolerance": found.num_within_tolerance,
+        "num_diverged": found.num_diverged,
+        "experiment_id": found.experiment_id,
+        "epoch": record.epoch,
+        "original_run_id": record.original_run_id,
+        "new_run_id": record.new_run_id,
+    }
+
+
 def crashed(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Gives what of a summary is another where the run died."""
     counts = Counter(facts["counts"])
@@ -206,7 +237,7 @@ def _duration(started_at: float | None, finished_at: float | None) -> float | No
 def _unreadable(run_id: str, problem: str) -> dict[str, Any]:
     nothing = dict.fromkeys(
         ("name", "validation_mode", "created_at", "started_at", "finished_at", "last_event_at", "duration_s",
-         "selected_metric")
+         "selected_metric", "reproduces", "reproduction")
     )  # fmt: skip
     counts = dict.fromkeys(("waiting", "running", "done", "failed", "interrupted"), 0)
     return nothing | {

@@ -26,7 +26,7 @@ import msgspec
 
 from mlgym.events import ExperimentState, Measurements, MetricHistory, RunState
 from mlgym.events.history import VoidPoint
-from mlgym.server.projection.index import LogIndex, Mark
+from mlgym.server.projection.index import LOADS, LogIndex, Mark
 from mlgym.server.projection.projection import Projection
 
 _MAGIC: Final = b"MLGYMSNP"
@@ -39,6 +39,7 @@ _MEASURED: Final = (("event_ids", "q"), ("times", "d"), ("epochs", "q"), ("steps
 _INDEX: Final = (
     ("place_ids", "q"), ("place_bytes", "q"), ("place_times", "d"),
     ("line_ids", "q"), ("line_bytes", "q"), ("line_experiments", "q"), ("line_levels", "b"),
+    ("load_ids", "q"), ("load_times", "d"), ("load_experiments", "q"), *((name, "d") for name in LOADS),
 )  # fmt: skip
 
 
