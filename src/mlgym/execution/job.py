@@ -74,6 +74,7 @@ class Exit(msgspec.Struct, kw_only=True, frozen=True):
         code: exit status, or None where it has none.
         signal: number of the signal that ended it, or None.
         reason: why, where neither says it, such as a lost fork server.
+        lost: what it ran on went away under it, such as a node of a cluster: another attempt may well succeed.
         cpu_s: CPU time of the process and the children it waited for, user and system, in s.
         max_rss_bytes: largest resident memory of the process.
     """
@@ -81,6 +82,7 @@ class Exit(msgspec.Struct, kw_only=True, frozen=True):
     code: int | None = None
     signal: int | None = None
     reason: str | None = None
+    lost: bool = False
     cpu_s: float = 0.0
     max_rss_bytes: int = 0
 
