@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -80,6 +81,54 @@ def test_policy(built: Path) -> None:
         nonces.add(match[1])
     assert len(nonces) == 2
     assert "connect-src 'self';" in get(Board(built), "/icon.svg").headers["Content-Security-Policy"]
+
+
+def connect_to(board: Board, cookie: str, path: str = "/") -> str:
+    """Gives where a page may connect to, besides its own origin."""
+    policy = get(board, path, Cookie=cookie).headers["Content-Security-Policy"]
+    match = re.search(r"connect-src 'self'([^;]*);", policy)
+    assert match is not None
+    return match[1].strip()
+
+
+def test_origins_that_the_user_confirmed(built: Path) -> None:
+    """They come as a cookie, and hold for the page and its worker, beside those that were named at the start."""
+    board, named = Board(built), Board(built, connect_to=["http://127.0.0.1:5001", "ws://127.0.0.1:5001"])
+    (built / "assets" / "worker-3d4e.js").write_text("2")
+    cookie = "other=1; mlboard_origins=http%3A%2F%2F127.0.0.1%3A5001%20https%3A%2F%2Fhub.example"
+    confirmed = "http://127.0.0.1:5001 ws://127.0.0.1:5001 https://hub.example wss://hub.example"
+    assert connect_to(board, cookie) == connect_to(named, cookie) == confirmed
+    assert connect_to(board, "mlboard_origins=http://[::1]:80") == "http://[::1]:80 ws://[::1]:80"
+    board = Board(built)
+    assert connect_to(board, cookie, "/assets/worker-3d4e.js") == confirmed
+    # A worker has the policy of the answer that its file came with: none may be kept from before.
+    assert get(board, "/assets/worker-3d4e.js").headers["Cache-Control"] == "no-cache"
+    many = " ".join(f"http://h{number}" for number in range(20))
+    assert len(connect_to(board, f"mlboard_origins={quote(many)}").split()) == 16
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*",
+        "https:",
+        "https://*",
+        "https://*.example",
+        "http://a;script-src *",
+        "http://a'unsafe-inline'",
+        "http://a, http://b",
+        "http://a\nX-Header: 1",
+        "http://user@a",
+        "http://a/path",
+        "javascript://a",
+        "data:",
+        "http://a" + "a" * 300,
+    ],
+)
+def test_what_is_no_origin_opens_nothing(built: Path, text: str) -> None:
+    """A cookie can only add origins, whatever it holds."""
+    assert connect_to(Board(built), f"mlboard_origins={quote(text)}") in ("", "http://b ws://b")
+    assert connect_to(Board(built), f"mlboard_origins={quote(text)}%20http://b") == "http://b ws://b"
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import mimetypes
+import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -18,6 +21,12 @@ _INDEX: Final = "index.html"
 _NONCE: Final = "__CSP_NONCE__"
 """Stands in the page where its own inline styles say that they are its own."""
 _TEXTS: Final = (".js", ".css", ".svg", ".json", ".map")
+_CONFIRMED: Final = "mlboard_origins"
+"""Cookie with the other origins that the user allowed the page to talk to; the page sets it after asking."""
+_ORIGIN: Final = re.compile(
+    r"(https?)://(?:[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?"
+)
+_MAX_CONFIRMED: Final = 8
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _NOT_BUILT: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>MLboard</title></head><body>
@@ -59,14 +68,13 @@ class Board:
             self._files = _found(self._folder)  # it may have been built, or built anew, meanwhile
         file = self._files.get(name)
         if name == _INDEX or (file is None and _is_page(scope)):
-            return self._page()
+            return self._page(scope)
         if file is None:
-            return PlainTextResponse("there is no such page\n", 404, self._headers())
-        # The names of built files hold a hash of their content.
-        headers = self._headers(_FOR_EVER if name.startswith("assets/") else "no-cache")
+            return PlainTextResponse("there is no such page\n", 404, self._headers(scope))
+        headers = self._headers(scope, _FOR_EVER if _is_the_same_for_ever(name) else "no-cache")
         if file.suffix not in _TEXTS or "gzip" not in Headers(scope=scope).get("accept-encoding", ""):
             return FileResponse(file, media_type=_media_type(file), headers=headers)
-        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding, Cookie"}
         return Response(self._packed(file), media_type=_media_type(file), headers=headers)
 
     def _packed(self, file: Path) -> bytes:
@@ -77,23 +85,23 @@ class Board:
             self._gzips[key] = gzip.compress(file.read_bytes(), 6)
         return self._gzips[key]
 
-    def _page(self) -> Response:
+    def _page(self, scope: Scope) -> Response:
         index = self._files.get(_INDEX)
         if index is None:
-            return HTMLResponse(_NOT_BUILT, headers=self._headers())
+            return HTMLResponse(_NOT_BUILT, headers=self._headers(scope))
         nonce = secrets.token_urlsafe(16)
         text = index.read_text(encoding="utf-8").replace(_NONCE, nonce)
-        return HTMLResponse(text, headers=self._headers(nonce=nonce))
+        return HTMLResponse(text, headers=self._headers(scope, nonce=nonce))
 
-    def _headers(self, caching: str = "no-cache", *, nonce: str | None = None) -> dict[str, str]:
-        connect_to = " ".join(("'self'", *self._connect_to))
+    def _headers(self, scope: Scope, caching: str = "no-cache", *, nonce: str | None = None) -> dict[str, str]:
+        connect_to = " ".join(dict.fromkeys(("'self'", *self._connect_to, *_confirmed(scope))))
         styles = "'self'" if nonce is None else f"'self' 'nonce-{nonce}'"
         policy = (
             f"default-src 'none'; script-src 'self'; style-src {styles}; img-src 'self' data: blob:; font-src 'self'; "
             f"connect-src {connect_to}; worker-src 'self'; manifest-src 'self'; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
-        return {"Content-Security-Policy": policy, "Cache-Control": caching}
+        return {"Content-Security-Policy": policy, "Cache-Control": caching, "Vary": "Cookie"}
 
 
 def _found(folder: Path) -> dict[str, Path]:
@@ -102,6 +110,20 @@ def _found(folder: Path) -> dict[str, Path]:
         for path in (folder.rglob("*") if folder.is_dir() else ())
         if path.is_file() and not path.is_symlink() and path.suffix != ".py"
     }
+
+
+def _confirmed(scope: Scope) -> Iterator[str]:
+    """Yields the origins that the user allowed, each for requests and for sockets; what is no origin is passed over."""
+    cookies = cookie_parser(Headers(scope=scope).get("cookie", ""))
+    for origin in unquote(cookies.get(_CONFIRMED, "")).split(" ")[:_MAX_CONFIRMED]:
+        match = _ORIGIN.fullmatch(origin)
+        if match is not None:
+            yield from (origin, f"ws{origin.removeprefix('http')}")
+
+
+def _is_the_same_for_ever(name: str) -> bool:
+    # The names of built files hold a hash of their content. A worker keeps to the policy that its own file came with.
+    return name.startswith("assets/") and not name.startswith("assets/worker-")
 
 
 def _is_page(scope: Scope) -> bool:
