@@ -34,6 +34,8 @@ from mlgym.events import (
     RunFinished,
     RunStarted,
     RunState,
+    SearchDecision,
+    SearchResult,
     SelectionMade,
     SystemMetrics,
     TrainingStopped,
@@ -353,6 +355,25 @@ def test_what_validation_tells() -> None:
     assert list(run.experiments) == [4]
 
 
+def test_what_a_search_said_and_was_told() -> None:
+    """In its order; how many experiments there are is known when it is over."""
+    who: dict[str, Any] = {"grid_search_id": RUN_ID, "experiment_id": 0, "trial": 0}
+    state = state_of(
+        msgspec.structs.replace(started(9), validation={"num_configurations": 9}),
+        SearchDecision(**who, action="try", epochs=1, rung=0, choices={"lr": 3}, parameters={"lr": 0.1}),
+        ExperimentConfig(grid_search_id=RUN_ID, experiment_id=0, job_id="r-0", config={}, until_epoch=1),
+        SearchResult(**who, epochs=1, score=0.5, state="paused"),
+    )
+    assert [(step.action, step.trial, step.epochs, step.score, step.state) for step in state.search] == [
+        ("try", 0, 1, None, ""),
+        ("result", 0, 1, 0.5, "paused"),
+    ]
+    assert (state.search[0].choices, state.search[0].parameters) == ({"lr": 3}, {"lr": 0.1})
+    assert (state.num_experiments, state.experiments[0].until_epoch) == (9, 1)
+    state.apply(4, {"event_type": "search_decision", "payload": {"action": "finish", "reason": "enough"}})
+    assert (state.num_experiments, state.validation["num_configurations"], state.counts["waiting"]) == (1, 1, 1)
+
+
 def test_size_of_the_model_and_its_classes() -> None:
     """What a model card needs: how large the model is, and how many samples of each class a split has."""
     data = DataFingerprint(
@@ -400,6 +421,8 @@ known_types = st.sampled_from(
         "log",
         "model_summary",
         "selection_made",
+        "search_decision",
+        "search_result",
         "system_metrics",
         "something_new",
     ]
@@ -410,11 +433,11 @@ payload_keys = [
     "status starting_time finishing_time error stacktrace device exit_signal attempt log_tail interrupted num_epochs",
     "current_epoch current_split num_batches current_batch epoch step path bytes sha256 reasons parameters optimizer",
     "level logger message steps_per_s rss_bytes trial validation outer_fold configuration metric best rule score",
-    "num_failed num_configurations split num_samples",
+    "num_failed num_configurations split num_samples action trial epochs rung choices state reason until_epoch",
 ]
 payloads = st.dictionaries(
     st.sampled_from(" ".join(payload_keys).split()),
-    json_values | st.sampled_from(["INIT", "RUNNING", "DONE"]),
+    json_values | st.sampled_from(["INIT", "RUNNING", "DONE", "try", "finish", "paused"]),
     max_size=8,
 )
 full_payloads = st.builds(

@@ -110,6 +110,27 @@ def _selection(payload: dict[str, Any]) -> str:
     return f"{where}: configuration {payload['configuration']} is selected, {score}{failed}"
 
 
+def _decision(payload: dict[str, Any]) -> str:
+    trial = f"trial {payload['trial']}"
+    until = "" if payload.get("epochs") is None else f" until epoch {payload['epochs']}"
+    reason = f": {first_line(payload['reason'], 300)}" if payload.get("reason") else ""
+    match payload["action"]:
+        case "try":
+            values = [f"{key_text(key)}={value_text(value)}" for key, value in _mapping(payload["parameters"]).items()]
+            return f"search tries {trial}{until} ({', '.join(values)}){reason}"
+        case "promote":
+            return f"search goes on with {trial}{until}{reason}"
+        case "stop":
+            return f"search stops {trial}{reason}"
+    return f"search finished{reason}"
+
+
+def _result(payload: dict[str, Any]) -> str:
+    score = "no score" if payload["score"] is None else f"score {number(payload['score'])}"
+    at = "" if payload.get("epochs") is None else f" at epoch {payload['epochs']}"
+    return f"trial {payload['trial']} {payload['state']}{at}, {score}"
+
+
 _TEXTS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "run_started": _started,
     "run_resumed": lambda p: f"run {p['grid_search_id']} resumed",
@@ -133,5 +154,7 @@ _TEXTS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "experiment_resumed": lambda p: f"goes on after epoch {p['epoch']} from {p['path'] or 'the start'}",
     "reproduction_verdict": _verdict,
     "selection_made": _selection,
+    "search_decision": _decision,
+    "search_result": _result,
     "log": lambda p: f"{p['level'].lower()} {p['logger']}: {p['message']}",
 }

@@ -27,6 +27,7 @@ from mlgym.events.records import (
     ModelRecord,
     Progress,
     ReproductionRecord,
+    SearchStep,
     SelectionRecord,
     TableRecord,
 )
@@ -54,6 +55,7 @@ class ExperimentState:
         config: the resolved, sweep-free config.
         swept: the swept values, by short key.
         trial: what it is for, as `experiment_config` has it; empty in old logs.
+        until_epoch: where its last job was to end, before the last epoch; None for all epochs.
         sizes: number of samples by split, as far as its process told them.
         classes: samples of each class by split, where they were counted.
         model: how large the model is; None where nobody told.
@@ -83,6 +85,7 @@ class ExperimentState:
     config: dict[str, Any] = field(default_factory=dict)
     swept: dict[str, Any] = field(default_factory=dict)
     trial: dict[str, Any] = field(default_factory=dict)
+    until_epoch: int | None = None
     sizes: dict[str, int] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     classes: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -171,7 +174,8 @@ class RunState:
         validation_mode: `grid_search`, `cross_validation`, ...
         validation: the config's section with its defaults, and `num_configurations`; empty in old logs.
         selections: which configuration won each outer fold, by fold, as far as it is decided.
-        num_experiments: how many there will be; None in old logs.
+        search: what the strategy of a search said and was told, in this order; empty where there is none.
+        num_experiments: how many there will be; None in old logs. Of a search that goes on, at most.
         reproduces: the run whose results this one is to reproduce; None for none.
         started_at, finished_at: s since the epoch; `finished_at` is None while it goes on.
         num_starts: how often it was started or resumed.
@@ -192,6 +196,7 @@ class RunState:
     validation_mode: str | None = None
     validation: dict[str, Any] = field(default_factory=dict)
     selections: dict[int, SelectionRecord] = field(default_factory=dict)
+    search: list[SearchStep] = field(default_factory=list)
     num_experiments: int | None = None
     reproduces: str | None = None
     started_at: float | None = None
@@ -385,6 +390,46 @@ def _configuration(fields: Fields) -> ConfigurationRecord:
     )
 
 
+def _on_search_decision(run: RunState, payload: Fields, at: float) -> None:
+    action = payload.text("action")
+    if action not in ("try", "promote", "stop", "finish"):
+        return
+    run.search.append(
+        SearchStep(
+            action=action,
+            at=at,
+            trial=payload.integer("trial"),
+            epochs=payload.integer("epochs"),
+            rung=payload.integer("rung"),
+            choices={name: place for name, place in payload.mapping("choices").items() if type(place) is int},
+            parameters=payload.mapping("parameters"),
+            score=payload.number("score"),
+            reason=payload.text("reason") or "",
+        )
+    )
+    if action == "finish":
+        # Only now it is known how many there are.
+        run.num_experiments = len(run.experiments)
+        num_tried = sum(step.action == "try" for step in run.search)
+        run.validation = {**run.validation, "num_configurations": num_tried}
+
+
+def _on_search_result(run: RunState, payload: Fields, at: float) -> None:
+    trial, state = payload.integer("trial"), payload.text("state")
+    if trial is None or state not in ("paused", "ended", "failed"):
+        return
+    run.search.append(
+        SearchStep(
+            action="result",
+            at=at,
+            trial=trial,
+            epochs=payload.integer("epochs"),
+            score=payload.number("score"),
+            state=state,
+        )
+    )
+
+
 def _on_environment(run: RunState, payload: Fields, at: float) -> None:
     run.environment = payload.mapping("environment")
 
@@ -402,6 +447,7 @@ def _on_config(experiment: ExperimentState, payload: Fields, at: float) -> None:
     experiment.swept = payload.mapping("swept")
     experiment.lineage = payload.integer("lineage") or 0
     experiment.trial = payload.mapping("trial") or experiment.trial
+    experiment.until_epoch = payload.integer("until_epoch")
 
 
 def _on_data_fingerprint(experiment: ExperimentState, payload: Fields, at: float) -> None:
@@ -579,6 +625,8 @@ _OF_RUN: Final[dict[str, Callable[[RunState, Fields, float], None]]] = {
     "run_finished": _on_run_finished,
     "environment": _on_environment,
     "selection_made": _on_selection_made,
+    "search_decision": _on_search_decision,
+    "search_result": _on_search_result,
     "log": _on_log,
 }
 _OF_EXPERIMENT: Final[dict[str, Callable[[ExperimentState, Fields, float], None]]] = {

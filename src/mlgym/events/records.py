@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,35 @@ class SelectionRecord:
     num_failed: int
     num_configurations: int
     scores: list[ConfigurationRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchStep:
+    """Something that the strategy of a search said or was told; see `SearchDecision` and `SearchResult`.
+
+    Args:
+        action: `try`, `promote`, `stop` or `finish`; `result` for what it was told.
+        at: when, in s since the epoch.
+        trial: which one; None for the end.
+        epochs: how many it has behind it then; None for all of its config.
+        rung: the place of these among those at which trials are compared; None where there are none.
+        choices: of a new configuration, the number of each value by its parameter.
+        parameters: the same as values, by short key.
+        score: of the trial; None where it has none.
+        state: of a result, `paused`, `ended` or `failed`; empty for a decision.
+        reason: why, in words.
+    """
+
+    action: str
+    at: float
+    trial: int | None = None
+    epochs: int | None = None
+    rung: int | None = None
+    choices: dict[str, int] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    score: float | None = None
+    state: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,8 @@ class ExperimentConfig(Payload, kw_only=True, frozen=True):
         trial: what the experiment is for, as far as its mode has it: `configuration` (number of the point of the grid,
             from 0), `role` (`grid`, `fold`, `inner` or `outer`), `outer_fold`, `fold` (the inner one where the role is
             `inner`), `repeat`, `seed_index`, `seed`.
+        until_epoch: after so many epochs the job ends, ready to go on where a search wants it; null for all epochs of
+            the config.
     """
 
     event_type: ClassVar[str] = "experiment_config"
@@ -109,6 +111,7 @@ class ExperimentConfig(Payload, kw_only=True, frozen=True):
     swept: dict[str, Any] = {}
     lineage: int = 0
     trial: dict[str, Any] = {}
+    until_epoch: int | None = None
 
 
 class JobStatus(Payload, kw_only=True, frozen=True):
@@ -481,6 +484,58 @@ class SelectionMade(Payload, kw_only=True, frozen=True):
     num_failed: int
     num_configurations: int
     scores: list[ConfigurationScore]
+
+
+class SearchDecision(Payload, kw_only=True, frozen=True):
+    """The strategy of a search was asked what comes next, and said it.
+
+    Together with `search_result`, in their order, it is all that a strategy was ever told and asked, so that a search
+    goes on after a crash where it was. `experiment_id` is the first experiment of the trial; null for the end.
+
+    Args:
+        action: `try` a new configuration, `promote` a trial to more epochs, `stop` one for good, `finish` the search.
+        trial: which one, numbered in the order in which they were tried, from 0; null for the end.
+        epochs: how many epochs the trial has behind it then; null for all of its config.
+        rung: the place of `epochs` among those at which trials are compared, from 0; null where there are none.
+        choices: of a new configuration: for each parameter, by the place where its sweep is written, the number of the
+            chosen value, from 0.
+        parameters: the same as values, by short key.
+        score: of the trial, as far as it is known.
+        reason: why, in words; empty where there is nothing to say.
+    """
+
+    event_type: ClassVar[str] = "search_decision"
+    grid_search_id: str
+    experiment_id: int | None = None
+    action: Literal["try", "promote", "stop", "finish"]
+    trial: int | None = None
+    epochs: int | None = None
+    rung: int | None = None
+    choices: dict[str, int] = {}
+    parameters: dict[str, Any] = {}
+    score: float | None = None
+    reason: str = ""
+
+
+class SearchResult(Payload, kw_only=True, frozen=True):
+    """The strategy of a search was told what came of a trial.
+
+    Args:
+        experiment_id: the first experiment of the trial.
+        trial: which one.
+        epochs: how many epochs it was to have behind it; null for all of its config.
+        score: the value of the metric that decides, the mean over its seeds; null where it has none.
+        state: `paused`: it can go on; `ended`: it cannot, because all epochs are done or training stopped early;
+            `failed`.
+    """
+
+    event_type: ClassVar[str] = "search_result"
+    grid_search_id: str
+    experiment_id: int
+    trial: int
+    epochs: int | None = None
+    score: float | None = None
+    state: Literal["paused", "ended", "failed"]
 
 
 class TrainingStopped(Payload, kw_only=True, frozen=True):
