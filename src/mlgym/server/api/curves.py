@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -43,17 +42,18 @@ def curves_of(view: View, query: MetricQuery) -> list[Points]:
     Raises:
         RefusedError: it asks for too much, or its pattern is none.
     """
+    import numpy as np
+
     wanted = _histories(view, query)
     num_points = sum(min(len(history), max(query.points, MIN_POINTS)) for _, _, history in wanted)
     if num_points > MAX_POINTS:
         message = f"these are {num_points:,} points, at most {MAX_POINTS:,} are sent; ask for fewer of each curve"
         raise RefusedError(422, "too_many_points", message, path="points")
-    whole = [_points(*one) for one in wanted]
-    places = kept([Curve(_axis(one), one.values) for one in whole], query.points, query.method)
-    return [
-        one._replace(**{name: getattr(one, name)[place] for name in COLUMNS})
-        for one, place in zip(whole, places, strict=True)
-    ]
+    values = [np.array(history.values) for _, _, history in wanted]
+    # Only triangles need to know where the points lie.
+    lie = [_axis(history) for _, _, history in wanted] if query.method == "lttb" else values
+    places = kept([Curve(*one) for one in zip(lie, values, strict=True)], query.points, query.method)
+    return [_points(*one, column[place], place) for one, column, place in zip(wanted, values, places, strict=True)]
 
 
 def as_json(run_id: str, at: int, curves: Sequence[Points]) -> bytes:
@@ -93,15 +93,15 @@ def as_binary(run_id: str, at: int, curves: Sequence[Points]) -> bytes:
             }
         )
         offset += length
-    header = json.dumps(
+    header = msgspec.json.encode(
         {"run_id": run_id, "at": at, "num_points": offset, "columns": COLUMNS, "series": series}
-    ).encode()
+    )
     header += b" " * (-len(header) % 8)
-    columns = [
-        np.concatenate([np.empty(0), *(getattr(one, name) for one in curves)]).astype("<f8").tobytes()
-        for name in COLUMNS
-    ]
-    return b"".join([MAGIC, struct.pack("<II", VERSION, len(header)), header, *columns])
+    columns = np.empty((len(COLUMNS), offset), dtype="<f8")
+    for name, column in zip(COLUMNS, columns, strict=True):
+        if curves:
+            np.concatenate([getattr(one, name) for one in curves], out=column)
+    return b"".join([MAGIC, struct.pack("<II", VERSION, len(header)), header, columns.data])
 
 
 def _histories(view: View, query: MetricQuery) -> list[tuple[ExperimentState, str, MetricHistory]]:
@@ -121,20 +121,23 @@ def _histories(view: View, query: MetricQuery) -> list[tuple[ExperimentState, st
     ]
 
 
-def _points(experiment: ExperimentState, key: str, history: MetricHistory) -> Points:
+def _points(
+    experiment: ExperimentState, key: str, history: MetricHistory, values: NDArray[Any], places: NDArray[Any]
+) -> Points:
     import numpy as np
 
-    rows = np.array(history.rows, dtype=np.int64)
-    measured = history.measured
-    epochs, steps, times = (np.array(column)[rows] for column in (measured.epochs, measured.steps, measured.times))
-    return Points(experiment.experiment_id, key, len(rows), epochs, steps, times, np.array(history.values))
+    rows, measured = history.rows, history.measured
+    # Nearly always every evaluation brought a value.
+    at = places if len(rows) == len(measured) else np.array(rows, dtype=np.int64)[places]
+    epochs, steps, times = (np.array(column)[at] for column in (measured.epochs, measured.steps, measured.times))
+    return Points(experiment.experiment_id, key, len(rows), epochs, steps, times, values)
 
 
-def _axis(points: Points) -> NDArray[Any]:
+def _axis(history: MetricHistory) -> NDArray[Any]:
     """Gives where the points lie: by steps where all are known, else one after the other."""
     import numpy as np
 
-    steps = points.steps
+    steps = np.array(history.steps, dtype=np.int64)
     if len(steps) and steps.min() >= 0 and (np.diff(steps) >= 0).all():
         return steps.astype(np.float64)
     return np.arange(len(steps), dtype=np.float64)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Method = Literal["minmax", "lttb"]
 MIN_POINTS: Final = 8
+_MAX_AT_ONCE: Final = 1_000_000
+"""Points of curves that are thinned together, which is what their columns take up meanwhile."""
 
 
 class Curve(NamedTuple):
@@ -61,9 +63,9 @@ def _apart(values: Floats, max_points: int) -> tuple[Places, Places]:
     import numpy as np
 
     finite = np.isfinite(values)
+    if finite.all():
+        return np.arange(len(values)), np.empty(0, np.int64)
     numbers, others = np.flatnonzero(finite), np.flatnonzero(~finite)
-    if not len(others):
-        return numbers, others
     # A quarter for them; what the numbers do not need comes on top.
     share = min(len(others), max(max_points // 4, max_points - 2 - len(numbers)))
     ends = np.array([0, len(values) - 1])
@@ -79,9 +81,21 @@ def _thinned(
     if len(members[0][1]) <= max_points:
         return [places for _, places, _ in members]
     if method == "minmax":
-        return [_minmax(curves[number].values[places], max_points) for number, places, _ in members]
+        at_once = max(1, _MAX_AT_ONCE // len(members[0][1]))
+        groups = (members[i : i + at_once] for i in range(0, len(members), at_once))
+        return [
+            places
+            for group in groups
+            for places in _minmax(
+                np.stack([_numbers_of(curves[number], places) for number, places, _ in group]), max_points
+            )
+        ]
     x = np.stack([curves[number].x[places] for number, places, _ in members])
     return _lttb(x, np.stack([curves[number].values[places] for number, places, _ in members]), max_points)
+
+
+def _numbers_of(curve: Curve, places: Places) -> Floats:
+    return curve.values if len(places) == len(curve.values) else curve.values[places]
 
 
 def _stretches(num_points: int, num_stretches: int) -> tuple[Places, Places]:
@@ -97,13 +111,34 @@ def _stretches(num_points: int, num_stretches: int) -> tuple[Places, Places]:
     return borders, np.minimum(borders[:-1, None] + np.arange(width), borders[1:, None] - 1)
 
 
-def _minmax(values: Floats, max_points: int) -> Places:
+def _minmax(values: Floats, max_points: int) -> list[Places]:
+    """Gives the first and the last point, and the extremes of each stretch between them.
+
+    Args:
+        values: (curves, points).
+        max_points: how many to keep of each.
+    """
     import numpy as np
 
-    _, places = _stretches(len(values), (max_points - 2) // 2)
-    table, rows = values[places], np.arange(len(places))
-    lowest, highest = places[rows, table.argmin(axis=1)], places[rows, table.argmax(axis=1)]
-    return np.unique(np.concatenate([[0], lowest, highest, [len(values) - 1]]))
+    num_curves, count = values.shape
+    _, places = _stretches(count, (max_points - 2) // 2)  # (stretches, width)
+    by_point = np.ascontiguousarray(values.T)  # (points, curves), so that a point of all curves is one piece
+    # One point of all stretches after the other: a stretch is short, and there are many.
+    first, *others = places.T.astype(np.int32)
+    lowest = highest = by_point[first]  # (stretches, curves)
+    low_at = np.repeat(first[:, None], num_curves, axis=1)  # (stretches, curves)
+    high_at = low_at.copy()
+    for point in others:
+        here = by_point[point]
+        np.copyto(low_at, point[:, None], where=here < lowest)
+        np.copyto(high_at, point[:, None], where=here > highest)
+        lowest, highest = np.minimum(lowest, here), np.maximum(highest, here)
+    found = np.empty((num_curves, 2 * len(places) + 2), dtype=np.int64)
+    found[:, 0], found[:, -1] = 0, count - 1
+    found[:, 1:-1:2], found[:, 2:-1:2] = np.minimum(low_at, high_at).T, np.maximum(low_at, high_at).T
+    is_new = np.ones(found.shape, dtype=bool)
+    is_new[:, 1:] = found[:, 1:] != found[:, :-1]
+    return [row[one] for row, one in zip(found, is_new, strict=True)]
 
 
 def _lttb(x: Floats, values: Floats, max_points: int) -> list[Places]:
