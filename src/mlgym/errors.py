@@ -93,6 +93,19 @@ class EventRefusedError(HubError):
         super().__init__(message, code="invalid_event")
 
 
+class PlaceError(MlgymError):
+    """A place for checkpoints that cannot be one, cannot be reached, or has something else than was sent there.
+
+    Args:
+        message: what is wrong.
+        is_damage: what is there, or was to go there, is not what its manifest says; trying again does not help.
+    """
+
+    def __init__(self, message: str, *, is_damage: bool = False) -> None:
+        self.is_damage = is_damage
+        super().__init__(message)
+
+
 class InvalidNameError(MlgymError):
     """A text that may not become part of a path, such as a run id with a slash in it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, TypeVar
@@ -157,11 +158,25 @@ class HubClient:
             HubError: the hub refuses; with `status` 422 where a file here is not what its manifest says.
             OSError: a file here cannot be read.
         """
+        with ExitStack() as opened:
+            contents = {file: opened.enter_context((folder / file).open("rb")) for file in files}
+            self.send_files(run_id, experiment_id, folder.name, contents, files)
+
+    def send_files(
+        self,
+        run_id: str,
+        experiment_id: int,
+        name: str,
+        contents: Mapping[str, BinaryIO],
+        files: Mapping[str, FileEntry],
+    ) -> None:
+        """Sends a checkpoint or artifact of that name from open files; see `send_folder`."""
+        base = f"runs/{run_id}/uploads/{experiment_id}/{name}"
         for is_last in (False, True):
             for file in files:
-                self._send_file(f"runs/{run_id}/uploads/{experiment_id}/{folder.name}/{file}", folder / file)
+                self._send_file(f"{base}/{file}", contents[file])
             try:
-                self._finish(f"runs/{run_id}/uploads/{experiment_id}/{folder.name}", files)
+                self._finish(base, files)
                 return
             except HubError as error:
                 # An upload that was begun with another content does not match: the hub has thrown it away.
@@ -210,13 +225,12 @@ class HubClient:
                     if file.tell() > num_bytes:
                         raise HubError(f"`{url_path}` of {self.url} is longer than the {num_bytes:,} bytes announced")
 
-    def _send_file(self, url_path: str, path: Path) -> None:
-        with path.open("rb") as file:
-            offset = self._offset(url_path)
-            while chunk := _chunk_at(file, offset):
-                offset = self._send_chunk(url_path, chunk, offset)
-            if not offset:
-                self._send_chunk(url_path, b"", 0)
+    def _send_file(self, url_path: str, file: BinaryIO) -> None:
+        offset = self._offset(url_path)
+        while chunk := _chunk_at(file, offset):
+            offset = self._send_chunk(url_path, chunk, offset)
+        if not offset:
+            self._send_chunk(url_path, b"", 0)
 
     def _send_chunk(self, url_path: str, chunk: bytes, offset: int) -> int:
         """Sends a piece of a file and gives where the hub wants to go on; after a failure it is asked."""

@@ -44,12 +44,18 @@ def read_manifest(path: Path) -> dict[str, FileEntry]:
         OSError: it cannot be read now, though it may be whole.
     """
     try:
-        manifest = json.loads(path.read_bytes())
-        return {file: FileEntry(int(entry["bytes"]), str(entry["sha256"])) for file, entry in manifest.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return {}
+        return parse_manifest(path.read_bytes())
     except OSError as error:
         _refuse_passing(error)
+        return {}
+
+
+def parse_manifest(content: bytes) -> dict[str, FileEntry]:
+    """Gives the entries of a manifest's content by file name; none where it is damaged."""
+    try:
+        manifest = json.loads(content)
+        return {file: FileEntry(int(entry["bytes"]), str(entry["sha256"])) for file, entry in manifest.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
 
 

@@ -1,22 +1,28 @@
 """Saving checkpoints beside training: the training thread copies, one other thread writes.
 
-At most one checkpoint is on its way. A failure is raised in the training thread, at its next step boundary; an older
-checkpoint that cannot be deleted is none, since the new one stands.
+At most one checkpoint is on its way. Where there is a place for checkpoints beside the folder, a courier brings there
+what stands here, and training waits for it only at its end. A failure is raised in the training thread, at its next
+step boundary; an older checkpoint that cannot be deleted is none, since the new one stands.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from mlgym.errors import TrainingError
 from mlgym.training.checkpoint import CheckpointContent, StoredCheckpoint, delete_checkpoint, write_checkpoint
+from mlgym.training.checkpoint_courier import Courier, Delivered
+
+_PATIENCE_S: Final = 60.0
+_URGENT_S: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +47,23 @@ class CheckpointWriter:
 
     Args:
         folder: where they go; made where missing.
+        courier: brings them to another place, too; None for none.
 
     Attributes:
         has_news: whether `take_news` has something to give or to raise; cheap enough to be read at every step.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, courier: Courier | None = None) -> None:
         self.has_news = False
         self._folder = folder
+        self._courier = courier
         self._copies = _Copies()
         self._thread: threading.Thread | None = None
         # Filled by the writing thread and emptied by the other, neither of which ever replaces it or the failure.
-        self._saved: deque[Saved] = deque()
+        self._news: deque[Saved | Delivered] = deque()
         self._failure: Exception | None = None
+        if courier is not None:
+            courier.tell = self._tell
 
     def save(self, content: CheckpointContent, reasons: Sequence[str], replaced: Sequence[Path]) -> None:
         """Copies the content and lets it be written; waits for the one before, if that is still on its way.
@@ -84,24 +94,35 @@ class CheckpointWriter:
             self._thread = None
         self._raise_failure()
 
-    def take_news(self) -> list[Saved]:
-        """Gives the checkpoints that stand since the last call, oldest first.
+    def take_news(self) -> list[Saved | Delivered]:
+        """Gives the checkpoints that stand since the last call, oldest first, and what the courier has to tell.
 
         Raises:
             TrainingError: one could not be written.
         """
         self.has_news = False
         self._raise_failure()
-        saved = []
-        while self._saved:
-            saved.append(self._saved.popleft())
-        return saved
+        news = []
+        while self._news:
+            news.append(self._news.popleft())
+        return news
 
-    def close(self) -> None:
-        """Waits until nothing is on its way, and raises nothing: for the end after another error."""
+    def settle(self, names: Iterable[str]) -> None:
+        """Has the courier, where there is one, make its place have these and no others; see `Courier.settle`."""
+        if self._courier is not None:
+            self._courier.settle(names)
+
+    def close(self, is_urgent: Callable[[], bool] = lambda: False) -> None:
+        """Waits until nothing is on its way, and raises nothing: for the end, also after another error.
+
+        Args:
+            is_urgent: asked while the courier is waited for; from when it says so, there are only seconds left.
+        """
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        if self._courier is not None:
+            self._courier.finish(patience_s=_PATIENCE_S, is_urgent=is_urgent, urgent_s=_URGENT_S)
 
     def _raise_failure(self) -> None:
         failure = self._failure
@@ -119,7 +140,15 @@ class CheckpointWriter:
         except Exception as failure:
             self._failure = failure
         else:
-            self._saved.append(Saved(checkpoint, reasons, deleted, complaints))
+            if self._courier is not None:
+                # What stands there yet is not gone; the courier tells once it is.
+                deleted = ()
+                self._courier.replace(checkpoint.path.name, [path.name for path in replaced])
+            self._news.append(Saved(checkpoint, reasons, deleted, complaints))
+        self.has_news = True
+
+    def _tell(self, news: Delivered) -> None:
+        self._news.append(news)
         self.has_news = True
 
 

@@ -34,6 +34,8 @@ class ExperimentContext:
         lineage: one more than before where the continuation need not be bit-identical to what came before.
         allow_data_change: go on from a checkpoint though the data is not what it was trained with.
         known_checkpoints: paths, relative to the run folder, of the checkpoints that the log says stand.
+        checkpoint_place: address where checkpoints stand beside the run folder, as `open_place` takes it, or None.
+        keep_local_checkpoints: whether those that stand there stay in the run folder, too.
         fold: the fold that it is of, from 0; None where nothing is cross-validated.
         until_epoch: ends after so many epochs, ready to go on to those of the config, >= 1; None for all of them.
         components: every object that was built for the experiment, by key path.
@@ -52,6 +54,8 @@ class ExperimentContext:
     lineage: int = 0
     allow_data_change: bool = False
     known_checkpoints: tuple[str, ...] = ()
+    checkpoint_place: str | None = None
+    keep_local_checkpoints: bool = True
     fold: int | None = None
     until_epoch: int | None = None
     components: Mapping[str, Any] = field(default_factory=dict)

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from mlgym.errors import TrainingError
+from mlgym.errors import PlaceError, TrainingError
+from mlgym.tracking.backoff import Backoff
+from mlgym.tracking.manifest import FileEntry
 from mlgym.training.checkpoint import (
     CheckpointContent,
+    StoredCheckpoint,
     delete_checkpoint,
     list_checkpoints,
+    position_of,
     read_checkpoint,
     tidy,
 )
+from mlgym.training.checkpoint_courier import Courier
 from mlgym.training.context import ExperimentContext
 from mlgym.training.reporting import Reporter
 from mlgym.training.state_codec import restore
 
 STATE_FORMAT: Final = 1
 """How `state.json` is to be read; the next number wherever what is in there changes."""
+_PATIENCE_S: Final = 120.0
+_FIRST_PAUSE_S: Final = 0.2
+_LONGEST_PAUSE_S: Final = 10.0
+
+_T = TypeVar("_T")
 
 
 class Resumption:
@@ -28,37 +40,85 @@ class Resumption:
         folder: its checkpoints' folder, which nobody else writes to.
         context: the surroundings.
         reporter: is told what is found.
+        courier: knows the place where checkpoints stand beside the folder; None for none.
     """
 
-    def __init__(self, folder: Path, context: ExperimentContext, reporter: Reporter) -> None:
+    def __init__(
+        self, folder: Path, context: ExperimentContext, reporter: Reporter, courier: Courier | None = None
+    ) -> None:
         self._folder = folder
         self._context = context
         self._reporter = reporter
+        self._courier = courier
+        self._elsewhere: dict[str, dict[str, FileEntry]] = {}
         tidy(folder)
+        if courier is not None:
+            self._elsewhere = self._listed(courier)
+
+    @property
+    def elsewhere(self) -> frozenset[str]:
+        """Names of the checkpoints that stand at the courier's place."""
+        return frozenset(self._elsewhere)
 
     def newest_state(self) -> tuple[CheckpointContent, Path, dict[str, Any]] | None:
         """Gives the newest checkpoint that is whole, where it lies, and its state; None where there is none.
 
-        One that is damaged is reported and passed over.
+        One that is damaged is reported and passed over; one that stands at the courier's place alone is fetched.
 
         Raises:
             TrainingError: it was written by a version of MLgym that kept its state in another way.
+            PlaceError: it cannot be fetched, though it may be whole.
         """
-        for stored in reversed(list_checkpoints(self._folder)):
-            try:
-                content = read_checkpoint(stored)
-            except TrainingError as error:
-                self._reporter.warn(f"{error}; the checkpoint before it is taken, or the start")
-            else:
-                found = content.state.get("format", "unknown")
-                if found != STATE_FORMAT:
-                    raise TrainingError(
-                        f"checkpoint {stored.path} was written by another version of MLgym (format {found}, this one "
-                        f"reads {STATE_FORMAT}): go on with that version, which `run_config.yml` of the run "
-                        "names, or start the run anew"
-                    )
-                return content, stored.path, restore(content.state, content.tensors)
+        here = {stored.path.name: stored for stored in list_checkpoints(self._folder)}
+        for name in sorted({*here, *self._elsewhere}, key=_age, reverse=True):
+            content = self._read(here[name], name) if name in here else None
+            if content is None and name in self._elsewhere:
+                content = self._fetched(name)
+            if content is not None:
+                path = self._folder / name
+                return content, path, restore(self._checked_format(content, path).state, content.tensors)
         return None
+
+    def _checked_format(self, content: CheckpointContent, path: Path) -> CheckpointContent:
+        found = content.state.get("format", "unknown")
+        if found != STATE_FORMAT:
+            raise TrainingError(
+                f"checkpoint {path} was written by another version of MLgym (format {found}, this one "
+                f"reads {STATE_FORMAT}): go on with that version, which `run_config.yml` of the run "
+                "names, or start the run anew"
+            )
+        return content
+
+    def _read(self, stored: StoredCheckpoint, name: str) -> CheckpointContent | None:
+        try:
+            return read_checkpoint(stored)
+        except TrainingError as error:
+            instead = "the one at the other place" if name in self._elsewhere else "the checkpoint before it"
+            self._reporter.warn(f"{error}; {instead} is taken, or the start")
+            return None
+
+    def _fetched(self, name: str) -> CheckpointContent | None:
+        assert self._courier is not None
+        courier, files = self._courier, self._elsewhere[name]
+        try:
+            _again(lambda: courier.place.fetch(self._context.experiment_id, name, files, self._folder))
+        except PlaceError as error:
+            if not error.is_damage:
+                raise
+            self._reporter.warn(f"{error}; the checkpoint before it is taken, or the start")
+            courier.distrust(name)
+            return None
+        fetched = next(one for one in list_checkpoints(self._folder) if one.path.name == name)
+        return self._read(fetched, name)
+
+    def _listed(self, courier: Courier) -> dict[str, dict[str, FileEntry]]:
+        try:
+            return _again(lambda: courier.place.checkpoints(self._context.experiment_id))
+        except PlaceError as error:
+            if not list_checkpoints(self._folder):
+                raise
+            self._reporter.warn(f"{error}; what stands in the run folder is taken")
+            return {}
 
     def settle(self, names: frozenset[str]) -> None:
         """Removes every checkpoint that is not to stand, and tells the log of what it does not know.
@@ -72,12 +132,38 @@ class Resumption:
                 self._delete(stored.path)
             elif stored.path.name not in known:
                 self._reporter.checkpoint_saved(stored, ("found",))
-        standing = {stored.path.name for stored in list_checkpoints(self._folder)}
-        for name in sorted(known - standing):
+        here = {stored.path.name for stored in list_checkpoints(self._folder)}
+        there = self._elsewhere.keys() & names
+        for name in sorted(there - here - known):
+            self._reporter.checkpoint_saved(self._described(name), ("found",))
+        for name in sorted(known - here - there):
             self._reporter.checkpoint_deleted(self._folder / name)
+
+    def _described(self, name: str) -> StoredCheckpoint:
+        files, path = self._elsewhere[name], self._folder / name
+        hashes = {file: entry.sha256 for file, entry in files.items()}
+        return StoredCheckpoint(path, *position_of(path), sum(entry.bytes for entry in files.values()), hashes)
 
     def _delete(self, path: Path) -> None:
         try:
             delete_checkpoint(path)
         except OSError as error:
             self._reporter.warn(f"checkpoint {path} is not needed, but cannot be deleted: {error.strerror or error}")
+
+
+def _age(name: str) -> tuple[int, int]:
+    epoch, step = position_of(Path(name))
+    return step, epoch
+
+
+def _again(ask: Callable[[], _T]) -> _T:
+    """Asks a place until it answers, for as long as patience lasts."""
+    give_up_at = time.monotonic() + _PATIENCE_S
+    backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+    while True:
+        try:
+            return ask()
+        except PlaceError as error:
+            if error.is_damage or time.monotonic() > give_up_at:
+                raise
+        time.sleep(backoff.next_s())

@@ -6,7 +6,7 @@ serve to go on from: the newest one, until a newer checkpoint of either kind sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,15 @@ class Retention:
         passing = None if self._passing is None else _plain(self._passing)
         return {"kept": [_plain(one) for one in self._kept], "passing": passing}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a state; checkpoints that are gone since, or have lost their manifest, are forgotten."""
+    def load_state_dict(self, state: dict[str, Any], elsewhere: Collection[str] = ()) -> None:
+        """Goes on from a state; checkpoints that are gone since, or have lost their manifest, are forgotten.
+
+        Args:
+            state: as `state_dict` gave it.
+            elsewhere: names of those that stand at another place than the folder.
+        """
         known = [Snapshot(**one) for one in state["kept"]]
-        self._kept = [one for one in known if self._stands(one)]
+        self._kept = [one for one in known if self._stands(one) or checkpoint_name(one.epoch, one.step) in elsewhere]
         self._passing = None if state["passing"] is None else Snapshot(**state["passing"])
 
 

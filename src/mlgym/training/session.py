@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mlgym.errors import Interrupted, TrainingError
 from mlgym.training.checkpoint import CheckpointContent
+from mlgym.training.checkpoint_courier import Delivered, courier_of
 from mlgym.training.checkpoint_writer import CheckpointWriter
 from mlgym.training.context import ExperimentContext
 from mlgym.training.determinism import own_randomness
@@ -53,7 +54,8 @@ class Session:
         self.data = SplitData({TRAIN: self.trainer.loader} | (evaluator.loaders if evaluator else {}))
         self.folder: Path = context.run_dir / str(context.experiment_id) / "checkpoints"
         self.retention = Retention(training.checkpoints, self.folder)
-        self.writer = CheckpointWriter(self.folder)
+        self.courier = courier_of(context, self.folder)
+        self.writer = CheckpointWriter(self.folder, self.courier)
         self.updates = self.trainer.updates(self.device)
         self.full_state = FullState(training.model, self._parts(), context.components)
         self._epoch = Epoch(0)
@@ -96,7 +98,8 @@ class Session:
                 self._save_within_epoch("paused")
             self._settle()
         finally:
-            self.writer.close()
+            self.writer.close(lambda: self.context.stop.requested)
+        self._announce()
         if state.stop_reason is not None:
             self.reporter.stopped(state, state.stop_reason)
         hooks.call("on_experiment_end", state)
@@ -185,10 +188,11 @@ class Session:
         """Goes on from the newest checkpoint where there is one; gives what is to be done last, None else."""
         if self.context.attempt == 0:
             return None
-        resumption = Resumption(self.folder, self.context, self.reporter)
+        resumption = Resumption(self.folder, self.context, self.reporter, self.courier)
         saved = resumption.newest_state()
         if saved is None:
             resumption.settle(frozenset())
+            self.writer.settle(())
             self.reporter.resumed(self.state, None, replaces_later=self.context.lineage > 0)
             return None
         content, path, state = saved
@@ -205,7 +209,7 @@ class Session:
             )
         put_weights(content.model, self.training.model, str(path))
         self.full_state.restore(state)
-        self.retention.load_state_dict(state["retention"])
+        self.retention.load_state_dict(state["retention"], resumption.elsewhere)
         position = state["position"]
         for name in ("epoch", "step", "scores", "stop_reason"):
             setattr(self.state, name, position[name])
@@ -216,6 +220,7 @@ class Session:
         is_other = not self.reporter.load_state_dict(state["reporter"], step=self.state.step)
         self.reporter.resumed(self.state, path, replaces_later=is_other)
         resumption.settle(self.retention.names)
+        self.writer.settle(self.retention.names)
 
         def go_on() -> None:
             restore_generators_of(state)
@@ -343,13 +348,15 @@ class Session:
         self._announce()
 
     def _announce(self) -> None:
-        for saved in self.writer.take_news():
-            self.reporter.checkpoint_saved(saved.checkpoint, saved.reasons)
-            for path in saved.deleted:
+        for news in self.writer.take_news():
+            if not isinstance(news, Delivered):
+                self.reporter.checkpoint_saved(news.checkpoint, news.reasons)
+            for path in news.deleted:
                 self.reporter.checkpoint_deleted(path)
-            for complaint in saved.complaints:
+            for complaint in news.complaints:
                 self.reporter.warn(complaint)
-            self.training.hooks.call("on_checkpoint", self.state, saved.checkpoint.path)
+            if not isinstance(news, Delivered):
+                self.training.hooks.call("on_checkpoint", self.state, news.checkpoint.path)
 
 
 def _is_due(step: int, every: int | None) -> bool:
