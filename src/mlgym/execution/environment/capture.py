@@ -16,7 +16,7 @@ from mlgym.execution.environment.torch_settings import instruction_set, torch_se
 from mlgym.execution.environment.user_modules import user_modules
 from mlgym.reproduction.secrets import mask_command, mask_variables, secret_values
 
-_VARIABLE_PREFIXES: Final = (
+VARIABLE_PREFIXES: Final = (
     "ATEN_", "CUBLAS_", "CUDA_", "CUDNN_", "DNNL_", "GOMP_", "HIP_", "KMP_", "LD_PRELOAD", "MIOPEN_", "MKL_", "MLGYM_",
     "NCCL_", "NPY_", "NVIDIA_TF32_", "OMP_", "ONEDNN_", "OPENBLAS_", "PYTHONHASHSEED", "PYTORCH_", "ROCBLAS_",
     "SLURM_JOB_ID", "TORCH_", "TORCHINDUCTOR_", "XLA_",
@@ -43,6 +43,8 @@ def capture_environment(
     command: Sequence[str] = (),
     imports: Sequence[str] = (),
     main_script: Path | None = None,
+    world_size: int | None = None,
+    backend: str | None = None,
 ) -> dict[str, Any]:
     """Gives the surroundings of a run's experiments as plain data, without secrets, in a fraction of a second.
 
@@ -59,6 +61,8 @@ def capture_environment(
         command: how the run was launched.
         imports: the user's modules that the config names.
         main_script: the program whose own components the config uses; None where it uses none.
+        world_size: processes that train an experiment together; None where nobody says it.
+        backend: what connects them, `gloo` or `nccl`; None where there is one.
     """
     place = (folder or Path.cwd()).absolute()
     # What is secret in the driver's own environment may also stand in a diff.
@@ -93,9 +97,11 @@ def capture_environment(
         "torch": torch_settings(deterministic=deterministic) if with_torch else None,
         "threads": threads,
         "deterministic": deterministic,
+        "world_size": world_size,
+        "backend": backend,
         "hash_seed": variables.get("PYTHONHASHSEED", _NO_HASH_SEED),
         "environment_variables": mask_variables(
-            {name: value for name, value in sorted(variables.items()) if name.startswith(_VARIABLE_PREFIXES)}, secrets
+            {name: value for name, value in sorted(variables.items()) if name.startswith(VARIABLE_PREFIXES)}, secrets
         ),
         "code": user_modules(place, imports, main_script),
     }
