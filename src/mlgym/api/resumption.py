@@ -22,6 +22,7 @@ from mlgym.tracking import LATEST, RunFolder, find_run, list_runs
 from mlgym.tracking.delivery import Hubs
 from mlgym.tracking.hub_client import HubClient
 from mlgym.tracking.mirror import pull
+from mlgym.tracking.places import check_place
 
 EPOCHS: Final = "experiment.epochs"
 
@@ -44,6 +45,8 @@ def resume(
     text_logging_path: str | Path | None = None,
     websocket_logging_servers: Sequence[str] = (),
     rest_endpoint: str | None = None,
+    checkpoint_place: str | None = None,
+    local_checkpoints: bool | None = None,
     command: Sequence[str] = (),
     progress: bool = True,
     **changes: Any,
@@ -72,6 +75,9 @@ def resume(
             run was launched with some.
         rest_endpoint: address of a hub: the run comes from there where the storage folder does not have it, and goes
             there while it goes on; None for none, also where the run was launched with one.
+        checkpoint_place: where checkpoints stand beside the run folder, as in `mlgym.run`; None for what the run was
+            launched with. `hub` needs `rest_endpoint` again.
+        local_checkpoints: whether checkpoints that stand there stay in the run folder, too.
         command: how it was called, for the record; empty for this process's own command line.
         progress: show progress on stderr.
         changes: changes by key, `**{"optimizer.lr": 0.01}`; the same as `overrides`.
@@ -97,6 +103,8 @@ def resume(
             "time_limit_s": time_limit_s,
             "text_logging_path": None if text_logging_path is None else Path(text_logging_path),
             "hubs": Hubs(websocket_logging_servers=tuple(websocket_logging_servers), rest_endpoint=rest_endpoint),
+            "checkpoint_place": checkpoint_place,
+            "local_checkpoints": local_checkpoints,
         },
         allowed_changes=[*allow_config_change, *([EPOCHS] if raised else [])],
         retry_failed=retry_failed,
@@ -139,6 +147,13 @@ def go_on(
             text_logging_path=options.text_logging_path,
             hubs=options.hubs,
         )
+        if options.checkpoint_place is not None:
+            check_place(
+                options.checkpoint_place,
+                storage=options.storage,
+                rest_endpoint=options.hubs.rest_endpoint,
+                is_one_process=options.executor == "inline",
+            )
         display = open_display(held.state) if progress else None
         num_events = held.log.num_events
         try:

@@ -17,6 +17,7 @@ from mlgym.execution import RunOptions, launch
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking import find_run
 from mlgym.tracking.delivery import Hubs
+from mlgym.tracking.places import check_place
 
 
 def run(
@@ -35,6 +36,8 @@ def run(
     text_logging_path: str | Path | None = None,
     websocket_logging_servers: Sequence[str] = (),
     rest_endpoint: str | None = None,
+    checkpoint_place: str | None = None,
+    local_checkpoints: bool = True,
     auto_resume: bool | None = None,
     command: Sequence[str] = (),
     progress: bool = True,
@@ -58,6 +61,9 @@ def run(
         websocket_logging_servers: addresses of hubs that get the events as they happen, such as
             `http://127.0.0.1:8080` of `mlgym board`; they are shown the token in `MLGYM_TOKEN`.
         rest_endpoint: address of a hub, which is kept like the run folder while the run goes on; None for none.
+        checkpoint_place: where checkpoints stand beside the run folder: a URL such as `s3://bucket/prefix` or
+            `file:///mnt/shared/checkpoints`, or `hub` for the one of `rest_endpoint`; None for the run folder alone.
+        local_checkpoints: whether checkpoints that stand there stay in the run folder, too.
         auto_resume: go on with the newest unfinished run of the same config (the one of `run_id`, where that exists)
             instead of starting another one; None for what the config says.
         command: how the run was launched, for the record; empty for this process's own command line.
@@ -77,6 +83,13 @@ def run(
     logs = None if text_logging_path is None else Path(text_logging_path)
     hubs = Hubs(websocket_logging_servers=tuple(websocket_logging_servers), rest_endpoint=rest_endpoint)
     check_launch(devices=devices, threads=threads, text_logging_path=logs, hubs=hubs)
+    if checkpoint_place is not None:
+        check_place(
+            checkpoint_place,
+            storage=Path(storage),
+            rest_endpoint=rest_endpoint,
+            is_one_process=executor == "inline",
+        )
     options = RunOptions(
         storage=Path(storage),
         run_id=run_id,
@@ -88,6 +101,8 @@ def run(
         time_limit_s=time_limit_s,
         text_logging_path=logs,
         hubs=hubs,
+        checkpoint_place=checkpoint_place,
+        local_checkpoints=local_checkpoints,
         determinism=determinism,
     )
     unfinished = unfinished_run(document, options) if _wants(auto_resume, document.auto_resume) else None
@@ -100,6 +115,8 @@ def run(
             "time_limit_s": time_limit_s,
             "text_logging_path": logs,
             "hubs": hubs,
+            "checkpoint_place": checkpoint_place,
+            "local_checkpoints": local_checkpoints,
         }
         if progress:
             tell(f"going on with run {unfinished.run_id}")

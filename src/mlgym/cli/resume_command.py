@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 from mlgym.cli.pipes import readers_may_leave
-from mlgym.cli.run_command import HubUrl, HubUrls, Overrides, choice, names, show_results
+from mlgym.cli.run_command import (
+    CheckpointPlace,
+    HubUrl,
+    HubUrls,
+    LocalCheckpoints,
+    Overrides,
+    choice,
+    names,
+    show_results,
+)
 from mlgym.names import DEFAULT_STORAGE
 
 
@@ -57,6 +66,8 @@ def resume(
     ] = None,
     websocket_logging_servers: HubUrls = None,
     rest_endpoint: HubUrl = None,
+    checkpoint_place: CheckpointPlace = None,
+    local_checkpoints: LocalCheckpoints = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Go on with a run where each of its experiments stands."""
@@ -79,6 +90,8 @@ def resume(
         text_logging_path=text_logging_path,
         websocket_logging_servers=websocket_logging_servers or [],
         rest_endpoint=rest_endpoint,
+        checkpoint_place=checkpoint_place,
+        local_checkpoints=local_checkpoints,
         command=["mlgym", *sys.argv[1:]],
         progress=not as_json or sys.stderr.isatty(),
     )

@@ -30,6 +30,21 @@ HubUrl = Annotated[
     str | None, typer.Option("--rest-endpoint", metavar="URL", help="Hub that keeps configs and checkpoints.")
 ]
 
+CheckpointPlace = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint-place",
+        metavar="URL",
+        help="Where checkpoints stand beside the run folder: s3://..., gs://..., file:///..., or `hub`.",
+    ),
+]
+LocalCheckpoints = Annotated[
+    bool | None,
+    typer.Option(
+        "--local-checkpoints/--no-local-checkpoints", help="Whether those that stand there stay in the run folder."
+    ),
+]
+
 
 def run(
     config: Config,
@@ -59,6 +74,8 @@ def run(
     ] = None,
     websocket_logging_servers: HubUrls = None,
     rest_endpoint: HubUrl = None,
+    checkpoint_place: CheckpointPlace = None,
+    local_checkpoints: LocalCheckpoints = None,
     auto_resume: Annotated[
         bool | None,
         typer.Option(
@@ -87,6 +104,8 @@ def run(
         text_logging_path=text_logging_path,
         websocket_logging_servers=websocket_logging_servers or [],
         rest_endpoint=rest_endpoint,
+        checkpoint_place=checkpoint_place,
+        local_checkpoints=local_checkpoints is not False,
         auto_resume=auto_resume,
         command=["mlgym", *sys.argv[1:]],
         progress=not as_json or sys.stderr.isatty(),

@@ -26,6 +26,7 @@ from mlgym.execution.scheduler import Counts, Limits, NoSpaceError, Scheduler, i
 from mlgym.execution.server_process import ServerSettings
 from mlgym.execution.stop_signals import stop_signals
 from mlgym.tracking import RunFolder
+from mlgym.tracking.places import resolved_place
 from mlgym.validation.modes import NestedPlan
 
 Watch: TypeAlias = Callable[[dict[str, Any]], bool]
@@ -295,6 +296,8 @@ class Driver:
             device=device,
             threads=self.threads,
             deterministic=self.options.deterministic,
+            checkpoint_place=resolved_place(self.options.checkpoint_place, self.options.hubs.rest_endpoint),
+            local_checkpoints=self.options.local_checkpoints,
             fold=_fold_of(point.trial),
             time_limit_s=self.options.time_limit_s,
             entry=self.code.entry,

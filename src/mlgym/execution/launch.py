@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from mlgym.config import Document, Point
+from mlgym.errors import MlgymError
 from mlgym.events import EventLog, RunStarted
 from mlgym.execution.driver import Driver, Places, Remaining, RunSummary, Watch
 from mlgym.execution.environment import package_versions
@@ -13,8 +14,9 @@ from mlgym.execution.main_module import main_script_of, refuse_launch_while_impo
 from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.run_record import CONFIG_FILE, ENVIRONMENT_FILE, record_of, write_record
 from mlgym.execution.text_logs import TextLogs
-from mlgym.tracking import create_run_folder
+from mlgym.tracking import RunFolder, create_run_folder
 from mlgym.tracking.delivery import delivering
+from mlgym.tracking.places import claim_place
 
 
 def launch(
@@ -51,6 +53,8 @@ def launch(
     main_script = main_script_of(document.data) if options.executor != "inline" else None
     places = Places.of(options, code, main_script)
     folder = create_run_folder(options.storage.absolute(), options.run_id)
+    if options.checkpoint_place is not None:
+        _claim(options.checkpoint_place, folder, options.hubs.rest_endpoint)
     text_logs = TextLogs(options.text_logging_path / folder.run_id) if options.text_logging_path else None
     with EventLog.open(folder.log_path) as log:
         journal = Journal(
@@ -70,6 +74,15 @@ def launch(
         write_record(folder, record)
         folder.write_json(ENVIRONMENT_FILE, environment)
         opening = driver.opening(RunStarted, command, versions)
-        with delivering(folder, options.hubs, journal.warn_soon):
+        with delivering(folder, options.delivery, journal.warn_soon):
             notes = [str(warning) for warning in getattr(space, "warnings", ())]
             return driver.run(opening, environment, Remaining(settled=skip), notes=notes, on_event=on_event)
+
+
+def _claim(place: str, folder: RunFolder, rest_endpoint: str | None) -> None:
+    """Takes the place for the checkpoints of a new run, of which nothing is left where that fails."""
+    try:
+        claim_place(place, folder.run_id, rest_endpoint, is_new=True)
+    except MlgymError:
+        folder.path.rmdir()
+        raise

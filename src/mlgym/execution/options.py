@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -14,6 +14,7 @@ from mlgym.execution.scheduler import device_slots
 from mlgym.execution.server_process import PRELOAD, PRELOAD_IF_INSTALLED
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking.delivery import Hubs
+from mlgym.tracking.places import HUB
 
 ExecutorKind: TypeAlias = Literal["inline", "processes"]
 Determinism: TypeAlias = Literal["bitwise", "fast"]
@@ -37,6 +38,9 @@ class RunOptions:
         text_logging_path: folder for text files with the output of each experiment; None for none.
         determinism: `bitwise` refuses operations without a reproducible algorithm, `fast` allows them.
         hubs: where the run is sent while it goes on.
+        checkpoint_place: where checkpoints stand beside the run folder: a URL of `fsspec`, or `hub` for the REST
+            endpoint of `hubs`; None for the run folder alone.
+        local_checkpoints: whether checkpoints that stand there stay in the run folder, too.
         reproduces: the run whose results this one is to reproduce, for the record; None for none.
     """
 
@@ -52,12 +56,19 @@ class RunOptions:
     text_logging_path: Path | None = None
     determinism: Determinism = "bitwise"
     hubs: Hubs = field(default_factory=Hubs)
+    checkpoint_place: str | None = None
+    local_checkpoints: bool = True
     reproduces: str | None = None
 
     @property
     def deterministic(self) -> bool:
         """Whether every operation must give the same bits each time."""
         return self.determinism == "bitwise"
+
+    @property
+    def delivery(self) -> Hubs:
+        """Where the run is sent; checkpoints only where the experiments do not bring them there themselves."""
+        return replace(self.hubs, with_checkpoints=self.checkpoint_place != HUB)
 
     def slots(self) -> list[str]:
         """Gives the device of each experiment that may run at the same time.

@@ -28,6 +28,7 @@ from mlgym.reproduction.differences import environment_differences
 from mlgym.reproduction.verdict import difference_text
 from mlgym.tracking import RunFolder
 from mlgym.tracking.delivery import delivering
+from mlgym.tracking.places import claim_place
 from mlgym.validation.modes import NestedPlan
 
 _MAX_LISTED: Final = 12
@@ -72,6 +73,8 @@ class HeldRun:
             time_limit_s=record.time_limit_s,
             grace_s=record.grace_s,
             determinism=record.determinism,
+            checkpoint_place=record.checkpoint_place,
+            local_checkpoints=record.local_checkpoints,
             reproduces=record.reproduces,
         )
         return replace(recorded, **given)
@@ -169,12 +172,19 @@ def resume_run(
         remaining.parted | parting.keys() | (left.keys() if allow_data_change or not options.deterministic else set())
     )
     changed = msgspec.structs.replace(
-        record, config=document.identity, overrides=list(document.overrides), admitted_changes=admitted
+        record,
+        config=document.identity,
+        overrides=list(document.overrides),
+        admitted_changes=admitted,
+        checkpoint_place=options.checkpoint_place,
+        local_checkpoints=options.local_checkpoints,
     )
+    if options.checkpoint_place is not None:
+        claim_place(options.checkpoint_place, folder.run_id, options.hubs.rest_endpoint, is_new=False)
     # The driver that comes after this one has to compare with what the experiments are given now.
     if changed != record:
         write_record(folder, changed)
-    with delivering(folder, options.hubs, journal.warn_soon):
+    with delivering(folder, options.delivery, journal.warn_soon):
         return driver.run(
             driver.opening(RunResumed, command, package_versions()),
             environment,

@@ -41,6 +41,7 @@ class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
         determinism: as in `RunOptions`.
         websocket_logging_servers, rest_endpoint: the hubs of the launch, for whoever looks for the run; nobody sends
             anything there because of it.
+        checkpoint_place, local_checkpoints: as in `RunOptions`.
         reproduces: the run whose results this one is to reproduce; None for none.
         versions: of python and packages, by name.
     """
@@ -58,6 +59,8 @@ class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
     determinism: Determinism = "bitwise"
     websocket_logging_servers: tuple[str, ...] = ()
     rest_endpoint: str | None = None
+    checkpoint_place: str | None = None
+    local_checkpoints: bool = True
     reproduces: str | None = None
     time_limit_s: float | None = None
     grace_s: float = 30.0
@@ -118,6 +121,8 @@ def record_of(
         determinism=options.determinism,
         websocket_logging_servers=tuple(map(without_user, options.hubs.websocket_logging_servers)),
         rest_endpoint=without_user(options.hubs.rest_endpoint) if options.hubs.rest_endpoint else None,
+        checkpoint_place=options.checkpoint_place,
+        local_checkpoints=options.local_checkpoints,
         reproduces=options.reproduces,
         time_limit_s=options.time_limit_s,
         grace_s=options.grace_s,

@@ -94,6 +94,8 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
         lineage=job.lineage,
         allow_data_change=job.allow_data_change,
         known_checkpoints=tuple(job.known_checkpoints),
+        checkpoint_place=job.checkpoint_place,
+        keep_local_checkpoints=job.local_checkpoints,
         fold=job.fold,
         until_epoch=job.until_epoch,
         stop=flag,

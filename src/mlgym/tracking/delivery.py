@@ -23,10 +23,12 @@ class Hubs:
     Args:
         websocket_logging_servers: addresses that get the events.
         rest_endpoint: address of the one that is kept like the run folder; None for none.
+        with_checkpoints: whether checkpoints are among what goes there; not where experiments bring theirs themselves.
     """
 
     websocket_logging_servers: Sequence[str] = ()
     rest_endpoint: str | None = None
+    with_checkpoints: bool = True
 
     def check(self) -> None:
         """Checks the addresses, as far as that goes without asking.
@@ -72,7 +74,11 @@ class Delivery:
         """
         urls = dict.fromkeys(map(checked_url, hubs.websocket_logging_servers))
         self._streamers = [Streamer(folder, url, warn, sync_url=hubs.rest_endpoint) for url in urls]
-        self._uploader = None if hubs.rest_endpoint is None else Uploader(folder, hubs.rest_endpoint, warn)
+        self._uploader = (
+            None
+            if hubs.rest_endpoint is None
+            else Uploader(folder, hubs.rest_endpoint, warn, with_checkpoints=hubs.with_checkpoints)
+        )
 
     def start(self) -> None:
         """Begins to send."""

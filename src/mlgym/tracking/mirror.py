@@ -70,9 +70,11 @@ class Mirror:
     Args:
         folder: the run here.
         client: the hub; only the mirror uses it.
+        with_checkpoints: whether checkpoints are sent, and those that the run deletes are deleted there.
     """
 
-    def __init__(self, folder: RunFolder, client: HubClient) -> None:
+    def __init__(self, folder: RunFolder, client: HubClient, *, with_checkpoints: bool = True) -> None:
+        self._with_checkpoints = with_checkpoints
         self._folder = folder
         self._client = client
         self._files: dict[str, FileEntry] | None = None
@@ -93,11 +95,11 @@ class Mirror:
         before = self._client.bytes_sent
         pushed = Pushed()
         try:
-            checkpoints = self._here(_CHECKPOINTS)
+            checkpoints = self._here(_CHECKPOINTS) if self._with_checkpoints else {}
             pushed.num_files = self._push_files()
             pushed.num_events = self._push_events()
             pushed.num_checkpoints = self._push_folders(_CHECKPOINTS, checkpoints)
-            pushed.num_deleted = self._push_deletions()
+            pushed.num_deleted = self._push_deletions() if self._with_checkpoints else 0
             pushed.num_artifacts = self._push_folders(_ARTIFACTS, self._here(_ARTIFACTS))
         except HubError:
             # It may be another hub by the next time, or the same one after a restore.

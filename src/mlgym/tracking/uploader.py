@@ -24,13 +24,16 @@ _logger: Final = logging.getLogger(__name__)
 class Uploader(threading.Thread):
     """Keeps a run on a hub like the one here: pushes every few seconds until it is told to finish."""
 
-    def __init__(self, folder: RunFolder, url: str, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: RunFolder, url: str, warn: Callable[[str], None], *, with_checkpoints: bool = True
+    ) -> None:
         """Makes the thread; `start` starts it.
 
         Args:
             folder: the run.
             url: the hub.
             warn: takes warnings for the run's log and for whoever looks on, from this thread.
+            with_checkpoints: whether checkpoints are among what is pushed.
 
         Raises:
             HubError: `url` is no address of a hub.
@@ -39,7 +42,7 @@ class Uploader(threading.Thread):
         super().__init__(name="uploader", daemon=True)
         self._give_up_at = float("inf")
         self._client = HubClient(url, patience_s=_PATIENCE_S, goes_on=lambda: time.monotonic() < self._give_up_at)
-        self._mirror = Mirror(folder, self._client)
+        self._mirror = Mirror(folder, self._client, with_checkpoints=with_checkpoints)
         self._remedy = f"`mlgym sync {folder.run_id} --to {self._client.url}` brings it later"
         self._warn = warn
         self._ending = threading.Event()

@@ -35,10 +35,10 @@ class HubPlace(CheckpointPlace):
         self._client = HubClient(url, patience_s=patience_s, goes_on=goes_on)
         self._client.on_bytes = self.tell
 
-    def claim(self) -> None:
+    def claim(self, *, is_new: bool) -> None:
         """See `CheckpointPlace.claim`."""
         with self._asking():
-            if self._client.checkpoints(self.run_id):
+            if self._client.checkpoints(self.run_id) and is_new:
                 raise PlaceError(
                     f"the hub {self.address} has checkpoints of a run `{self.run_id}` already: choose another id with "
                     "--run-id"

@@ -80,8 +80,14 @@ def check_place(place: str, *, storage: Path, rest_endpoint: str | None, is_one_
         raise PlaceError(f"`{place}` is the storage folder itself, where checkpoints are anyhow: leave it out")
 
 
-def claim_place(place: str, run_id: str, rest_endpoint: str | None) -> None:
-    """Takes a place for a new run, which shows that it can be written to before anything starts.
+def claim_place(place: str, run_id: str, rest_endpoint: str | None, *, is_new: bool) -> None:
+    """Takes a place for a run, which shows that it can be written to before anything starts.
+
+    Args:
+        place: as the user named it.
+        run_id: the run.
+        rest_endpoint: address of the hub; None for none.
+        is_new: whether nothing of the run may be there yet.
 
     Raises:
         PlaceError: it cannot, or has a run of the same id.
@@ -90,6 +96,6 @@ def claim_place(place: str, run_id: str, rest_endpoint: str | None) -> None:
     assert address is not None
     opened = open_place(address, run_id)
     try:
-        opened.claim()
+        opened.claim(is_new=is_new)
     finally:
         opened.close()

@@ -46,11 +46,14 @@ class CheckpointPlace(ABC):
         self.on_bytes: Callable[[int], None] | None = None
 
     @abstractmethod
-    def claim(self) -> None:
-        """Takes the place for a new run.
+    def claim(self, *, is_new: bool) -> None:
+        """Takes the place for a run, which shows that it can be written to.
+
+        Args:
+            is_new: whether nothing of the run may be there yet.
 
         Raises:
-            PlaceError: it cannot be written to, or has a run of the same id.
+            PlaceError: it cannot be written to, or has another run of the same id.
         """
 
     @abstractmethod

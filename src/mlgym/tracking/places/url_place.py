@@ -52,11 +52,11 @@ class UrlPlace(CheckpointPlace):
         self._is_flat = _protocol(url) in _FLAT
         self._root = f"{root.rstrip('/')}/{self.run_id}"
 
-    def claim(self) -> None:
+    def claim(self, *, is_new: bool) -> None:
         """See `CheckpointPlace.claim`."""
         path = f"{self._root}/{CLAIM_FILE}"
         with self._asking("be written to"):
-            if self._names(self._root):
+            if is_new and self._names(self._root):
                 raise PlaceError(
                     f"{self.address} has a run `{self.run_id}` already: name another place, or another id with --run-id"
                 )
