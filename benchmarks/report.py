@@ -83,13 +83,19 @@ class Section:
     wall_s: float
 
 
-def write_results(sections: Sequence[Section]) -> None:
-    """Writes RESULTS.md: the circumstances, then for each section its command and its tables."""
-    minutes = sum(section.wall_s for section in sections) / 60
+def write_section(section: Section) -> None:
+    """Writes a section into RESULTS.md in place of that of its title, or behind all others."""
+    head, kept = _parts()
+    kept[section.title] = _text_of(section)
+    RESULTS.write_text(head + "".join(kept.values()))
+
+
+def write_head(wall_s: float) -> None:
+    """Writes the circumstances of a whole `make bench` that took so many seconds."""
     text = [
         "# Benchmark results",
         "",
-        f"`make bench` on {date.today().isoformat()}, {minutes:.0f} minutes.",
+        f"`make bench` on {date.today().isoformat()}, {wall_s / 60:.0f} minutes.",
         "",
         f"- Machine: {machine()}.",
         f"- Versions: {versions()}.",
@@ -98,20 +104,18 @@ def write_results(sections: Sequence[Section]) -> None:
         "  contenders take turns: ratios hold, single times may be high.",
         "- `goal` is what the project set itself; MISSED where it was not reached in this run.",
     ]
-    RESULTS.write_text("\n".join(text) + "\n" + "".join(_text_of(section) for section in sections))
+    RESULTS.write_text("\n".join(text) + "\n" + "".join(_parts()[1].values()))
 
 
-def replace_results(sections: Sequence[Section]) -> None:
-    """Writes sections into RESULTS.md in place of those of their titles, or behind all others."""
+def _parts() -> tuple[str, dict[str, str]]:
+    """Gives what stands before the first section, and the sections by their titles."""
     marker = "\n## "
     head, *parts = RESULTS.read_text().split(marker)
-    kept = {part.partition("\n")[0]: marker + part for part in parts}
-    for section in sections:
-        kept[section.title] = _text_of(section, f" on {date.today().isoformat()}")
-    RESULTS.write_text(head + "".join(kept.values()))
+    return head, {part.partition("\n")[0]: marker + part for part in parts}
 
 
-def _text_of(section: Section, when: str = "") -> str:
+def _text_of(section: Section) -> str:
     before, after = section.loads
+    when = f" on {date.today().isoformat()}"
     circumstances = f"`{section.command}`{when}, {section.wall_s:.0f} s, load {before} before and {after} after."
     return f"\n## {section.title}\n\n{circumstances}\n\n{markdown(section.rows)}\n"

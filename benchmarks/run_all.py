@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from report import Section, load, print_rows, replace_results, write_results
+from report import Section, load, print_rows, write_head, write_section
 
 TITLES = {
     "train_loop": "Training loop and start-up",
@@ -37,17 +37,18 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(TITLES), help="only these")
     given = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parent))
-    sections = []
+    begun = time.perf_counter()
     for name in given.names:
         load_before, started = load(), time.perf_counter()
         measured = importlib.import_module(name).rows(quick=given.quick)
         wall_s = time.perf_counter() - started
         print_rows(measured)
-        print()
-        command = f"python benchmarks/{name}.py"
-        sections.append(Section(TITLES[name], command, measured, (load_before, load()), wall_s))
-    if not given.quick:
-        (write_results if set(given.names) == set(TITLES) else replace_results)(sections)
+        print(flush=True)
+        if not given.quick:
+            loads = (load_before, load())
+            write_section(Section(TITLES[name], f"python benchmarks/{name}.py", measured, loads, wall_s))
+    if not given.quick and set(given.names) == set(TITLES):
+        write_head(time.perf_counter() - begun)
 
 
 if __name__ == "__main__":
