@@ -12,6 +12,7 @@ import pytest
 
 from mlgym.errors import RunError
 from mlgym.execution import scheduler as scheduler_module
+from mlgym.execution.devices import Slot
 from mlgym.execution.executor import Executor, StopReason
 from mlgym.execution.job import Exit, Job
 from mlgym.execution.scheduler import (
@@ -21,7 +22,6 @@ from mlgym.execution.scheduler import (
     NoSpaceError,
     Record,
     Scheduler,
-    device_slots,
     in_order,
 )
 
@@ -32,7 +32,7 @@ class Straw(Executor, Record):
     def __init__(self, *, capacity: int = 2, seconds_per_poll: float = 1.0) -> None:
         self.now = 0.0
         self.seconds_per_poll = seconds_per_poll
-        self.slots = [f"cuda:{number}" for number in range(capacity)]
+        self.slots: list[Slot] = [(f"cuda:{number}",) for number in range(capacity)]
         self.scheduler: Scheduler
         self.running: dict[str, Job] = {}
         self.submitted: list[tuple[int, str]] = []
@@ -49,12 +49,12 @@ class Straw(Executor, Record):
         return len(self.slots)
 
     def schedule(
-        self, num_experiments: int, *, limits: Limits | None = None, prepare: Callable[[int, str], Job] | None = None
+        self, num_experiments: int, *, limits: Limits | None = None, prepare: Callable[[int, Slot], Job] | None = None
     ) -> Counts:
         """Runs a scheduler on this executor."""
         self.scheduler = Scheduler(
             in_order(num_experiments),
-            prepare or (lambda experiment_id, device: straw_job(experiment_id, device, limits)),
+            prepare or (lambda experiment_id, slot: straw_job(experiment_id, slot, limits)),
             slots=self.slots,
             record=self,
             limits=limits or Limits(),
@@ -117,14 +117,14 @@ class Straw(Executor, Record):
         return 0.0
 
 
-def straw_job(experiment_id: int, device: str, limits: Limits | None = None) -> Job:
+def straw_job(experiment_id: int, slot: Slot, limits: Limits | None = None) -> Job:
     return Job(
         run_id="run",
         experiment_id=experiment_id,
         job_id=f"run-{experiment_id}",
         run_dir="/",
         config={},
-        device=device,
+        device=slot[0],
         time_limit_s=limits.time_limit_s if limits else None,
     )
 
@@ -306,10 +306,10 @@ def test_a_full_disk_postpones_the_next_experiment() -> None:
     straw = Straw(capacity=1)
     fails = iter([False, True, True, True, False, False])
 
-    def prepare(experiment_id: int, device: str) -> Job:
+    def prepare(experiment_id: int, slot: Slot) -> Job:
         if next(fails):
             raise NoSpaceError("no space left")
-        return straw_job(experiment_id, device)
+        return straw_job(experiment_id, slot)
 
     assert straw.schedule(3, prepare=prepare) == Counts(succeeded=3)
     assert [experiment_id for experiment_id, _ in straw.submitted] == [0, 1, 2]
@@ -328,18 +328,6 @@ def test_a_broken_executor_ends_the_run() -> None:
     with pytest.raises(RunError, match="cannot"):
         straw.schedule(3)
     assert straw.scheduler.counts == Counts(succeeded=1, failed=1)
-
-
-def test_slots_of_devices() -> None:
-    """Neighbouring slots lie on different devices; on the CPU there are as many as wanted; nonsense is refused."""
-    assert device_slots(["cuda:0", "cuda:1"], 2, None) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
-    assert device_slots(["cuda:0", "cuda:1"], 2, 3) == ["cuda:0", "cuda:1", "cuda:0"]
-    assert device_slots(["cpu"], 1, 4) == ["cpu"] * 4
-    with pytest.raises(RunError, match="4 processes do not fit on 2 devices with 1 slots each"):
-        device_slots(["cuda:0", "cuda:1"], 1, 4)
-    for wrong in ((["cpu"], 0, None), (["cpu"], 1, 0), ([], 1, None)):
-        with pytest.raises(RunError, match="at least"):
-            device_slots(*wrong)
 
 
 def test_an_empty_run_ends_at_once() -> None:

@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from mlgym.api.recorded import Original, Repetition
 from mlgym.display.progress import open_display
 from mlgym.events import Difference
+from mlgym.execution.devices import backend_of
 from mlgym.execution.driver import RunSummary
 from mlgym.execution.environment import capture_environment
 from mlgym.execution.launch import launch
@@ -38,6 +39,7 @@ class Launching:
         processes: experiments at a time; None for one per core or slot.
         devices: where they run.
         slots_per_device: experiments at a time on one device.
+        devices_per_experiment: devices that each experiment is trained on together.
         threads: threads of one operation.
         determinism: `bitwise` or `fast`.
         command: how it was called, for the record.
@@ -49,7 +51,8 @@ class Launching:
     executor: ExecutorKind
     processes: int | None
     devices: Sequence[str]
-    slots_per_device: int
+    slots_per_device: int | Literal["auto"]
+    devices_per_experiment: int
     threads: int
     determinism: Determinism
     command: Sequence[str]
@@ -65,6 +68,7 @@ class Launching:
             processes=self.processes,
             devices=tuple(self.devices),
             slots_per_device=self.slots_per_device,
+            devices_per_experiment=self.devices_per_experiment,
             threads=self.threads,
             determinism=self.determinism,
             reproduces=original.run_id,
@@ -81,6 +85,8 @@ class Launching:
             deterministic=self.determinism == "bitwise",
             folder=folder,
             variables=os.environ if self.executor == "inline" else worker_environment(self.threads),
+            world_size=self.devices_per_experiment,
+            backend=backend_of(self.devices, self.devices_per_experiment),
         )
 
     def differences(self, original: Original) -> list[Difference]:

@@ -39,6 +39,7 @@ def reproduce(
     executor: ExecutorKind | None = None,
     processes: int | None = None,
     devices: Sequence[str] | None = None,
+    devices_per_experiment: int | None = None,
     command: Sequence[str] = (),
     progress: bool = True,
 ) -> list[Verdict]:
@@ -59,6 +60,7 @@ def reproduce(
         executor: `processes`, or `inline` for this process; None for what the run was launched with.
         processes: experiments at a time; None for one per core or slot.
         devices: where to run; None for what the run was launched with.
+        devices_per_experiment: devices that each experiment is trained on together; None for what the run had.
         command: how this was called, for the record; empty for this process's own command line.
         progress: show on stderr what goes on.
 
@@ -79,6 +81,7 @@ def reproduce(
         processes=processes,
         devices=tuple(devices or original.record.devices),
         slots_per_device=original.record.slots_per_device,
+        devices_per_experiment=devices_per_experiment or original.record.devices_per_experiment,
         threads=original.record.threads,
         determinism=original.record.determinism,
         command=list(command) or sys.argv,

@@ -40,7 +40,9 @@ def resume(
     executor: Literal["processes", "inline"] | None = None,
     processes: int | None = None,
     devices: Sequence[str] | None = None,
-    slots_per_device: int | None = None,
+    slots_per_device: int | Literal["auto"] | None = None,
+    devices_per_experiment: int | None = None,
+    retries: int | None = None,
     time_limit_s: float | None = None,
     text_logging_path: str | Path | None = None,
     websocket_logging_servers: Sequence[str] = (),
@@ -68,7 +70,9 @@ def resume(
         executor: `processes` or `inline`; None for what the run was launched with, as in all that follows.
         processes: experiments at a time.
         devices: such as `cpu` or `cuda:0`, `cuda:1`.
-        slots_per_device: experiments at a time on one GPU.
+        slots_per_device: experiments at a time on one GPU; `auto` for as many as its memory has room for.
+        devices_per_experiment: devices that each experiment is trained on together.
+        retries: how often an experiment that fails is tried again at once, from its newest checkpoint.
         time_limit_s: an experiment that takes longer fails.
         text_logging_path: folder for the output of each experiment as text; None for none.
         websocket_logging_servers: addresses of hubs that get the events as they happen; none by default, also where the
@@ -100,6 +104,8 @@ def resume(
             "processes": processes,
             "devices": None if devices is None else tuple(devices),
             "slots_per_device": slots_per_device,
+            "devices_per_experiment": devices_per_experiment,
+            "retries": retries,
             "time_limit_s": time_limit_s,
             "text_logging_path": None if text_logging_path is None else Path(text_logging_path),
             "hubs": Hubs(websocket_logging_servers=tuple(websocket_logging_servers), rest_endpoint=rest_endpoint),

@@ -29,7 +29,9 @@ def run(
     executor: Literal["processes", "inline"] = "processes",
     processes: int | None = None,
     devices: Sequence[str] = ("cpu",),
-    slots_per_device: int = 1,
+    slots_per_device: int | Literal["auto"] = 1,
+    devices_per_experiment: int = 1,
+    retries: int = 0,
     threads: int | Literal["auto"] = 1,
     time_limit_s: float | None = None,
     determinism: Literal["bitwise", "fast"] = "bitwise",
@@ -53,7 +55,10 @@ def run(
         executor: `processes`: a fresh process per experiment; `inline`: one after the other in this one.
         processes: experiments at a time; None: one per core, or per slot of the devices.
         devices: such as `cpu` or `cuda:0`, `cuda:1`.
-        slots_per_device: experiments at a time on one GPU.
+        slots_per_device: experiments at a time on one GPU; `auto` for as many as its memory has room for.
+        devices_per_experiment: devices that each experiment is trained on together, with a process on each; on the CPU,
+            processes.
+        retries: how often an experiment that fails is tried again, from its newest checkpoint.
         threads: threads of one operation in each experiment, a part of its identity; `auto` shares out the cores.
         time_limit_s: an experiment that takes longer fails.
         determinism: `fast` allows operations whose results differ between repetitions.
@@ -97,6 +102,8 @@ def run(
         processes=processes,
         devices=tuple(devices),
         slots_per_device=slots_per_device,
+        devices_per_experiment=devices_per_experiment,
+        retries=retries,
         threads=threads,
         time_limit_s=time_limit_s,
         text_logging_path=logs,
@@ -112,6 +119,8 @@ def run(
             "processes": processes,
             "devices": tuple(devices),
             "slots_per_device": slots_per_device,
+            "devices_per_experiment": devices_per_experiment,
+            "retries": retries,
             "time_limit_s": time_limit_s,
             "text_logging_path": logs,
             "hubs": hubs,

@@ -60,6 +60,10 @@ def reproduce(
     devices: Annotated[
         str | None, typer.Option("--devices", help="Such as `cpu` or `cuda:0,cuda:1`; default: as recorded.")
     ] = None,
+    devices_per_experiment: Annotated[
+        int | None,
+        typer.Option("--devices-per-experiment", min=1, help="Devices of one experiment; default: as recorded."),
+    ] = None,
     executor: Annotated[
         str | None, typer.Option("--executor", help="`processes`, or `inline` (this process); default: as recorded.")
     ] = None,
@@ -103,6 +107,7 @@ def reproduce(
             executor=_executor(executor),  # type: ignore[arg-type]
             processes=processes,
             devices=None if devices is None else [device for device in devices.split(",") if device],
+            devices_per_experiment=devices_per_experiment,
             command=["mlgym", *sys.argv[1:]],
             progress=not as_json or sys.stderr.isatty(),
         )

@@ -17,6 +17,7 @@ from mlgym.cli.run_command import (
     Overrides,
     choice,
     names,
+    number_or_auto,
     show_results,
 )
 from mlgym.names import DEFAULT_STORAGE
@@ -52,7 +53,14 @@ def resume(
         str | None, typer.Option("--devices", help="Such as `cpu` or `cuda:0,cuda:1`; default: as before.")
     ] = None,
     slots_per_device: Annotated[
-        int | None, typer.Option("--slots-per-device", min=1, help="Experiments on one GPU; default: as before.")
+        str | None, typer.Option("--slots-per-device", help="Experiments on one GPU, or `auto`; default: as before.")
+    ] = None,
+    devices_per_experiment: Annotated[
+        int | None,
+        typer.Option("--devices-per-experiment", min=1, help="Devices of one experiment; default: as before."),
+    ] = None,
+    retries: Annotated[
+        int | None, typer.Option("--retries", min=0, help="Tries of a failed experiment again; default: as before.")
     ] = None,
     executor: Annotated[
         str | None, typer.Option("--executor", help="`processes` or `inline`; default: as before.")
@@ -85,7 +93,9 @@ def resume(
         executor=None if executor is None else choice(executor, ("processes", "inline"), "--executor"),  # type: ignore[arg-type]
         processes=processes,
         devices=None if devices is None else names(devices),
-        slots_per_device=slots_per_device,
+        slots_per_device=None if slots_per_device is None else number_or_auto(slots_per_device, "--slots-per-device"),
+        devices_per_experiment=devices_per_experiment,
+        retries=retries,
         time_limit_s=time_limit_s,
         text_logging_path=text_logging_path,
         websocket_logging_servers=websocket_logging_servers or [],

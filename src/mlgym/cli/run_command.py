@@ -53,7 +53,15 @@ def run(
         int | None, typer.Option("--processes", "-p", min=1, help="Experiments at a time; default: one per core.")
     ] = None,
     devices: Annotated[str, typer.Option("--devices", help="Such as `cpu` or `cuda:0,cuda:1`.")] = "cpu",
-    slots_per_device: Annotated[int, typer.Option("--slots-per-device", min=1, help="Experiments on one GPU.")] = 1,
+    slots_per_device: Annotated[
+        str, typer.Option("--slots-per-device", help="Experiments on one GPU; `auto`: as many as its memory takes.")
+    ] = "1",
+    devices_per_experiment: Annotated[
+        int, typer.Option("--devices-per-experiment", min=1, help="Devices (on the CPU, processes) of one experiment.")
+    ] = 1,
+    retries: Annotated[
+        int, typer.Option("--retries", min=0, help="Tries of a failed experiment again, from its last checkpoint.")
+    ] = 0,
     threads: Annotated[
         str, typer.Option("--threads", help="Threads per experiment, a part of its identity; `auto` shares the cores.")
     ] = "1",
@@ -97,8 +105,10 @@ def run(
         executor=choice(executor, ("processes", "inline"), "--executor"),  # type: ignore[arg-type]
         processes=processes,
         devices=names(devices),
-        slots_per_device=slots_per_device,
-        threads=_threads(threads),
+        slots_per_device=number_or_auto(slots_per_device, "--slots-per-device"),
+        devices_per_experiment=devices_per_experiment,
+        retries=retries,
+        threads=number_or_auto(threads, "--threads"),
         time_limit_s=time_limit_s,
         determinism=choice(determinism, ("bitwise", "fast"), "--determinism"),  # type: ignore[arg-type]
         text_logging_path=text_logging_path,
@@ -196,9 +206,14 @@ def names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
 
-def _threads(text: str) -> int | Literal["auto"]:
+def number_or_auto(text: str, option: str) -> int | Literal["auto"]:
+    """Gives the value of an option that is a number from 1 or `auto`.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
     if text == "auto":
         return "auto"
     if text.isdecimal() and int(text) >= 1:
         return int(text)
-    raise typer.BadParameter(f"is a number from 1 or `auto`, not `{text}`", param_hint="--threads")
+    raise typer.BadParameter(f"is a number from 1 or `auto`, not `{text}`", param_hint=option)

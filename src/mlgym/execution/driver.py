@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 from mlgym.config import Document, Point, config_id, resolve
 from mlgym.errors import RunError
 from mlgym.events import Environment, ExperimentConfig, JobStatus, RunFinished, RunStarted
+from mlgym.execution.devices import Slot, backend_of, kind_and_number, kind_of
 from mlgym.execution.environment import capture_environment, recorded_command
 from mlgym.execution.executor import Executor, Handler
 from mlgym.execution.job import DEFAULT_ENTRY, Job
@@ -54,9 +55,9 @@ class RunSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Where experiments run: the device of each slot, the threads of each experiment, and the code to load."""
+    """Where experiments run: the devices of each slot, the threads of each process, and the code to load."""
 
-    slots: Sequence[str]
+    slots: Sequence[Slot]
     threads: int
     code: WorkerCode
     main_script: Path | None
@@ -143,6 +144,8 @@ class Driver:
             command=command,
             imports=self.document.imports,
             main_script=self.main_script,
+            world_size=self.options.devices_per_experiment,
+            backend=backend_of(self.options.devices, self.options.devices_per_experiment),
         )
 
     def opening(self, event: type[RunStarted], command: Sequence[str], versions: Mapping[str, str]) -> RunStarted:
@@ -272,7 +275,7 @@ class Driver:
         # What is left of a nested run may not be decided yet; its first experiment always is.
         return resolve(self.space[0 if isinstance(self.space, NestedPlan) else first].config)
 
-    def _prepare(self, experiment_id: int, device: str) -> Job:
+    def _prepare(self, experiment_id: int, devices: Slot) -> Job:
         """Makes an experiment's folder, config and first events just before it starts, not 100,000 ahead."""
         point: Point = self.space[experiment_id]
         config = resolve(point.config)
@@ -293,7 +296,8 @@ class Driver:
             folder=str(self.document.folder),
             main_script=str(self.main_script) if self.main_script else None,
             seed=config["seed"],
-            device=device,
+            device=devices[0],
+            devices=list(devices) if len(devices) > 1 else [],
             threads=self.threads,
             deterministic=self.options.deterministic,
             checkpoint_place=resolved_place(self.options.checkpoint_place, self.options.hubs.rest_endpoint),
@@ -301,22 +305,24 @@ class Driver:
             fold=_fold_of(point.trial),
             time_limit_s=self.options.time_limit_s,
             entry=self.code.entry,
-            **self._continuation(experiment_id, device),
+            **self._continuation(experiment_id, devices),
         )
         who: dict[str, Any] = {"grid_search_id": job.run_id, "experiment_id": experiment_id, "job_id": job.job_id}
         self.journal.emit(
             ExperimentConfig(**who, config=config, swept=point.swept, lineage=job.lineage, trial=point.trial)
         )
-        self.journal.emit(JobStatus(**who, status="INIT", device=device, attempt=job.attempt))
+        self.journal.emit(JobStatus(**who, status="INIT", device=job.device_label, attempt=job.attempt))
         return job
 
-    def _continuation(self, experiment_id: int, device: str) -> dict[str, Any]:
+    def _continuation(self, experiment_id: int, devices: Slot) -> dict[str, Any]:
         """Gives what a job has to know of earlier attempts."""
         before = self.journal.state.experiments.get(experiment_id)
         if before is None:
             # The log may have lost the latest events of a driver that was killed; checkpoints speak for themselves.
             return {"attempt": int(self.folder.checkpoints_dir(experiment_id).is_dir())}
-        moved = before.device is not None and _kind(before.device) != _kind(device)
+        # Sums over another number of ranks are rounded otherwise.
+        now = kind_of(devices[0]), len(devices)
+        moved = before.device is not None and kind_and_number(before.device) != now
         return {
             "attempt": before.attempt + 1,
             "lineage": before.lineage + int(moved or experiment_id in self._parted),
@@ -333,10 +339,6 @@ class Driver:
 def _fold_of(trial: Mapping[str, Any]) -> int | None:
     fold = trial.get("outer_fold") if trial.get("role") == "outer" else trial.get("fold")
     return fold if isinstance(fold, int) else None
-
-
-def _kind(device: str) -> str:
-    return device.partition(":")[0]
 
 
 def _stopping_when_told(watch: Watch, scheduler: Scheduler) -> Callable[[dict[str, Any]], None]:

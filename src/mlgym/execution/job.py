@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
+from mlgym.execution.devices import label_of
+
 STOP_SIGNAL: Final = signal.SIGTERM
 """Asks a worker to stop at the next step boundary, because the run was interrupted."""
 TIME_LIMIT_SIGNAL: Final = signal.SIGUSR2
@@ -32,7 +34,8 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         folder: where the config file lies and the user's modules are looked for first; None without a file.
         main_script: the driver's script, where components are defined in it.
         seed: the seed of the experiment, >= 0.
-        device: where tensors live, such as `cpu` or `cuda:1`.
+        device: where tensors live, such as `cpu` or `cuda:1`; that of the first rank where there are several.
+        devices: the device of each rank; empty for one process on `device`.
         threads: threads of one operation, >= 1.
         deterministic: refuse operations without a reproducible algorithm.
         attempt: 0 for the first time, 1 after one resume ...; later ones go on from the newest checkpoint.
@@ -57,6 +60,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     main_script: str | None = None
     seed: int = 0
     device: str = "cpu"
+    devices: list[str] = []
     threads: int = 1
     deterministic: bool = True
     attempt: int = 0
@@ -69,6 +73,16 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     until_epoch: int | None = None
     time_limit_s: float | None = None
     entry: str = DEFAULT_ENTRY
+
+    @property
+    def world_size(self) -> int:
+        """How many processes train it together."""
+        return max(1, len(self.devices))
+
+    @property
+    def device_label(self) -> str:
+        """All its devices in a line, such as `cuda:1` or `cpu x2`."""
+        return label_of(self.devices or [self.device])
 
 
 class Exit(msgspec.Struct, kw_only=True, frozen=True):

@@ -130,7 +130,7 @@ class Journal(Record):
                     starting_time=missing.started_at,
                     finishing_time=time.time(),
                     error=missing.error,
-                    device=job.device,
+                    device=job.device_label,
                     exit_signal=missing.exit_signal,
                     attempt=job.attempt,
                     log_tail=list(printed.tail),

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from mlgym.errors import RunError
+from mlgym.execution.devices import MOST_SLOTS_PER_DEVICE, Slot, device_slots, kind_of
 from mlgym.execution.environment import usable_cores
 from mlgym.execution.job import DEFAULT_ENTRY
-from mlgym.execution.scheduler import device_slots
 from mlgym.execution.server_process import PRELOAD, PRELOAD_IF_INSTALLED
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking.delivery import Hubs
 from mlgym.tracking.places import HUB
 
-ExecutorKind: TypeAlias = Literal["inline", "processes"]
+ExecutorKind: TypeAlias = Literal["inline", "processes", "ray", "slurm"]
 Determinism: TypeAlias = Literal["bitwise", "fast"]
 
 
@@ -30,7 +30,10 @@ class RunOptions:
         executor: `processes` (a process per experiment) or `inline` (this process, for debugging).
         processes: experiments at the same time, >= 1; None for one per core, or per slot of other devices.
         devices: names such as `cpu` or `cuda:1`.
-        slots_per_device: experiments at the same time on one device, >= 1.
+        slots_per_device: experiments at the same time on one device, >= 1; `auto` for as many as its memory has room
+            for.
+        devices_per_experiment: devices that each experiment is trained on together, >= 1, with a process on each; on
+            the CPU, processes.
         threads: threads of one operation in each experiment, >= 1; `auto` shares out the cores, and digests then
             depend on the number of processes and of cores.
         time_limit_s: longest time of one experiment, in s, > 0; None for none.
@@ -38,6 +41,7 @@ class RunOptions:
         text_logging_path: folder for text files with the output of each experiment; None for none.
         determinism: `bitwise` refuses operations without a reproducible algorithm, `fast` allows them.
         hubs: where the run is sent while it goes on.
+        retries: how often an experiment that failed is tried again, from its newest checkpoint, >= 0.
         checkpoint_place: where checkpoints stand beside the run folder: a URL of `fsspec`, or `hub` for the REST
             endpoint of `hubs`; None for the run folder alone.
         local_checkpoints: whether checkpoints that stand there stay in the run folder, too.
@@ -49,13 +53,15 @@ class RunOptions:
     executor: ExecutorKind = "processes"
     processes: int | None = None
     devices: Sequence[str] = ("cpu",)
-    slots_per_device: int = 1
+    slots_per_device: int | Literal["auto"] = 1
+    devices_per_experiment: int = 1
     threads: int | Literal["auto"] = 1
     time_limit_s: float | None = None
     grace_s: float = 30.0
     text_logging_path: Path | None = None
     determinism: Determinism = "bitwise"
     hubs: Hubs = field(default_factory=Hubs)
+    retries: int = 0
     checkpoint_place: str | None = None
     local_checkpoints: bool = True
     reproduces: str | None = None
@@ -70,17 +76,35 @@ class RunOptions:
         """Where the run is sent; checkpoints only where the experiments do not bring them there themselves."""
         return replace(self.hubs, with_checkpoints=self.checkpoint_place != HUB)
 
-    def slots(self) -> list[str]:
-        """Gives the device of each experiment that may run at the same time.
+    def slots(self) -> list[Slot]:
+        """Gives the devices of each experiment that may run at the same time.
 
         Raises:
-            RunError: a number is out of range, or there are more processes than slots.
+            RunError: a number is out of range, devices make no whole groups, or there are more processes than slots.
         """
+        size = self.devices_per_experiment
         if self.executor == "inline":
-            return list(self.devices[:1])
-        on_cpu = all(device == "cpu" for device in self.devices)
-        processes = usable_cores() if self.processes is None and on_cpu else self.processes
-        return device_slots(self.devices, self.slots_per_device, processes)
+            return device_slots(self.devices, 1, None, size)[:1]
+        return device_slots(self.devices, self._slots_per_device(), self._num_experiments(), size)
+
+    def _slots_per_device(self) -> int:
+        if self.slots_per_device != "auto":
+            return self.slots_per_device
+        if any(kind_of(device) != "cuda" for device in self.devices):
+            raise RunError(
+                f"`slots_per_device` is `auto`, which needs GPUs whose memory NVML tells, but `devices` is "
+                f"{', '.join(self.devices)}: give a number, or name CUDA devices"
+            )
+        return MOST_SLOTS_PER_DEVICE
+
+    def _num_experiments(self) -> int | None:
+        """Gives how many experiments may run at the same time; None for one per slot."""
+        if self.processes is not None or any(device != "cpu" for device in self.devices):
+            return self.processes
+        if self.devices_per_experiment == 1:
+            return usable_cores()
+        threads = self.threads if self.threads != "auto" else 1
+        return max(1, usable_cores() // max(1, self.devices_per_experiment * threads))
 
     def num_threads(self, num_slots: int) -> int:
         """Gives the threads of one operation where so many experiments run at the same time.
@@ -89,7 +113,7 @@ class RunOptions:
             RunError: `threads` is out of range.
         """
         if self.threads == "auto":
-            return max(1, usable_cores() // num_slots)
+            return max(1, usable_cores() // (num_slots * self.devices_per_experiment))
         if self.threads < 1:
             raise RunError(f"`threads` must be at least 1 or `auto`, but is {self.threads}")
         return self.threads

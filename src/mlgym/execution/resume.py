@@ -61,7 +61,8 @@ class HeldRun:
         """
         record, given = self.record, {name: value for name, value in changes.items() if value is not None}
         # A number of processes was chosen for the devices that there were.
-        processes = None if {"devices", "slots_per_device"} & given.keys() else record.processes_as_given
+        other_slots = {"devices", "slots_per_device", "devices_per_experiment"} & given.keys()
+        processes = None if other_slots else record.processes_as_given
         recorded = RunOptions(
             storage=self.folder.storage,
             run_id=self.folder.run_id,
@@ -69,6 +70,8 @@ class HeldRun:
             processes=processes,
             devices=record.devices,
             slots_per_device=record.slots_per_device,
+            devices_per_experiment=record.devices_per_experiment,
+            retries=record.retries,
             threads=record.threads,
             time_limit_s=record.time_limit_s,
             grace_s=record.grace_s,

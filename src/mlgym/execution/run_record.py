@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -33,7 +33,7 @@ class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
         folder: where the config file lay, absolute; it may be gone or be on another machine.
         config: what makes it this run: the merged config; None in runs of older versions.
         admitted_changes: keys of the config that somebody allowed to differ from what the run was started with.
-        executor, devices, slots_per_device, time_limit_s, grace_s: as in `RunOptions`.
+        executor, devices, slots_per_device, devices_per_experiment, retries, time_limit_s, grace_s: as in `RunOptions`.
         processes: experiments at the same time.
         processes_as_given: the same as it was asked for; None for one per core or slot.
         threads: threads of one operation in each experiment.
@@ -51,7 +51,9 @@ class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
     folder: str | None = None
     executor: ExecutorKind = "processes"
     devices: tuple[str, ...] = ("cpu",)
-    slots_per_device: int = 1
+    slots_per_device: int | Literal["auto"] = 1
+    devices_per_experiment: int = 1
+    retries: int = 0
     processes: int = 1
     processes_as_given: int | None = None
     threads: int = 1
@@ -114,6 +116,8 @@ def record_of(
         executor=options.executor,
         devices=tuple(options.devices),
         slots_per_device=options.slots_per_device,
+        devices_per_experiment=options.devices_per_experiment,
+        retries=options.retries,
         processes=num_slots,
         processes_as_given=options.processes,
         threads=threads,

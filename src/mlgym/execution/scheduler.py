@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from mlgym.errors import RunError
+from mlgym.execution.devices import Slot
 from mlgym.execution.executor import Executor, Handler, StopReason, Stream
 from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, Exit, Job, time_limit_error
 from mlgym.execution.linux import oom_kills
@@ -120,36 +120,6 @@ def in_order(num_experiments: int, skip: Container[int] = ()) -> Callable[[], in
     return lambda: next(ids, None)
 
 
-def device_slots(devices: Sequence[str], slots_per_device: int, processes: int | None) -> list[str]:
-    """Gives the device of each slot, neighbouring slots on different devices.
-
-    Args:
-        devices: names such as `cpu` or `cuda:1`; at least one.
-        slots_per_device: experiments at the same time on one device, >= 1.
-        processes: experiments at the same time in all, >= 1; None for as many as there are slots. On the CPU alone
-            there may be more of them than slots.
-
-    Raises:
-        RunError: a number is out of range, or more processes are asked for than there are slots on the devices.
-    """
-    if not devices:
-        raise RunError("`devices` must name at least one device, such as `cpu`")
-    for name, number in (("slots_per_device", slots_per_device), ("processes", processes)):
-        if number is not None and number < 1:
-            raise RunError(f"`{name}` must be at least 1, but is {number}")
-    slots = list(devices) * slots_per_device
-    if processes is None:
-        return slots
-    if processes > len(slots):
-        if any(device != "cpu" for device in devices):
-            raise RunError(
-                f"{processes} processes do not fit on {len(devices)} devices with {slots_per_device} slots each; "
-                "raise `slots_per_device`"
-            )
-        return ["cpu"] * processes
-    return slots[:processes]
-
-
 class Scheduler(Handler):
     """Keeps every slot busy, and is told by the executor what becomes of the jobs.
 
@@ -160,9 +130,9 @@ class Scheduler(Handler):
     def __init__(
         self,
         source: Callable[[], int | None],
-        prepare: Callable[[int, str], Job],
+        prepare: Callable[[int, Slot], Job],
         *,
-        slots: Sequence[str],
+        slots: Sequence[Slot],
         record: Record,
         limits: Limits,
         ended: Callable[[int, Outcome], None] | None = None,
@@ -172,8 +142,8 @@ class Scheduler(Handler):
 
         Args:
             source: gives the next experiment's id.
-            prepare: makes the job of an experiment on a device, and everything that must exist before it starts.
-            slots: the device of each slot.
+            prepare: makes the job of an experiment on devices, and everything that must exist before it starts.
+            slots: the devices of each slot.
             record: where to write down what happens.
             limits: how long things may take.
             ended: is told how each experiment ended, once that is written down; a source that waits for it knows then.

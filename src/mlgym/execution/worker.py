@@ -69,7 +69,7 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
     """
     from mlgym.config import import_user_modules
     from mlgym.execution.main_module import import_main_script
-    from mlgym.training import ExperimentContext, StopFlag, prepare_process, run_experiment
+    from mlgym.training import ExperimentContext, StopFlag, World, prepare_process, run_experiment
 
     flag = StopFlag()
 
@@ -99,6 +99,7 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
         fold=job.fold,
         until_epoch=job.until_epoch,
         stop=flag,
+        world=World.from_environment() if job.world_size > 1 else World.single(),
     )
     run_experiment(job.config, context)
 
@@ -147,7 +148,7 @@ def perform(job: Job, sink: EventSink, stop: StopRequest, listening: AbstractCon
         grid_search_id=job.run_id,
         experiment_id=job.experiment_id,
         starting_time=started,
-        device=job.device,
+        device=job.device_label,
         attempt=job.attempt,
     )
     sink.emit(running)

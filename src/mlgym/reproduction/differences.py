@@ -73,6 +73,17 @@ def _threads(original: Recorded, new: Recorded) -> Iterator[Difference]:
         yield Difference("threads", "threads", old, now, True, f"run with `--threads {old}`")
 
 
+def _world(original: Recorded, new: Recorded) -> Iterator[Difference]:
+    old, now = _both(original, new, "world_size")
+    if old != now:
+        hint = f"run with `--devices-per-experiment {old}`: sums over another number of processes are rounded otherwise"
+        yield Difference("world_size", "world_size", old, now, True, hint)
+        return
+    old, now = _both(original, new, "backend")
+    if old != now:
+        yield Difference("backend", "backend", old, now, True, f"run on devices that `{old}` connects")
+
+
 def _determinism(original: Recorded, new: Recorded) -> Iterator[Difference]:
     old, now = _both(original, new, "deterministic")
     if old != now:
@@ -220,6 +231,7 @@ def _git(original: Recorded, new: Recorded) -> Iterator[Difference]:
 _SECTIONS: Final[tuple[Callable[[Recorded, Recorded], Iterator[Difference]], ...]] = (
     _code,
     _threads,
+    _world,
     _determinism,
     _hash_seed,
     _torch_flags,
