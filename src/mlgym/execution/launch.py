@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Container, Sequence
 
 from mlgym.config import Document, Point
@@ -84,5 +85,5 @@ def _claim(place: str, folder: RunFolder, rest_endpoint: str | None) -> None:
     try:
         claim_place(place, folder.run_id, rest_endpoint, is_new=True)
     except MlgymError:
-        folder.path.rmdir()
+        shutil.rmtree(folder.path, ignore_errors=True)
         raise
