@@ -6,7 +6,9 @@ export interface Endpoints {
   readonly socket: string;
 }
 
-const CONFIRMED_KEY = "mlboard-confirmed-endpoints";
+const CHOICES_KEY = "mlboard-origins";
+const COOKIE = "mlboard_origins";
+const A_YEAR_S = 31_536_000;
 const TOKEN_KEY = "mlboard-token";
 
 /** Gives the origin and path of a service as it is used here, or null where it is no web address. */
@@ -48,32 +50,49 @@ export function askedEndpoints(parameters: URLSearchParams): Endpoints {
   return { rest, socket: tidyAddress(parameters.get("ws_endpoint")) ?? rest };
 }
 
-export function confirmedEndpoints(): string[] {
+export type OriginChoice = "allowed" | "denied";
+
+/** Gives what the user said about other origins, by origin; kept in this browser. */
+export function originChoices(): Readonly<Record<string, OriginChoice>> {
   try {
-    const found: unknown = JSON.parse(window.localStorage.getItem(CONFIRMED_KEY) ?? "[]");
-    return Array.isArray(found) ? found.filter((one): one is string => typeof one === "string") : [];
+    const found: unknown = JSON.parse(window.localStorage.getItem(CHOICES_KEY) ?? "{}");
+    const entries = typeof found === "object" && found !== null ? Object.entries(found) : [];
+    return Object.fromEntries(entries.filter((entry): entry is [string, OriginChoice] => entry[1] === "allowed" || entry[1] === "denied"));
   } catch {
-    return [];
+    return {};
   }
 }
 
-export function setConfirmedEndpoints(addresses: readonly string[]): void {
-  window.localStorage.setItem(CONFIRMED_KEY, JSON.stringify([...new Set(addresses)]));
+/** Remembers what the user said about origins; null forgets it. */
+export function chooseOrigins(origins: readonly string[], choice: OriginChoice | null): void {
+  const others = Object.entries(originChoices()).filter(([origin]) => !origins.includes(origin));
+  const own = choice === null ? [] : origins.map((origin) => [origin, choice] as const);
+  window.localStorage.setItem(CHOICES_KEY, JSON.stringify(Object.fromEntries([...others, ...own])));
+  tellServer();
+}
+
+/** The server puts allowed origins into the content security policy of the page, from the next time it is loaded. */
+function tellServer(): void {
+  const allowed = Object.entries(originChoices()).flatMap(([origin, choice]) => (choice === "allowed" ? [origin] : []));
+  const secure = window.location.protocol === "https:" ? "; Secure" : "";
+  const age = allowed.length === 0 ? 0 : A_YEAR_S;
+  document.cookie = `${COOKIE}=${encodeURIComponent(allowed.join(" "))}; Path=${new URL(".", window.location.href).pathname}; Max-Age=${age}; SameSite=Lax${secure}`;
+}
+
+function originsTold(): readonly string[] {
+  const cookie = document.cookie.split("; ").find((one) => one.startsWith(`${COOKIE}=`));
+  return cookie === undefined ? [] : decodeURIComponent(cookie.slice(COOKIE.length + 1)).split(" ");
 }
 
 const originOf = (address: string): string => new URL(address).origin;
 
-/**
- * Gives the other origins that whoever started the board allows the page to talk to: those in its content security
- * policy. Null where there is no policy; then only the user can allow one.
- */
-export async function allowedOrigins(asked: Endpoints): Promise<string[] | null> {
-  // A board that is at home everywhere need not ask, and is drawn the sooner.
-  if ([asked.rest, asked.socket].every((address) => originOf(address) === window.location.origin)) return [];
-  const answer = await fetch(`${ownAddress()}/`, { method: "HEAD" }).catch(() => null);
+/** Gives the origins that the policy of this page names, as the server sends it with or without the user's cookie. */
+async function policyOrigins(credentials: RequestCredentials): Promise<string[] | null> {
+  const answer = await fetch(`${ownAddress()}/`, { method: "HEAD", credentials, cache: "no-store" }).catch(() => null);
   return originsOfPolicy(answer?.headers.get("Content-Security-Policy") ?? null);
 }
 
+/** Gives the origins that a content security policy lets a page connect to; null where it does not say. */
 export function originsOfPolicy(policy: string | null): string[] | null {
   const connect = policy?.split(";").find((one) => /^\s*connect-src\s/.test(one));
   if (connect === undefined) return null;
@@ -83,14 +102,37 @@ export function originsOfPolicy(policy: string | null): string[] | null {
   }); // prettier-ignore
 }
 
-export type Verdict = { readonly kind: "go" } | { readonly kind: "ask" | "refused"; readonly addresses: readonly string[] };
+/** `ask`: the user has not said yet; `denied`: the user said no; `blocked`: the browser would not let it through. */
+export interface Verdict {
+  readonly kind: "go" | "reload" | "ask" | "denied" | "blocked";
+  /** The origins that it is about. */
+  readonly origins: readonly string[];
+}
 
-/** Tells whether the services may be asked, need the user's word, or are blocked by the policy anyway. */
-export function whoMayAsk(asked: Endpoints, allowed: readonly string[] | null): Verdict {
-  const known = new Set([window.location.origin, ...(allowed ?? confirmedEndpoints().map(originOf))]);
-  const addresses = [...new Set([asked.rest, asked.socket])].filter((address) => !known.has(originOf(address)));
-  if (addresses.length === 0) return { kind: "go" };
-  return { kind: allowed === null ? "ask" : "refused", addresses };
+const GO: Verdict = { kind: "go", origins: [] };
+
+/**
+ * Tells whether the services may be asked.
+ *
+ * Whoever started the board may have named them: then they stand in the policy that the server sends to anybody, and the
+ * board opens at once. All others need the user's word, and then the page is loaded once more, with a policy that has them.
+ */
+export async function whoMayAsk(asked: Endpoints): Promise<Verdict> {
+  const foreign = [...new Set([asked.rest, asked.socket].map(originOf))].filter((origin) => origin !== window.location.origin);
+  if (foreign.length === 0) return GO;
+  const named = await policyOrigins("omit");
+  const origins = foreign.filter((origin) => !(named ?? []).includes(origin));
+  const choices = originChoices();
+  const unknown = origins.filter((origin) => choices[origin] === undefined);
+  if (origins.some((origin) => choices[origin] === "denied")) return { kind: "denied", origins };
+  if (unknown.length > 0) return { kind: "ask", origins: unknown };
+  if (origins.length === 0 || named === null) return GO;
+  if (!origins.every((origin) => originsTold().includes(origin))) {
+    tellServer();
+    return origins.every((origin) => originsTold().includes(origin)) ? { kind: "reload", origins } : { kind: "blocked", origins };
+  }
+  const allowed = await policyOrigins("same-origin");
+  return allowed === null || origins.every((origin) => allowed.includes(origin)) ? GO : { kind: "blocked", origins };
 }
 
 /** Takes a token out of the address's fragment, which is sent to no server and stands in no log. */

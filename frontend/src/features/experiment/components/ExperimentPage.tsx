@@ -19,6 +19,7 @@ import classes from "./Experiment.module.css";
 import { Logs } from "./Logs";
 import { ModelCardPart } from "./ModelCardPart";
 import { Overview } from "./Overview";
+import { System } from "./System";
 
 const PARTS = [
   ["overview", "Overview"],
@@ -26,6 +27,7 @@ const PARTS = [
   ["config", "Config"],
   ["checkpoints", "Checkpoints"],
   ["logs", "Logs"],
+  ["system", "System"],
   ["card", "Model card"],
 ] as const;
 
@@ -105,6 +107,8 @@ function Part({ name, ...props }: PartProps & { readonly name: (typeof PARTS)[nu
       return <Checkpoints {...props} />;
     case "logs":
       return <Logs {...props} />;
+    case "system":
+      return <System {...props} />;
     case "card":
       return <ModelCardPart {...props} />;
   }

@@ -1,15 +1,19 @@
 // How an experiment stands, what it reached, where it ran, and whether it was reproduced.
-import type { ReactNode } from "react";
+import { useMemo, type ReactNode } from "react";
 import { Command, CopyButton } from "@/components/Command";
 import { ProgressBar } from "@/components/ProgressBar";
+import { Verdict } from "@/components/Verdict";
 import { withoutAnsi } from "@/lib/ansi";
 import { useNow } from "@/lib/clock";
 import { durationOf, remainingOf } from "@/lib/eta";
 import { formatBytes, formatDuration, formatNumber, formatValue, formatWhole, MISSING, numberOf } from "@/lib/format";
 import { useAt, useRun } from "@/lib/hub/queries";
 import { columnsOf } from "@/lib/rowValues";
+import { changeView, toRun } from "@/lib/url";
 import type { RunDetail } from "@/types/api";
+import { environmentFacts, packagesOf } from "../model/environment";
 import type { PartProps } from "../model/part";
+import { configLines } from "../model/yaml";
 import classes from "./Experiment.module.css";
 import { Graph } from "./Graph";
 
@@ -131,14 +135,9 @@ function Metrics({ row, table }: PartProps): ReactNode {
   );
 }
 
-const VERDICTS: Readonly<Record<string, string>> = {
-  identical: "Identical, bit for bit",
-  within_tolerance: "Metrics nearly equal, bits are not",
-  diverged: "Diverged",
-};
-
 function Reproduction({ run, row, detail }: PartProps): ReactNode {
   const found = detail.reproduction;
+  const other = found === null ? "" : found.new_run_id === run ? found.original_run_id : found.new_run_id;
   return (
     <>
       {found === null ? (
@@ -146,11 +145,9 @@ function Reproduction({ run, row, detail }: PartProps): ReactNode {
       ) : (
         <dl className={classes.facts}>
           <Fact name="verdict">
-            <span className={classes.verdict} data-verdict={found.verdict}>
-              {VERDICTS[found.verdict] ?? found.verdict}
-            </span>
+            <Verdict verdict={found.verdict} epoch={found.epoch} />
           </Fact>
-          <Fact name="compared">{found.num_digests} digests</Fact>
+          <Fact name="compared">{found.num_digests} digests of parameters and optimizer</Fact>
           {found.epoch === null ? null : (
             <Fact name="they part">
               at epoch {found.epoch}
@@ -158,7 +155,11 @@ function Reproduction({ run, row, detail }: PartProps): ReactNode {
               {found.tensor === null ? "" : `, in ${found.tensor}`}
             </Fact>
           )}
-          <Fact name="other run">{found.new_run_id === run ? found.original_run_id : found.new_run_id}</Fact>
+          <Fact name={found.new_run_id === run ? "repeats run" : "run again as"}>
+            <button type="button" className={classes.link} onClick={() => changeView({ ...toRun(other, "experiment"), experiment: String(row.experiment_id) })}>
+              {other}
+            </button>
+          </Fact>
         </dl>
       )}
       <p className="dim">To run it again and compare:</p>
@@ -213,18 +214,44 @@ function Matrix({ values }: { readonly values: readonly (readonly (number | null
 
 function Environment({ of }: { readonly of: RunDetail | undefined }): ReactNode {
   if (of === undefined) return null;
-  const versions = Object.entries(of.versions);
-  const plain = Object.entries(of.environment).filter(([, value]) => typeof value !== "object" || value === null);
+  const packages = packagesOf(of.environment);
   return (
     <>
       {of.command.length === 0 ? null : <Command>{of.command.join(" ")}</Command>}
       <dl className={classes.facts}>
-        {[...versions, ...plain].slice(0, 24).map(([name, value]) => (
+        {environmentFacts(of.environment, of.versions).map(([name, value]) => (
           <Fact key={name} name={name}>
-            {formatValue(value)}
+            {value}
           </Fact>
         ))}
       </dl>
+      {packages.length === 0 ? null : (
+        <details className={classes.more}>
+          <summary>{packages.length} packages</summary>
+          <dl className={classes.facts}>
+            {packages.map(([name, version]) => (
+              <Fact key={name} name={name}>
+                {version}
+              </Fact>
+            ))}
+          </dl>
+        </details>
+      )}
+      {Object.keys(of.environment).length === 0 ? null : (
+        <details className={classes.more}>
+          <summary>everything, as recorded</summary>
+          <Recorded environment={of.environment} />
+        </details>
+      )}
     </>
+  );
+}
+
+function Recorded({ environment }: { readonly environment: Readonly<Record<string, unknown>> }): ReactNode {
+  const lines = useMemo(() => configLines(environment), [environment]);
+  return (
+    <pre className={classes.recorded} tabIndex={0}>
+      {lines.map((line) => `${"  ".repeat(line.depth)}${line.key} ${line.value}`).join("\n")}
+    </pre>
   );
 }

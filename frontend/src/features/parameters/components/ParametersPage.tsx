@@ -26,17 +26,18 @@ export function ParametersPage({ run }: { readonly run: string }): ReactNode {
   const metrics = columnsOf(table.columns, "metric");
   if (swept.length === 0) return <Notice title="Nothing was swept">This run has one value for every parameter, so there is nothing to explain.</Notice>;
   if (metrics.length === 0) return <Notice title="Nothing was measured yet">What the parameters do shows with the first evaluations.</Notice>;
-  return <Parameters table={table} swept={swept} metrics={metrics} selected={detail?.selected_metric ?? null} />;
+  return <Parameters run={run} table={table} swept={swept} metrics={metrics} selected={detail?.selected_metric ?? null} />;
 }
 
 interface Props {
+  readonly run: string;
   readonly table: ExperimentTable;
   readonly swept: readonly string[];
   readonly metrics: readonly string[];
   readonly selected: string | null;
 }
 
-function Parameters({ table, swept, metrics, selected }: Props): ReactNode {
+function Parameters({ run, table, swept, metrics, selected }: Props): ReactNode {
   const [chosen] = useParameter("metric");
   const [selection, scheme] = [useSelection(), useScheme()];
   const metric = metrics.find((key) => key === chosen) ?? metrics.find((key) => key === selected) ?? metrics[0] ?? "";
@@ -56,7 +57,7 @@ function Parameters({ table, swept, metrics, selected }: Props): ReactNode {
         {numbers.length < 2 ? null : <Ramp low={Math.min(...numbers)} high={Math.max(...numbers)} isLow={isLow} scheme={scheme} />}
       </div>
       <ParallelCoordinates shared={shared} metricAxis={axis} selection={selection} />
-      <Importance shared={shared} />
+      <Importance run={run} shared={shared} />
       <Slices shared={shared} metricAxis={axis} selection={selection} />
       {swept.length > 1 ? <Heat shared={shared} /> : null}
     </div>

@@ -5,6 +5,7 @@ import { IconButton } from "@/components/Button";
 import type { GridColumn } from "@/components/grid/columns";
 import { ProgressBar } from "@/components/ProgressBar";
 import { Status } from "@/components/Status";
+import { Verdict } from "@/components/Verdict";
 import { formatCount, formatDuration, formatMoment, formatNumber, formatWhole, MISSING, numberOf } from "@/lib/format";
 import { changeView } from "@/lib/url";
 import type { RunSummary } from "@/types/api";
@@ -30,6 +31,7 @@ export function runColumns({ chosen, now, onToggle, onEdit }: Around): GridColum
     { id: "status", title: "state", width: 120, render: (run) => <Status status={run.status} /> },
     { id: "num_experiments", title: "experiments", width: 180, render: progressOfRun },
     { id: "best", title: "best", width: 200, isNumber: true, isSortable: false, hint: "the best value of the metric that the run selects by", render: bestOf },
+    { id: "reproduction", title: "reproduced", width: 130, isSortable: false, hint: "the gravest verdict of `mlgym reproduce`", render: verdictOf },
     { id: "duration_s", title: "time", width: 90, isNumber: true, render: (run) => formatDuration(durationOfRun(run, now)) },
     { id: "created_at", title: "started", width: 120, isNumber: true, render: (run) => <span title={formatWhole(run.created_at)}>{formatMoment(run.created_at)}</span> },
     { id: "tags", title: "tags", width: 130, isSortable: false, render: (run) => <Tags run={run} /> },
@@ -47,6 +49,7 @@ function Name({ run, isChosen, onToggle }: { readonly run: RunSummary; readonly 
       <span className={classes.name}>
         <b>{run.name ?? run.run_id}</b>
         {run.name === null ? null : <span className="dim number">{run.run_id}</span>}
+        {run.reproduces == null ? null : <span className="dim">repeats {run.reproduces}</span>}
       </span>
     </>
   );
@@ -71,6 +74,17 @@ export function bestOf(run: RunSummary): ReactNode {
       <span className="dim">{metric.key}</span> <span title={`experiment ${metric.best_experiment ?? ""}, epoch ${metric.best.epoch}`}>{formatNumber(numberOf(metric.best))}</span>
     </>
   );
+}
+
+/** What came of running experiments again, and of how many: the gravest first. */
+export function verdictOf(run: RunSummary): ReactNode {
+  const found = run.reproduction ?? null;
+  if (found === null) return <Verdict verdict={null} />;
+  const { num_identical: identical, num_within_tolerance: near, num_diverged: diverged } = found;
+  const total = identical + near + diverged;
+  const other = found.new_run_id === run.run_id ? `repeats ${found.original_run_id}` : `run again as ${found.new_run_id}`;
+  const title = `${identical} identical, ${near} nearly equal, ${diverged} differ; experiment ${found.experiment_id} ${other}`;
+  return <Verdict verdict={found.verdict} epoch={found.epoch} title={title} more={total > 1 ? ` (${total})` : ""} />;
 }
 
 export function Tags({ run }: { readonly run: RunSummary }): ReactNode {

@@ -3,7 +3,7 @@ import { useState, type ReactNode } from "react";
 import { Button } from "@/components/Button";
 import { SelectField, TextField } from "@/components/Field";
 import { useNow } from "@/lib/clock";
-import { confirmedEndpoints, ownAddress, restAddress, setConfirmedEndpoints, setToken, socketAddress, tidyAddress, token } from "@/lib/endpoints";
+import { chooseOrigins, originChoices, ownAddress, restAddress, setToken, socketAddress, tidyAddress, token } from "@/lib/endpoints";
 import { formatAge, formatCount } from "@/lib/format";
 import { retryNow, useConnection } from "@/lib/live/client";
 import { chooseScheme, schemeChoice, type SchemeChoice } from "@/lib/scheme";
@@ -32,7 +32,6 @@ function Endpoints(): ReactNode {
     const own = ownAddress();
     window.location.assign(addressWith({ rest_endpoint: tidyRest === own ? null : tidyRest, ws_endpoint: tidySocket === own ? null : tidySocket, run_id: null, page: "runs" }));
   };
-  const confirmed = confirmedEndpoints();
   return (
     <section>
       <h2>Services</h2>
@@ -43,9 +42,32 @@ function Endpoints(): ReactNode {
         <Button look="primary" disabled={tidyRest === null || tidySocket === null} onClick={use}>
           Use these
         </Button>
-        {confirmed.length === 0 ? null : <Button onClick={() => setConfirmedEndpoints([])}>Forget {confirmed.length} confirmed servers</Button>}
       </div>
+      <Origins />
     </section>
+  );
+}
+
+/** What was said about other servers, to be taken back. */
+function Origins(): ReactNode {
+  const [choices, setChoices] = useState(originChoices());
+  const entries = Object.entries(choices);
+  if (entries.length === 0) return null;
+  const forget = (origin: string): void => {
+    chooseOrigins([origin], null);
+    setChoices(originChoices());
+  };
+  return (
+    <ul className={classes.origins} aria-label="Other servers">
+      {entries.map(([origin, choice]) => (
+        <li key={origin}>
+          <code>{origin}</code> <span className="dim">{choice}</span>
+          <Button look="quiet" onClick={() => forget(origin)}>
+            Forget
+          </Button>
+        </li>
+      ))}
+    </ul>
   );
 }
 

@@ -3,7 +3,7 @@ import { useState, type ReactNode } from "react";
 import { Button } from "@/components/Button";
 import { formatNumber, formatValue, MISSING, shortKeys } from "@/lib/format";
 import { select } from "@/lib/selection";
-import type { Configuration, Interval, Report } from "../api/report";
+import type { Configuration, Interval, Report } from "@/lib/hub/report";
 import classes from "./Validation.module.css";
 
 const FIRST = 50;
@@ -14,7 +14,9 @@ export function Configurations({ report }: { readonly report: Report }): ReactNo
   const all = report.configurations;
   if (all.length === 0) return null;
   const shown = isWhole ? all : all.slice(0, FIRST);
-  const keys = [...new Set(all.flatMap((one) => Object.keys(one.swept)))];
+  // As the config has them, whichever configuration came first.
+  const inOrder = [...all].sort((a, b) => a.configuration - b.configuration);
+  const keys = [...new Set(inOrder.flatMap((one) => Object.keys(one.swept)))];
   const short = shortKeys(keys);
   const heads = scoreHeads(shown);
   const values = shown.flatMap((one) => one.scores.flatMap(({ value }) => (value === null ? [] : [value])));

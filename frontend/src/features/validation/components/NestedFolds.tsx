@@ -4,7 +4,7 @@ import { Fragment, type ReactNode } from "react";
 import { Status } from "@/components/Status";
 import { formatNumber, formatValue, MISSING } from "@/lib/format";
 import { select } from "@/lib/selection";
-import type { Nested, OuterFold } from "../api/report";
+import type { Nested, OuterFold } from "@/lib/hub/report";
 import { intervalWords } from "./Configurations";
 import classes from "./Validation.module.css";
 

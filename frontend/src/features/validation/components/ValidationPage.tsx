@@ -4,7 +4,7 @@ import type { ReactNode } from "react";
 import { Command, CopyButton } from "@/components/Command";
 import { Notice, Problem, Waiting } from "@/components/Notice";
 import { useAt, useRun } from "@/lib/hub/queries";
-import { reportQuery, type Report } from "../api/report";
+import { reportQuery, type Report } from "@/lib/hub/report";
 import { Configurations } from "./Configurations";
 import { NestedFolds } from "./NestedFolds";
 import classes from "./Validation.module.css";
