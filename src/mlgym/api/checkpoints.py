@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mlgym.api.chosen_checkpoint import choose_checkpoint
+from mlgym.api.checkpoint_places import fetched, stored_there
+from mlgym.api.chosen_checkpoint import chosen_checkpoint
 from mlgym.api.results import Run
-from mlgym.errors import RunError, TrainingError
+from mlgym.errors import PlaceError, RunError, TrainingError
 from mlgym.tracking import RunFolder, write_atomically
+from mlgym.tracking.places import CheckpointPlace
 
 if TYPE_CHECKING:
     from mlgym.training import StoredCheckpoint
@@ -31,6 +33,7 @@ class ExperimentCheckpoint:
         num_bytes: size of its files together.
         saved_at: when it was written, in s since the epoch; None where it is gone.
         damage: what is wrong with it; None where nothing is, or where it was not verified.
+        place: where it stands, too, or alone where `saved_at` is None; None for the run folder alone.
     """
 
     experiment_id: int
@@ -41,9 +44,12 @@ class ExperimentCheckpoint:
     num_bytes: int
     saved_at: float | None
     damage: str | None = None
+    place: str | None = None
 
 
-def checkpoints_of(run: Run, experiment: int | None = None, *, verify: bool = False) -> list[ExperimentCheckpoint]:
+def checkpoints_of(
+    run: Run, experiment: int | None = None, *, verify: bool = False, place: CheckpointPlace | None = None
+) -> list[ExperimentCheckpoint]:
     """Gives the checkpoints of a run, by experiment, the oldest first.
 
     Those that the event log has and the folder lacks are among them, as damaged; but while a driver is at the run, or
@@ -52,17 +58,25 @@ def checkpoints_of(run: Run, experiment: int | None = None, *, verify: bool = Fa
     Args:
         run: the run.
         experiment: only those of this one.
-        verify: read every file and compare it with its hash.
+        verify: read every file and compare it with its hash; what stands at the place alone is brought for that.
+        place: the place beside the run folder that the run was launched with; None for the run folder alone.
 
     Raises:
         RunError: the run has no such experiment.
+        PlaceError: the place does not answer.
     """
     chosen = run.experiments if experiment is None else [run.experiment(experiment)]
-    return [each for one in chosen for each in _of_experiment(run, one.experiment_id, verify=verify)]
+    return [each for one in chosen for each in _of_experiment(run, one.experiment_id, place, verify=verify)]
 
 
 def export_weights(
-    run: Run, experiment: int, target: Path, *, checkpoint: str = "best", replace: bool = False
+    run: Run,
+    experiment: int,
+    target: Path,
+    *,
+    checkpoint: str = "best",
+    overwrite: bool = False,
+    rest_endpoint: str | None = None,
 ) -> ExperimentCheckpoint:
     """Writes the weights of a checkpoint to a safetensors file, whole or not at all.
 
@@ -71,7 +85,8 @@ def export_weights(
         experiment: the experiment's number.
         target: the file, ending in `.safetensors`.
         checkpoint: `best` by what the run selects by, else the last; `last`; or the name of one.
-        replace: whether a file that is there may be replaced.
+        overwrite: whether a file that is there may be replaced.
+        rest_endpoint: address of the hub, where checkpoints are at one.
 
     Returns:
         The checkpoint.
@@ -84,20 +99,32 @@ def export_weights(
 
     if target.suffix != _SUFFIX:
         raise RunError(f"`{target}` must end in `{_SUFFIX}`: that is the format of the weights")
-    if target.exists() and not replace:
+    if target.exists() and not overwrite:
         raise RunError(f"`{target}` exists already; choose another file, or replace it with --force")
-    stored = choose_checkpoint(_folder(run), run.experiment(experiment).state, checkpoint)
-    verify_checkpoint(stored)
-    try:
-        write_atomically(target.absolute(), (stored.path / MODEL_FILE).read_bytes())
-    except OSError as error:
-        raise RunError(f"`{target}` cannot be written: {error.strerror}") from error
-    return _described(run, experiment, stored, verify=False)
+    state = run.experiment(experiment).state
+    with chosen_checkpoint(_folder(run), state, checkpoint, rest_endpoint=rest_endpoint) as stored:
+        verify_checkpoint(stored)
+        try:
+            write_atomically(target.absolute(), (stored.path / MODEL_FILE).read_bytes())
+        except OSError as error:
+            raise RunError(f"`{target}` cannot be written: {error.strerror}") from error
+        return _described(run, experiment, stored)
 
 
-def _of_experiment(run: Run, experiment_id: int, *, verify: bool) -> Iterator[ExperimentCheckpoint]:
-    stored = [_described(run, experiment_id, one, verify=verify) for one in _stored(run, experiment_id)]
+def _of_experiment(
+    run: Run, experiment_id: int, place: CheckpointPlace | None, *, verify: bool
+) -> Iterator[ExperimentCheckpoint]:
+    elsewhere = stored_there(_folder(run), experiment_id, place) if place else {}
+    stored = [
+        replace(_described(run, experiment_id, one, verify=verify), place=_address(one.path.name, elsewhere, place))
+        for one in _stored(run, experiment_id)
+    ]
     stored = [one for one in stored if one.saved_at is not None]  # others were removed while they were looked at
+    here = {one.name for one in stored}
+    if place is not None:
+        only_there = [one for name, one in elsewhere.items() if name not in here]
+        stored += [_described_there(run, experiment_id, one, place, verify=verify) for one in only_there]
+        stored.sort(key=lambda one: (one.step, one.epoch))
     there = {one.name for one in stored}
     newest = max(((one.epoch, one.step) for one in stored), default=(-1, -1))
     is_late = run.state.status in ("running", "crashed")
@@ -117,7 +144,24 @@ def _of_experiment(run: Run, experiment_id: int, *, verify: bool) -> Iterator[Ex
     yield from stored
 
 
-def _described(run: Run, experiment_id: int, stored: StoredCheckpoint, *, verify: bool) -> ExperimentCheckpoint:
+def _address(name: str, elsewhere: Container[str], place: CheckpointPlace | None) -> str | None:
+    return place.address if place is not None and name in elsewhere else None
+
+
+def _described_there(
+    run: Run, experiment_id: int, stored: StoredCheckpoint, place: CheckpointPlace, *, verify: bool
+) -> ExperimentCheckpoint:
+    damage = None
+    if verify:
+        try:
+            with fetched(experiment_id, stored, place):
+                pass
+        except PlaceError as error:
+            damage = str(error)
+    return replace(_described(run, experiment_id, stored), saved_at=None, place=place.address, damage=damage)
+
+
+def _described(run: Run, experiment_id: int, stored: StoredCheckpoint, *, verify: bool = False) -> ExperimentCheckpoint:
     from mlgym.training.checkpoint import verify_checkpoint
 
     damage = None

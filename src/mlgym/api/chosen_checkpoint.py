@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlgym.api.checkpoint_places import fetched, place_of, recorded_place, stored_there
 from mlgym.errors import RunError
 from mlgym.events import CheckpointRecord, ExperimentState
 from mlgym.names import did_you_mean
 from mlgym.tracking import RunFolder
+from mlgym.tracking.places import HUB
 
 if TYPE_CHECKING:
     from mlgym.training import StoredCheckpoint
@@ -20,20 +24,44 @@ def marked_best(state: ExperimentState) -> list[CheckpointRecord]:
     return sorted(found, key=lambda record: (record.step, record.epoch))
 
 
-def choose_checkpoint(folder: RunFolder, state: ExperimentState, checkpoint: str | Path) -> StoredCheckpoint:
-    """Gives a checkpoint of an experiment; does not verify it.
+@contextmanager
+def chosen_checkpoint(
+    folder: RunFolder, state: ExperimentState, checkpoint: str | Path, *, rest_endpoint: str | None = None
+) -> Iterator[StoredCheckpoint]:
+    """Gives a checkpoint of an experiment while the body runs; does not verify it.
+
+    Where the log knows of checkpoints that the folder lacks, the place that the run was launched with is asked, too.
+    One that stands there alone is brought for as long as the body runs.
 
     Args:
         folder: the run.
         state: the experiment.
         checkpoint: `best` by what the run selects by, else the last; `last`; the name of one; or its folder.
+        rest_endpoint: address of the hub where it has the checkpoints; None for none.
 
     Raises:
         RunError: there is no such checkpoint.
+        PlaceError: it stands elsewhere, and cannot be brought, or is damaged.
     """
     from mlgym.training import list_checkpoints
 
-    stored = list_checkpoints(folder.checkpoints_dir(state.experiment_id))
+    experiment_id = state.experiment_id
+    here = {one.path.name: one for one in list_checkpoints(folder.checkpoints_dir(experiment_id))}
+    with place_of(folder, rest_endpoint) as place:
+        is_complete = all(Path(path).name in here for path in state.checkpoints)
+        there = {} if place is None or is_complete else stored_there(folder, experiment_id, place)
+        stored = sorted({**there, **here}.values(), key=lambda one: (one.step, one.epoch))
+        chosen = _choose(folder, state, checkpoint, stored)
+        if chosen.path.name in here or place is None:
+            yield chosen
+        else:
+            with fetched(experiment_id, chosen, place) as brought:
+                yield brought
+
+
+def _choose(
+    folder: RunFolder, state: ExperimentState, checkpoint: str | Path, stored: list[StoredCheckpoint]
+) -> StoredCheckpoint:
     if isinstance(checkpoint, Path):
         chosen = [one for one in stored if one.path.resolve() == checkpoint.resolve()]
     else:
@@ -43,7 +71,9 @@ def choose_checkpoint(folder: RunFolder, state: ExperimentState, checkpoint: str
         chosen = named.get(checkpoint, [one for one in stored if one.path.name == checkpoint])
     if not chosen:
         names = ["best", "last", *(one.path.name for one in stored)] if stored else []
-        known = did_you_mean(str(checkpoint), names) or "; it has none"
+        place = recorded_place(folder)
+        hint = f" here; those at {place} were looked at" if place != HUB else " here: name the hub, --rest-endpoint URL"
+        known = did_you_mean(str(checkpoint), names) or f"; it has none{hint if place else ''}"
         raise RunError(
             f"experiment {state.experiment_id} of run `{folder.run_id}` has no checkpoint `{checkpoint}`{known}"
         )

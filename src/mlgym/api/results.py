@@ -96,11 +96,13 @@ class Experiment:
             raise RunError(f"the file of artifact `{name}` is missing in `{self._folder.path / chosen.path}`")
         return files[0]
 
-    def load_model(self, checkpoint: Literal["best", "last"] | Path = "best") -> nn.Module:
+    def load_model(
+        self, checkpoint: Literal["best", "last"] | Path = "best", *, rest_endpoint: str | None = None
+    ) -> nn.Module:
         """Gives the trained model; see `mlgym.load_model`."""
         from mlgym.api.weights import load_checkpoint
 
-        return load_checkpoint(self._folder, self.state, checkpoint)
+        return load_checkpoint(self._folder, self.state, checkpoint, rest_endpoint=rest_endpoint)
 
     def __repr__(self) -> str:
         swept = " ".join(f"{key}={value}" for key, value in self.swept.items())
@@ -279,6 +281,7 @@ def load_model(
     *,
     storage: str | Path = DEFAULT_STORAGE,
     checkpoint: Literal["best", "last"] | Path = "best",
+    rest_endpoint: str | None = None,
 ) -> nn.Module:
     """Gives the trained model of an experiment, on the CPU and in evaluation mode.
 
@@ -290,13 +293,16 @@ def load_model(
         run: run id, the beginning of one, or `latest`.
         experiment: the experiment's number.
         storage: the folder with one folder per run.
-        checkpoint: the best one by what the run selects by, the last one, or the folder of one.
+        checkpoint: the best one by what the run selects by, the last one, or the folder of one. It is brought from the
+            place that the run was launched with where the run folder does not have it.
+        rest_endpoint: address of the hub, where checkpoints are at one.
 
     Raises:
         RunError: there is no such run, experiment or checkpoint.
+        PlaceError: it stands elsewhere, and cannot be brought.
         TrainingError: the checkpoint was damaged, or does not fit the model.
     """
-    return load_run(run, storage).experiment(experiment).load_model(checkpoint)
+    return load_run(run, storage).experiment(experiment).load_model(checkpoint, rest_endpoint=rest_endpoint)
 
 
 def _cell(value: Any) -> Any:

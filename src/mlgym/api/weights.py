@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mlgym.api.chosen_checkpoint import choose_checkpoint
+from mlgym.api.chosen_checkpoint import chosen_checkpoint
 from mlgym.api.user_code import code_folder
 from mlgym.errors import RunError
 from mlgym.events import ExperimentState
@@ -16,14 +16,28 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def load_checkpoint(folder: RunFolder, state: ExperimentState, checkpoint: Literal["best", "last"] | Path) -> nn.Module:
+def load_checkpoint(
+    folder: RunFolder,
+    state: ExperimentState,
+    checkpoint: Literal["best", "last"] | Path,
+    *,
+    rest_endpoint: str | None = None,
+) -> nn.Module:
     """Gives the model of an experiment with the weights of a checkpoint; see `mlgym.load_model`."""
+    from mlgym.training import load_weights
+
+    with chosen_checkpoint(folder, state, checkpoint, rest_endpoint=rest_endpoint) as chosen:
+        model = _rebuilt(folder, state)
+        load_weights(chosen, model)
+    return model.eval()
+
+
+def _rebuilt(folder: RunFolder, state: ExperimentState) -> nn.Module:
     from mlgym.config import RunFacts, import_user_modules
-    from mlgym.training import Training, load_weights
+    from mlgym.training import Training
     from mlgym.training.determinism import own_randomness
     from mlgym.training.run import build_experiment
 
-    chosen = choose_checkpoint(folder, state, checkpoint)
     config = folder.read_json(f"{state.experiment_id}/{EXPERIMENT_CONFIG_FILE}")
     import_user_modules(config.get("imports", []), code_folder(folder))
     facts = RunFacts(
@@ -36,5 +50,4 @@ def load_checkpoint(folder: RunFolder, state: ExperimentState, checkpoint: Liter
     if not isinstance(experiment, Training):
         raise RunError(f"the experiment is a {type(experiment).__name__}, which does not say what its model is")
     model: nn.Module = experiment.model
-    load_weights(chosen, model)
-    return model.eval()
+    return model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,17 +22,43 @@ if TYPE_CHECKING:
     from mlgym.api import ExperimentCheckpoint
 
 
+HubOfCheckpoints = Annotated[
+    str | None, typer.Option("--rest-endpoint", metavar="URL", help="The hub, where checkpoints are at one.")
+]
+
+
 def checkpoints(
     run_id: RunId = "latest",
     storage: Storage = Path(DEFAULT_STORAGE),
     experiment: Annotated[int | None, typer.Option("--experiment", "-e", help="Only those of this one.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its hash.")] = False,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Bring what only the place of --checkpoint-place has to the run folder.")
+    ] = False,
+    send: Annotated[bool, typer.Option("--send", help="Send what the place of --checkpoint-place lacks.")] = False,
+    run_folder_only: Annotated[
+        bool, typer.Option("--run-folder-only", help="Ask no place beside the run folder.")
+    ] = False,
+    rest_endpoint: HubOfCheckpoints = None,
     as_json: Json = False,
 ) -> None:
     """List the checkpoints of a run; exits with 1 where one is damaged."""
     from mlgym.api import checkpoints_of, load_run
+    from mlgym.api.checkpoint_places import fetch_checkpoints, place_of, recorded_place, send_checkpoints
+    from mlgym.tracking import RunFolder
 
-    found = checkpoints_of(load_run(run_id, storage), experiment, verify=verify)
+    run = load_run(run_id, storage)
+    folder = RunFolder(run.path.parent, run.run_id)
+    with nullcontext() if run_folder_only else place_of(folder, rest_endpoint) as place:
+        if place is None and not run_folder_only and (fetch or send or recorded_place(folder)):
+            print(_no_place_text(run.run_id, recorded_place(folder)), file=sys.stderr)
+        if place is None and (fetch or send):
+            raise typer.Exit(2)
+        if place is not None and fetch:
+            _tell("fetched", fetch_checkpoints(folder, run.state, place))
+        if place is not None and send:
+            _tell("sent", send_checkpoints(folder, run.state, place))
+        found = checkpoints_of(run, experiment, verify=verify, place=place)
     if as_json:
         print_json([dataclasses.asdict(one) for one in found])
     elif found:
@@ -53,11 +80,19 @@ def export(
     ] = "best",
     storage: Storage = Path(DEFAULT_STORAGE),
     force: Annotated[bool, typer.Option("--force", help="Replace the file where it exists.")] = False,
+    rest_endpoint: HubOfCheckpoints = None,
 ) -> None:
     """Write the weights of a checkpoint to a safetensors file, after verifying them."""
     from mlgym.api import export_weights, load_run
 
-    exported = export_weights(load_run(run_id, storage), experiment, to, checkpoint=checkpoint, replace=force)
+    exported = export_weights(
+        load_run(run_id, storage),
+        experiment,
+        to,
+        checkpoint=checkpoint,
+        overwrite=force,
+        rest_endpoint=rest_endpoint,
+    )
     print(f"{to}: experiment {experiment}, epoch {exported.epoch}, step {exported.step}", file=sys.stderr)
 
 
@@ -67,6 +102,17 @@ def add_to(app: typer.Typer) -> None:
     app.command()(export)
 
 
+def _tell(done: str, paths: list[str]) -> None:
+    for path in paths:
+        print(f"{done}: {path}", file=sys.stderr)
+
+
+def _no_place_text(run_id: str, place: str | None) -> str:
+    if place is None:
+        return f"the checkpoints of run `{run_id}` are in its folder alone: it was launched without --checkpoint-place"
+    return f"checkpoints of run `{run_id}` are at a hub, too: name it, --rest-endpoint URL"
+
+
 def _table(found: list[ExperimentCheckpoint], *, verified: bool) -> Table:
     from rich.table import Table
     from rich.text import Text
@@ -74,15 +120,24 @@ def _table(found: list[ExperimentCheckpoint], *, verified: bool) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for header in ("id", "epoch", "step", "size", "age"):
         table.add_column(header, justify="right")
-    for header in ("kept as", "checkpoint", *(["verified"] if verified else [])):
+    has_place = any(one.place is not None for one in found)
+    texts = ["kept as", "checkpoint", *(["stands"] if has_place else []), *(["verified"] if verified else [])]
+    for header in texts:
         table.add_column(header, no_wrap=header == "checkpoint")
     now = time.time()
     for one in found:
         age = duration(None if one.saved_at is None else max(0.0, now - one.saved_at))
         cells = [str(one.experiment_id), str(one.epoch), str(one.step), _size(one.num_bytes), age]
         marks = [Text("damaged", style="red") if one.damage else Text("✓", style="green")] if verified else []
-        table.add_row(*cells, ", ".join(one.reasons), one.name, *marks)
+        where = [_where(one)] if has_place else []
+        table.add_row(*cells, ", ".join(one.reasons), one.name, *where, *marks)
     return table
+
+
+def _where(one: ExperimentCheckpoint) -> str:
+    if one.place is None:
+        return "here"
+    return f"at {one.place}" if one.saved_at is None else f"here, at {one.place}"
 
 
 def _size(num_bytes: int) -> str:
