@@ -5,6 +5,7 @@ from mlgym.components.data.augment import augment
 from mlgym.components.data.class_counts import class_counts
 from mlgym.components.data.class_weights import balanced_class_weights
 from mlgym.components.data.columns import column_of
+from mlgym.components.data.cut_loader import sharded
 from mlgym.components.data.data_loaders import data_loaders
 from mlgym.components.data.encode_features import encode_features
 from mlgym.components.data.fingerprint import Fingerprint, fingerprint, order_digest
@@ -35,6 +36,7 @@ from mlgym.components.data.operations import (
 )
 from mlgym.components.data.order import Order
 from mlgym.components.data.sample_sets import breast_cancer, diabetes, digits, iris, wine
+from mlgym.components.data.shard import EveryNth, Shard, SliceOfEach
 from mlgym.components.data.shuffle_folds import (
     GroupShuffleSplit,
     LastRows,
@@ -50,6 +52,7 @@ from mlgym.components.data.worker_loader import WorkerLoader
 
 __all__ = [
     "AdaptedLoader",
+    "EveryNth",
     "Fingerprint",
     "GroupKFold",
     "GroupShuffleSplit",
@@ -62,7 +65,9 @@ __all__ = [
     "Loader",
     "Order",
     "PredefinedFolds",
+    "Shard",
     "ShuffleSplit",
+    "SliceOfEach",
     "StratifiedGroupKFold",
     "StratifiedKFold",
     "StratifiedShuffleSplit",
@@ -97,6 +102,7 @@ __all__ = [
     "order_digest",
     "random_split",
     "select",
+    "sharded",
     "shuffle",
     "standardize",
     "stratified_split",

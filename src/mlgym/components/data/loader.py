@@ -7,11 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from mlgym.components.data.order import Indices, Order
+from mlgym.components.data.shard import Part, Shard
 from mlgym.components.data.tensor_data import TensorData, map_values, tensors_of
 
 _CHUNK_BYTES: Final = 256 * 1024
@@ -79,15 +81,27 @@ class TensorLoader(Loader):
         order: which sample comes when.
         batch_size: samples in a batch, > 0.
         drop_last: leave out a last batch that is not full.
+        shard: the share of each batch that is given; None for all of it.
     """
 
-    def __init__(self, data: TensorData, order: Order, *, batch_size: int, drop_last: bool = False) -> None:
+    def __init__(
+        self,
+        data: TensorData,
+        order: Order,
+        *,
+        batch_size: int,
+        drop_last: bool = False,
+        shard: Shard | None = None,
+    ) -> None:
         self.batch_size = batch_size
         self._data = data
         self._order = order
+        self._drop_last = drop_last
+        self._shard = shard
+        self._given = batch_size if shard is None else shard.batch_size(batch_size)
         self._num_batches = count_batches(len(data), batch_size, drop_last=drop_last)
         self.num_samples = min(len(data), self._num_batches * batch_size)
-        self._chunk_samples = _samples_per_chunk(data, batch_size)
+        self._chunk_samples = _samples_per_chunk(data, self._given)
 
     @property
     def dataset(self) -> TensorData:
@@ -99,10 +113,14 @@ class TensorLoader(Loader):
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Any, Any]]:
         """Gives the batches (inputs, targets) of an epoch; see `Loader.epoch`."""
-        wanted = self._order.indices(epoch)[start_batch * self.batch_size : self.num_samples]
+        wanted = self._order.indices(epoch)[: self.num_samples]
+        if self._shard is None:
+            wanted = wanted[start_batch * self.batch_size :]
+        else:
+            wanted = _of_parts(wanted, self._shard.parts(self.num_samples, self.batch_size, start_batch))
         indices = torch.from_numpy(wanted).to(tensors_of(self._data.inputs)[0].device)
         chunks = map(self._data.batch, _pieces(indices, self._chunk_samples))
-        return chunks if self._chunk_samples == self.batch_size else self._cut(chunks)
+        return chunks if self._chunk_samples == self._given else self._cut(chunks)
 
     def sample_order(self, epoch: int) -> Indices:
         """Gives the sample at each place of an epoch; see `Loader.sample_order`."""
@@ -112,15 +130,19 @@ class TensorLoader(Loader):
         """Gives a loader of every sample exactly once; see `Loader.each_once`."""
         if self._order.draws_each_once and self.num_samples == len(self._data):
             return self
-        return TensorLoader(self._data, Order(len(self._data)), batch_size=self.batch_size)
+        return TensorLoader(self._data, Order(len(self._data)), batch_size=self.batch_size, shard=self._shard)
+
+    def sharded(self, shard: Shard) -> TensorLoader:
+        """Gives a loader of the share of one process; see `mlgym.components.data.shard`."""
+        return TensorLoader(self._data, self._order, batch_size=self.batch_size, drop_last=self._drop_last, shard=shard)
 
     def to(self, device: torch.device) -> None:
         """Moves the data to `device`, once."""
         self._data = self._data.to(device)
-        self._chunk_samples = _samples_per_chunk(self._data, self.batch_size)
+        self._chunk_samples = _samples_per_chunk(self._data, self._given)
 
     def _cut(self, chunks: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
-        size = self.batch_size
+        size = self._given
         for inputs, targets in chunks:
             if isinstance(inputs, Tensor) and isinstance(targets, Tensor):
                 yield from zip(_pieces(inputs, size), _pieces(targets, size), strict=True)
@@ -129,6 +151,11 @@ class TensorLoader(Loader):
             for start in range(0, num_samples, size):
                 count = min(size, num_samples - start)
                 yield _narrow(inputs, start, count), _narrow(targets, start, count)
+
+
+def _of_parts(order: Indices, parts: Iterator[Part]) -> Indices:
+    pieces = [order[part.start : part.stop] for part in parts]
+    return np.concatenate(pieces) if pieces else order[:0]
 
 
 def _samples_per_chunk(data: TensorData, batch_size: int) -> int:

@@ -20,6 +20,7 @@ from mlgym.components.data.global_generators import GeneratorStates, SampleSeeds
 from mlgym.components.data.labels import num_samples_of
 from mlgym.components.data.loader import Loader, count_batches
 from mlgym.components.data.order import Indices, Order, count_repeats
+from mlgym.components.data.shard import Part, Shard
 from mlgym.components.data.views import is_deterministic
 from mlgym.errors import TrainingError
 
@@ -32,7 +33,7 @@ class BatchKey:
 
     Args:
         epoch: its epoch.
-        batch: its number in the epoch.
+        batch: its number in the epoch, among those of all processes.
         indices: int64 (batch,), the samples.
         repeats: int64 (batch,), how often the epoch drew each before; None where no sample is drawn twice.
     """
@@ -97,15 +98,16 @@ class BatchReader(Dataset[Any]):
 class _Keys(Sampler[Any]):
     """The batches of one epoch after the other; set `epoch` and `start_batch` before iterating."""
 
-    def __init__(self, order: Order, *, batch_size: int, num_batches: int) -> None:
+    def __init__(self, order: Order, *, batch_size: int, num_samples: int, shard: Shard | None) -> None:
         self.epoch = 0
         self.start_batch = 0
         self._order = order
         self._batch_size = batch_size
-        self._num_batches = num_batches
+        self._num_samples = num_samples
+        self._shard = shard
 
     def __len__(self) -> int:
-        return self._num_batches
+        return sum(1 for _ in self._parts(0))
 
     def __iter__(self) -> Iterator[BatchKey]:
         return self.of_epoch(self.epoch, self.start_batch)
@@ -113,9 +115,18 @@ class _Keys(Sampler[Any]):
     def of_epoch(self, epoch: int, start_batch: int) -> Iterator[BatchKey]:
         indices = self._order.indices(epoch)
         repeats = count_repeats(indices) if self._order.sampler == "weighted_random" else None
-        for batch in range(start_batch, self._num_batches):
-            part = slice(batch * self._batch_size, (batch + 1) * self._batch_size)
-            yield BatchKey(epoch, batch, indices[part], None if repeats is None else repeats[part])
+        for part in self._parts(start_batch):
+            places = slice(part.start, part.stop)
+            yield BatchKey(epoch, part.number, indices[places], None if repeats is None else repeats[places])
+
+    def _parts(self, start_batch: int) -> Iterator[Part]:
+        if self._shard is not None:
+            return self._shard.parts(self._num_samples, self._batch_size, start_batch)
+        starts = range(start_batch * self._batch_size, self._num_samples, self._batch_size)
+        return (
+            Part(number, start, min(start + self._batch_size, self._num_samples))
+            for number, start in enumerate(starts, start_batch)
+        )
 
 
 class WorkerLoader(Loader):
@@ -130,6 +141,7 @@ class WorkerLoader(Loader):
         collate: makes a batch of a list of samples; None for torch's default.
         num_workers: processes that read; 0 reads in this process.
         persistent_workers: keep the processes from epoch to epoch.
+        shard: the share of each batch that is given; None for all of it.
     """
 
     def __init__(
@@ -143,13 +155,16 @@ class WorkerLoader(Loader):
         collate: Collate | None = None,
         num_workers: int = 0,
         persistent_workers: bool = False,
+        shard: Shard | None = None,
     ) -> None:
         num_samples = num_samples_of(dataset)
         self.batch_size = batch_size
         self._num_batches = count_batches(num_samples, batch_size, drop_last=drop_last)
         self.num_samples = min(num_samples, self._num_batches * batch_size)
         self._order = order
-        self._keys = _Keys(order, batch_size=batch_size, num_batches=self._num_batches)
+        self._drop_last = drop_last
+        self._shard = shard
+        self._keys = _Keys(order, batch_size=batch_size, num_samples=self.num_samples, shard=shard)
         self._seed = seed
         self._collate = collate
         self._reader = BatchReader(dataset, collate, seed)
@@ -186,13 +201,25 @@ class WorkerLoader(Loader):
         num_samples = num_samples_of(self.dataset)
         if self._order.draws_each_once and self.num_samples == num_samples:
             return self
+        return self._like(Order(num_samples), drop_last=False, persistent_workers=False, shard=self._shard)
+
+    def sharded(self, shard: Shard) -> WorkerLoader:
+        """Gives a loader of the share of one process; see `mlgym.components.data.shard`."""
+        return self._like(
+            self._order, drop_last=self._drop_last, persistent_workers=self._persistent_workers, shard=shard
+        )
+
+    def _like(self, order: Order, *, drop_last: bool, persistent_workers: bool, shard: Shard | None) -> WorkerLoader:
         loader = WorkerLoader(
             self.dataset,
-            Order(num_samples),
+            order,
             batch_size=self.batch_size,
             seed=self._seed,
+            drop_last=drop_last,
             collate=self._collate,
             num_workers=self._num_workers,
+            persistent_workers=persistent_workers,
+            shard=shard,
         )
         loader._pin_memory = self._pin_memory
         return loader
