@@ -46,6 +46,11 @@ def check_launch(
         hubs.check()
 
 
+def local_devices(executor: str, devices: Sequence[str]) -> Sequence[str]:
+    """Gives those of a run's devices that this machine must have; those of a cluster are elsewhere."""
+    return () if executor in ("ray", "slurm") else devices
+
+
 def _check_folder(wanted: Path) -> None:
     path = wanted.absolute()
     there = next(each for each in (path, *path.parents) if each.exists())

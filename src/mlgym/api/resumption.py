@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from mlgym.api.arguments import command_text, override_texts
-from mlgym.api.launch_check import check_launch
+from mlgym.api.launch_check import check_launch, local_devices
 from mlgym.api.results import Run
 from mlgym.config import Document, check, load
 from mlgym.display.progress import open_display
@@ -17,6 +17,7 @@ from mlgym.display.tables import counts_text
 from mlgym.errors import MlgymError, RunError
 from mlgym.events import RunState, has_writer
 from mlgym.execution import HeldRun, RunOptions, hold_run, read_record, resume_run
+from mlgym.execution.ray import RayOptions
 from mlgym.names import DEFAULT_STORAGE, safe_name
 from mlgym.tracking import LATEST, RunFolder, find_run, list_runs
 from mlgym.tracking.delivery import Hubs
@@ -37,12 +38,14 @@ def resume(
     allow_config_change: Sequence[str] = (),
     allow_data_change: bool = False,
     storage: str | Path = DEFAULT_STORAGE,
-    executor: Literal["processes", "inline"] | None = None,
+    executor: Literal["processes", "inline", "ray", "slurm"] | None = None,
     processes: int | None = None,
     devices: Sequence[str] | None = None,
     slots_per_device: int | Literal["auto"] | None = None,
     devices_per_experiment: int | None = None,
     retries: int | None = None,
+    node_retries: int | None = None,
+    ray: RayOptions | Mapping[str, Any] | None = None,
     time_limit_s: float | None = None,
     text_logging_path: str | Path | None = None,
     websocket_logging_servers: Sequence[str] = (),
@@ -67,12 +70,16 @@ def resume(
         allow_config_change: keys of the config that may differ from what the run was started with, with all below.
         allow_data_change: go on though the data is not what checkpoints were trained with, and say so.
         storage: the folder with one folder per run.
-        executor: `processes` or `inline`; None for what the run was launched with, as in all that follows.
+        executor: `processes`, `inline`, `ray` or `slurm`; None for what the run was launched with, as in all that
+            follows.
         processes: experiments at a time.
         devices: such as `cpu` or `cuda:0`, `cuda:1`.
         slots_per_device: experiments at a time on one GPU; `auto` for as many as its memory has room for.
         devices_per_experiment: devices that each experiment is trained on together.
         retries: how often an experiment that fails is tried again at once, from its newest checkpoint.
+        node_retries: how often an experiment goes on elsewhere when what it ran on is lost, such as a node.
+        ray: the cluster of the executor `ray`: `address`, `insecure`, `code` and `wait_s` of `RayOptions`, by name;
+            None for the one of the launch; `insecure` has to be said again.
         time_limit_s: an experiment that takes longer fails.
         text_logging_path: folder for the output of each experiment as text; None for none.
         websocket_logging_servers: addresses of hubs that get the events as they happen; none by default, also where the
@@ -106,6 +113,8 @@ def resume(
             "slots_per_device": slots_per_device,
             "devices_per_experiment": devices_per_experiment,
             "retries": retries,
+            "node_retries": node_retries,
+            "ray": ray,
             "time_limit_s": time_limit_s,
             "text_logging_path": None if text_logging_path is None else Path(text_logging_path),
             "hubs": Hubs(websocket_logging_servers=tuple(websocket_logging_servers), rest_endpoint=rest_endpoint),
@@ -148,7 +157,7 @@ def go_on(
         space = check(document)
         options = held.options(**given)
         check_launch(
-            devices=options.devices,
+            devices=local_devices(options.executor, options.devices),
             threads=options.threads,
             text_logging_path=options.text_logging_path,
             hubs=options.hubs,

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlgym.api.arguments import command_text, override_texts
-from mlgym.api.launch_check import check_launch
+from mlgym.api.launch_check import check_launch, local_devices
 from mlgym.api.results import Run
 from mlgym.api.resumption import go_on, unfinished_run
 from mlgym.config import check, load
 from mlgym.display.progress import open_display
 from mlgym.display.reproduction import tell
 from mlgym.execution import RunOptions, launch
+from mlgym.execution.ray import RayOptions
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking import find_run
 from mlgym.tracking.delivery import Hubs
@@ -26,12 +27,14 @@ def run(
     overrides: Sequence[str] = (),
     storage: str | Path = DEFAULT_STORAGE,
     run_id: str | None = None,
-    executor: Literal["processes", "inline"] = "processes",
+    executor: Literal["processes", "inline", "ray", "slurm"] = "processes",
     processes: int | None = None,
     devices: Sequence[str] = ("cpu",),
     slots_per_device: int | Literal["auto"] = 1,
     devices_per_experiment: int = 1,
     retries: int = 0,
+    node_retries: int = 3,
+    ray: RayOptions | Mapping[str, Any] | None = None,
     threads: int | Literal["auto"] = 1,
     time_limit_s: float | None = None,
     determinism: Literal["bitwise", "fast"] = "bitwise",
@@ -52,13 +55,17 @@ def run(
         overrides: changes as the command line takes them, `"optimizer.lr=0.01"`.
         storage: where the run folder goes.
         run_id: its name; None for the time of the start.
-        executor: `processes`: a fresh process per experiment; `inline`: one after the other in this one.
+        executor: `processes`: a fresh process per experiment; `inline`: one after the other in this one; `ray`: a fresh
+            process per experiment on the nodes of a Ray cluster; `slurm`: jobs of a batch system.
         processes: experiments at a time; None: one per core, or per slot of the devices.
         devices: such as `cpu` or `cuda:0`, `cuda:1`.
         slots_per_device: experiments at a time on one GPU; `auto` for as many as its memory has room for.
         devices_per_experiment: devices that each experiment is trained on together, with a process on each; on the CPU,
             processes.
         retries: how often an experiment that fails is tried again, from its newest checkpoint.
+        node_retries: how often an experiment goes on elsewhere when what it ran on is lost, such as a node.
+        ray: the cluster of the executor `ray`: `address`, `insecure`, `code` and `wait_s` of `RayOptions`, by name;
+            None starts one on this machine for this run.
         threads: threads of one operation in each experiment, a part of its identity; `auto` shares out the cores.
         time_limit_s: an experiment that takes longer fails.
         determinism: `fast` allows operations whose results differ between repetitions.
@@ -87,7 +94,7 @@ def run(
     space = check(document)
     logs = None if text_logging_path is None else Path(text_logging_path)
     hubs = Hubs(websocket_logging_servers=tuple(websocket_logging_servers), rest_endpoint=rest_endpoint)
-    check_launch(devices=devices, threads=threads, text_logging_path=logs, hubs=hubs)
+    check_launch(devices=local_devices(executor, devices), threads=threads, text_logging_path=logs, hubs=hubs)
     if checkpoint_place is not None:
         check_place(
             checkpoint_place,
@@ -104,6 +111,8 @@ def run(
         slots_per_device=slots_per_device,
         devices_per_experiment=devices_per_experiment,
         retries=retries,
+        node_retries=node_retries,
+        ray=RayOptions().changed(ray),
         threads=threads,
         time_limit_s=time_limit_s,
         text_logging_path=logs,
@@ -121,6 +130,8 @@ def run(
             "slots_per_device": slots_per_device,
             "devices_per_experiment": devices_per_experiment,
             "retries": retries,
+            "node_retries": node_retries,
+            "ray": ray,
             "time_limit_s": time_limit_s,
             "text_logging_path": logs,
             "hubs": hubs,

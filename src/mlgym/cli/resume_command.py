@@ -8,6 +8,15 @@ from typing import Annotated
 
 import typer
 
+from mlgym.cli.cluster_options import (
+    EXECUTORS,
+    Address,
+    ClusterWait,
+    InsecureCluster,
+    NodeRetries,
+    RayCode,
+    ray_options,
+)
 from mlgym.cli.pipes import readers_may_leave
 from mlgym.cli.run_command import (
     CheckpointPlace,
@@ -63,7 +72,7 @@ def resume(
         int | None, typer.Option("--retries", min=0, help="Tries of a failed experiment again; default: as before.")
     ] = None,
     executor: Annotated[
-        str | None, typer.Option("--executor", help="`processes` or `inline`; default: as before.")
+        str | None, typer.Option("--executor", help="`processes`, `inline`, `ray` or `slurm`; default: as before.")
     ] = None,
     time_limit_s: Annotated[
         float | None, typer.Option("--time-limit-s", min=0, help="Limit for each experiment; default: as before.")
@@ -76,6 +85,11 @@ def resume(
     rest_endpoint: HubUrl = None,
     checkpoint_place: CheckpointPlace = None,
     local_checkpoints: LocalCheckpoints = None,
+    address: Address = None,
+    insecure_cluster: InsecureCluster = False,
+    ray_code: RayCode = None,
+    cluster_wait_s: ClusterWait = None,
+    node_retries: NodeRetries = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Go on with a run where each of its experiments stands."""
@@ -90,12 +104,14 @@ def resume(
         allow_config_change=allow_config_change or [],
         allow_data_change=allow_data_change,
         storage=storage,
-        executor=None if executor is None else choice(executor, ("processes", "inline"), "--executor"),  # type: ignore[arg-type]
+        executor=None if executor is None else choice(executor, EXECUTORS, "--executor"),  # type: ignore[arg-type]
         processes=processes,
         devices=None if devices is None else names(devices),
         slots_per_device=None if slots_per_device is None else number_or_auto(slots_per_device, "--slots-per-device"),
         devices_per_experiment=devices_per_experiment,
         retries=retries,
+        node_retries=node_retries,
+        ray=ray_options(address, insecure_cluster, ray_code, cluster_wait_s),
         time_limit_s=time_limit_s,
         text_logging_path=text_logging_path,
         websocket_logging_servers=websocket_logging_servers or [],

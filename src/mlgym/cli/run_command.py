@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mlgym.cli.cluster_options import (
+    EXECUTORS,
+    Address,
+    ClusterWait,
+    InsecureCluster,
+    NodeRetries,
+    RayCode,
+    ray_options,
+)
 from mlgym.cli.pipes import readers_may_leave
 from mlgym.display.output import console, print_json
 from mlgym.names import DEFAULT_STORAGE, TRACKED
@@ -68,7 +77,7 @@ def run(
     epochs: Annotated[int | None, typer.Option("--epochs", min=0, help="Instead of the config's.")] = None,
     storage: Annotated[Path, typer.Option("--storage", help="Where the run folder goes.")] = Path(DEFAULT_STORAGE),
     executor: Annotated[
-        str, typer.Option("--executor", help="`processes`, or `inline` (this process, for debugging).")
+        str, typer.Option("--executor", help="`processes`, `inline` (this process, for debugging), `ray` or `slurm`.")
     ] = "processes",
     run_id: Annotated[str | None, typer.Option("--run-id", help="Default: the time of the start.")] = None,
     time_limit_s: Annotated[
@@ -84,6 +93,11 @@ def run(
     rest_endpoint: HubUrl = None,
     checkpoint_place: CheckpointPlace = None,
     local_checkpoints: LocalCheckpoints = None,
+    address: Address = None,
+    insecure_cluster: InsecureCluster = False,
+    ray_code: RayCode = None,
+    cluster_wait_s: ClusterWait = None,
+    node_retries: NodeRetries = None,
     auto_resume: Annotated[
         bool | None,
         typer.Option(
@@ -102,12 +116,14 @@ def run(
         overrides=changes,
         storage=storage,
         run_id=run_id,
-        executor=choice(executor, ("processes", "inline"), "--executor"),  # type: ignore[arg-type]
+        executor=choice(executor, EXECUTORS, "--executor"),  # type: ignore[arg-type]
         processes=processes,
         devices=names(devices),
         slots_per_device=number_or_auto(slots_per_device, "--slots-per-device"),
         devices_per_experiment=devices_per_experiment,
         retries=retries,
+        node_retries=3 if node_retries is None else node_retries,
+        ray=ray_options(address, insecure_cluster, ray_code, cluster_wait_s),
         threads=number_or_auto(threads, "--threads"),
         time_limit_s=time_limit_s,
         determinism=choice(determinism, ("bitwise", "fast"), "--determinism"),  # type: ignore[arg-type]

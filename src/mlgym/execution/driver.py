@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Container, Mapping, Sequence, Set
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from mlgym.config import Document, Point, config_id, resolve
 from mlgym.errors import RunError
@@ -29,6 +30,9 @@ from mlgym.execution.stop_signals import stop_signals
 from mlgym.tracking import RunFolder
 from mlgym.tracking.places import resolved_place
 from mlgym.validation.modes import NestedPlan
+
+if TYPE_CHECKING:
+    from mlgym.execution.ray.launching import RayPlaces
 
 Watch: TypeAlias = Callable[[dict[str, Any]], bool]
 """Takes an event of the run, decoded; says whether the run has to end now."""
@@ -62,20 +66,35 @@ class Places:
     code: WorkerCode
     main_script: Path | None
 
+    ray: RayPlaces | None = None
+
     @classmethod
-    def of(cls, options: RunOptions, code: WorkerCode | None, main_script: Path | None) -> Places:
-        """Gives the places that options ask for.
+    @contextmanager
+    def opened(
+        cls, options: RunOptions, document: Document, code: WorkerCode | None, main_script: Path | None
+    ) -> Iterator[Places]:
+        """Gives the places that options ask for, and the connection to a cluster while the body runs.
 
         Raises:
-            RunError: a number among the options is out of range.
+            RunError: a number among the options is out of range, or the cluster cannot be used.
         """
-        slots = options.slots()
-        return cls(
-            slots=slots,
-            threads=options.num_threads(len(slots)),
-            code=code or WorkerCode(),
-            main_script=main_script,
-        )
+        ray = None
+        if options.executor == "ray":
+            from mlgym.execution.ray.launching import ray_places
+
+            ray = ray_places(options, document, main_script)
+        try:
+            slots = options.slots() if ray is None else ray.slots
+            yield cls(
+                slots=slots,
+                threads=options.num_threads(len(slots)),
+                code=code or WorkerCode(),
+                main_script=main_script,
+                ray=ray,
+            )
+        finally:
+            if ray is not None:
+                ray.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +145,7 @@ class Driver:
         self.threads = places.threads
         self.code = places.code
         self.main_script = places.main_script
+        self._ray = places.ray
         self._num_jobs = journal.state.num_jobs
         self._parted: Set[int] = frozenset()
         self._allow_data_change = False
@@ -265,6 +285,8 @@ class Driver:
             preload_if_installed=[*self.code.preload_if_installed, *used_late],
             example=example,
         )
+        if self._ray is not None:
+            return self._ray.executor(handler, settings)
         return ProcessExecutor(handler, capacity=len(self.slots), settings=settings)
 
     def _example(self, skip: Container[int]) -> dict[str, Any] | None:

@@ -52,32 +52,32 @@ def launch(
     """
     refuse_launch_while_importing()
     main_script = main_script_of(document.data) if options.executor != "inline" else None
-    places = Places.of(options, code, main_script)
-    folder = create_run_folder(options.storage.absolute(), options.run_id)
-    if options.checkpoint_place is not None:
-        _claim(options.checkpoint_place, folder, options.hubs.rest_endpoint)
-    text_logs = TextLogs(options.text_logging_path / folder.run_id) if options.text_logging_path else None
-    with EventLog.open(folder.log_path) as log:
-        journal = Journal(
-            log, folder.run_id, text_logs=text_logs, observer=observer, eager=options.executor == "inline"
-        )
-        driver = Driver(document, space, options, folder, journal, places)
-        versions, environment = package_versions(), driver.environment(command)
-        record = record_of(
-            document,
-            options,
-            command=command,
-            num_slots=len(places.slots),
-            threads=places.threads,
-            versions=versions,
-        )
-        folder.write_text(CONFIG_FILE, document.text)
-        write_record(folder, record)
-        folder.write_json(ENVIRONMENT_FILE, environment)
-        opening = driver.opening(RunStarted, command, versions)
-        with delivering(folder, options.delivery, journal.warn_soon):
-            notes = [str(warning) for warning in getattr(space, "warnings", ())]
-            return driver.run(opening, environment, Remaining(settled=skip), notes=notes, on_event=on_event)
+    with Places.opened(options, document, code, main_script) as places:
+        folder = create_run_folder(options.storage.absolute(), options.run_id)
+        if options.checkpoint_place is not None:
+            _claim(options.checkpoint_place, folder, options.hubs.rest_endpoint)
+        text_logs = TextLogs(options.text_logging_path / folder.run_id) if options.text_logging_path else None
+        with EventLog.open(folder.log_path) as log:
+            journal = Journal(
+                log, folder.run_id, text_logs=text_logs, observer=observer, eager=options.executor == "inline"
+            )
+            driver = Driver(document, space, options, folder, journal, places)
+            versions, environment = package_versions(), driver.environment(command)
+            record = record_of(
+                document,
+                options,
+                command=command,
+                num_slots=len(places.slots),
+                threads=places.threads,
+                versions=versions,
+            )
+            folder.write_text(CONFIG_FILE, document.text)
+            write_record(folder, record)
+            folder.write_json(ENVIRONMENT_FILE, environment)
+            opening = driver.opening(RunStarted, command, versions)
+            with delivering(folder, options.delivery, journal.warn_soon):
+                notes = [str(warning) for warning in getattr(space, "warnings", ())]
+                return driver.run(opening, environment, Remaining(settled=skip), notes=notes, on_event=on_event)
 
 
 def _claim(place: str, folder: RunFolder, rest_endpoint: str | None) -> None:

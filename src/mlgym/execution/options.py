@@ -11,6 +11,7 @@ from mlgym.errors import RunError
 from mlgym.execution.devices import MOST_SLOTS_PER_DEVICE, Slot, device_slots, kind_of
 from mlgym.execution.environment import usable_cores
 from mlgym.execution.job import DEFAULT_ENTRY
+from mlgym.execution.ray.ray_options import RayOptions
 from mlgym.execution.server_process import PRELOAD, PRELOAD_IF_INSTALLED
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking.delivery import Hubs
@@ -27,7 +28,8 @@ class RunOptions:
     Args:
         storage: the folder of all runs.
         run_id: the run's id; by default the time of day.
-        executor: `processes` (a process per experiment) or `inline` (this process, for debugging).
+        executor: `processes` (a process per experiment), `inline` (this process, for debugging), `ray` or `slurm` (a
+            cluster).
         processes: experiments at the same time, >= 1; None for one per core, or per slot of other devices.
         devices: names such as `cpu` or `cuda:1`.
         slots_per_device: experiments at the same time on one device, >= 1; `auto` for as many as its memory has room
@@ -42,6 +44,9 @@ class RunOptions:
         determinism: `bitwise` refuses operations without a reproducible algorithm, `fast` allows them.
         hubs: where the run is sent while it goes on.
         retries: how often an experiment that failed is tried again, from its newest checkpoint, >= 0.
+        node_retries: how often an experiment goes on elsewhere, from its newest checkpoint, when what it ran on is
+            lost, such as a node of a cluster, >= 0; not counted among `retries`.
+        ray: the cluster of the executor `ray`.
         checkpoint_place: where checkpoints stand beside the run folder: a URL of `fsspec`, or `hub` for the REST
             endpoint of `hubs`; None for the run folder alone.
         local_checkpoints: whether checkpoints that stand there stay in the run folder, too.
@@ -62,6 +67,8 @@ class RunOptions:
     determinism: Determinism = "bitwise"
     hubs: Hubs = field(default_factory=Hubs)
     retries: int = 0
+    node_retries: int = 3
+    ray: RayOptions = field(default_factory=RayOptions)
     checkpoint_place: str | None = None
     local_checkpoints: bool = True
     reproduces: str | None = None

@@ -21,6 +21,7 @@ from mlgym.execution.launcher import worker_environment
 from mlgym.execution.main_module import main_script_of, refuse_launch_while_importing
 from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.plan import remaining_of
+from mlgym.execution.ray import RayOptions
 from mlgym.execution.run_record import RUN_CONFIG_FILE, RunRecord, read_record, write_record
 from mlgym.execution.text_logs import TextLogs
 from mlgym.names import TRACKED
@@ -72,6 +73,12 @@ class HeldRun:
             slots_per_device=record.slots_per_device,
             devices_per_experiment=record.devices_per_experiment,
             retries=record.retries,
+            node_retries=record.node_retries,
+            ray=RayOptions(
+                address=record.ray_address,
+                code=record.ray_code,
+                wait_s=record.ray_wait_s,
+            ),
             threads=record.threads,
             time_limit_s=record.time_limit_s,
             grace_s=record.grace_s,
@@ -80,7 +87,7 @@ class HeldRun:
             local_checkpoints=record.local_checkpoints,
             reproduces=record.reproduces,
         )
-        return replace(recorded, **given)
+        return replace(recorded, **{**given, "ray": recorded.ray.changed(given.get("ray"))})
 
 
 @contextmanager
@@ -157,44 +164,46 @@ def resume_run(
             exit_code=int(remaining.counts.failed > 0),
         )
     main_script = main_script_of(document.data) if options.executor != "inline" else None
-    places = Places.of(options, code, main_script)
-    text_logs = TextLogs(options.text_logging_path / folder.run_id) if options.text_logging_path else None
-    journal = Journal(
-        held.log,
-        folder.run_id,
-        state=state,
-        text_logs=text_logs,
-        observer=observer,
-        eager=options.executor == "inline",
-    )
-    driver = Driver(document, space, options, folder, journal, places)
-    environment = driver.environment(command)
-    left = {each: surroundings for each, surroundings in held.environments.items() if each not in remaining.settled}
-    parting = _parting_environments(left, environment)
-    parted = (
-        remaining.parted | parting.keys() | (left.keys() if allow_data_change or not options.deterministic else set())
-    )
-    changed = msgspec.structs.replace(
-        record,
-        config=document.identity,
-        overrides=list(document.overrides),
-        admitted_changes=admitted,
-        checkpoint_place=options.checkpoint_place,
-        local_checkpoints=options.local_checkpoints,
-    )
-    if options.checkpoint_place is not None:
-        claim_place(options.checkpoint_place, folder.run_id, options.hubs.rest_endpoint, is_new=False)
-    # The driver that comes after this one has to compare with what the experiments are given now.
-    if changed != record:
-        write_record(folder, changed)
-    with delivering(folder, options.delivery, journal.warn_soon):
-        return driver.run(
-            driver.opening(RunResumed, command, package_versions()),
-            environment,
-            replace(remaining, parted=parted, allow_data_change=allow_data_change),
-            notes=[*_warnings(parting), *_closed(space, state, retry_failed=retry_failed)],
-            on_event=on_event,
+    with Places.opened(options, document, code, main_script) as places:
+        text_logs = TextLogs(options.text_logging_path / folder.run_id) if options.text_logging_path else None
+        journal = Journal(
+            held.log,
+            folder.run_id,
+            state=state,
+            text_logs=text_logs,
+            observer=observer,
+            eager=options.executor == "inline",
         )
+        driver = Driver(document, space, options, folder, journal, places)
+        environment = driver.environment(command)
+        left = {each: surroundings for each, surroundings in held.environments.items() if each not in remaining.settled}
+        parting = _parting_environments(left, environment)
+        parted = (
+            remaining.parted
+            | parting.keys()
+            | (left.keys() if allow_data_change or not options.deterministic else set())
+        )
+        changed = msgspec.structs.replace(
+            record,
+            config=document.identity,
+            overrides=list(document.overrides),
+            admitted_changes=admitted,
+            checkpoint_place=options.checkpoint_place,
+            local_checkpoints=options.local_checkpoints,
+        )
+        if options.checkpoint_place is not None:
+            claim_place(options.checkpoint_place, folder.run_id, options.hubs.rest_endpoint, is_new=False)
+        # The driver that comes after this one has to compare with what the experiments are given now.
+        if changed != record:
+            write_record(folder, changed)
+        with delivering(folder, options.delivery, journal.warn_soon):
+            return driver.run(
+                driver.opening(RunResumed, command, package_versions()),
+                environment,
+                replace(remaining, parted=parted, allow_data_change=allow_data_change),
+                notes=[*_warnings(parting), *_closed(space, state, retry_failed=retry_failed)],
+                on_event=on_event,
+            )
 
 
 def _no_record_text(folder: RunFolder) -> str:

@@ -14,6 +14,7 @@ from mlgym.config.nodes import Source, to_plain
 from mlgym.errors import ConfigError, RunError
 from mlgym.execution.environment import recorded_command
 from mlgym.execution.options import Determinism, ExecutorKind, RunOptions
+from mlgym.execution.ray.ray_options import CodeTransport
 from mlgym.tracking import RunFolder
 from mlgym.tracking.hub_client import without_user
 
@@ -34,6 +35,8 @@ class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
         config: what makes it this run: the merged config; None in runs of older versions.
         admitted_changes: keys of the config that somebody allowed to differ from what the run was started with.
         executor, devices, slots_per_device, devices_per_experiment, retries, time_limit_s, grace_s: as in `RunOptions`.
+        node_retries: as in `RunOptions`.
+        ray_address, ray_code, ray_wait_s: as in `RayOptions`; that a cluster is insecure has to be said each time.
         processes: experiments at the same time.
         processes_as_given: the same as it was asked for; None for one per core or slot.
         threads: threads of one operation in each experiment.
@@ -54,6 +57,10 @@ class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
     slots_per_device: int | Literal["auto"] = 1
     devices_per_experiment: int = 1
     retries: int = 0
+    node_retries: int = 3
+    ray_address: str | None = None
+    ray_code: CodeTransport = "upload"
+    ray_wait_s: float = 0.0
     processes: int = 1
     processes_as_given: int | None = None
     threads: int = 1
@@ -118,6 +125,10 @@ def record_of(
         slots_per_device=options.slots_per_device,
         devices_per_experiment=options.devices_per_experiment,
         retries=options.retries,
+        node_retries=options.node_retries,
+        ray_address=options.ray.address,
+        ray_code=options.ray.code,
+        ray_wait_s=options.ray.wait_s,
         processes=num_slots,
         processes_as_given=options.processes,
         threads=threads,
