@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,24 +13,31 @@ from mlgym.errors import TrainingError
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """Gives parameters and buffers by name, those that share memory once, as they are and without history."""
     state = _tensors_in(model.state_dict())
-    aliases = _aliases(state)
+    aliases = _aliases(state, model)
     return {name: value.detach() for name, value in state.items() if name not in aliases}
 
 
-def put_weights(weights: Mapping[str, Tensor], model: nn.Module, source: str) -> None:
+def put_weights(
+    weights: Mapping[str, Tensor],
+    model: nn.Module,
+    source: str,
+    *,
+    cut: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> None:
     """Copies parameters and buffers, as `weights_of` gave them, into `model`.
 
     Args:
         weights: by name.
         model: of the same architecture.
         source: where they come from, for the error.
+        cut: gives of weights what a tensor in the model has of them, where it does not have all.
 
     Raises:
         TrainingError: they belong to another architecture.
     """
     expected = model.state_dict()
     tensors = dict(weights)
-    for name, first in _aliases(_tensors_in(expected)).items():
+    for name, first in _aliases(_tensors_in(expected), model).items():
         if name not in tensors and first in tensors:
             tensors[name] = tensors[first]
     wanted = _tensors_in(expected)
@@ -44,6 +51,8 @@ def put_weights(weights: Mapping[str, Tensor], model: nn.Module, source: str) ->
             f"checkpoint {source} does not fit the model: `{name}` {where} ({len(missing)} missing, {len(unknown)} "
             f"unknown, {len(reshaped)} of another shape); it was written by another architecture"
         )
+    if cut is not None:
+        tensors = {name: cut(tensor, wanted[name]) for name, tensor in tensors.items()}
     # What is no tensor (`get_extra_state`) is kept and put back elsewhere.
     model.load_state_dict({**expected, **tensors})
 
@@ -81,16 +90,24 @@ def _tensors_in(state: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name: value for name, value in state.items() if isinstance(value, Tensor)}
 
 
-def _aliases(state: Mapping[str, Tensor]) -> dict[str, str]:
+def _aliases(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, str]:
     """Gives the names whose tensor is one and the same as an earlier name's, as tied weights are."""
     first: dict[Any, str] = {}
     aliases: dict[str, str] = {}
+    shares = {name: id(value) for name, value in model.named_parameters(remove_duplicate=False) if _is_share(value)}
     for name, value in state.items():
         if value.numel() == 0:
             continue
-        key = (value.device, value.data_ptr(), value.shape, value.stride(), value.dtype)
+        key: Any = shares.get(name)
+        if key is None:
+            key = (value.device, value.data_ptr(), value.shape, value.stride(), value.dtype)
         if key in first:
             aliases[name] = first[key]
         else:
             first[key] = name
     return aliases
+
+
+def _is_share(parameter: Tensor) -> bool:
+    """Whether a tensor is the share that this process has of one; it has no address of its own."""
+    return type(parameter) not in (nn.Parameter, Tensor) and hasattr(parameter, "device_mesh")

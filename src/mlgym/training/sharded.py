@@ -1,0 +1,304 @@
+"""Parameters, gradients and optimizer state in shares, one on each device: PyTorch's FSDP2.
+
+`fully_shard` replaces each parameter of a model by its share, a `DTensor`. Optimizers were built over the parameters
+that were there before, and are given the shares in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim import Optimizer
+
+from mlgym.components.step import Turn
+from mlgym.components.tensors import StepOutput, Tensors
+from mlgym.errors import TrainingError
+from mlgym.names import did_you_mean
+from mlgym.training.exchange import give_to_all, summed_in_order, to_each_its_own
+from mlgym.training.model_state import put_weights
+from mlgym.training.parallel import Forward, Parallel
+from mlgym.training.replicated import refuse_lazy
+from mlgym.training.world import World
+
+if TYPE_CHECKING:
+    from mlgym.training.parallel import FullySharded
+
+_DTYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Sharded(Parallel):
+    """See `FullySharded`.
+
+    Args:
+        world: the processes; their group exists.
+        options: what the config says.
+        device: that of this process.
+    """
+
+    def __init__(self, world: World, options: FullySharded, device: torch.device) -> None:
+        super().__init__(world)
+        self._options = options
+        self._device = device
+        self._root: nn.Module | None = None
+        self._buffers: list[Tensor] = []
+
+    def prepare(self, model: nn.Module, optimizers: Sequence[Optimizer], turns: Sequence[Turn]) -> None:
+        """Cuts the model into shares, from then on in place of its parameters; see `Parallel.prepare`.
+
+        Raises:
+            TrainingError: it cannot be cut, or something that no step holds is updated too.
+        """
+        refuse_lazy(model)
+        own = set(map(id, model.parameters()))
+        modules = [model, *_modules_with(set(map(id, _updated(optimizers))) - own, turns)]
+        places = [place for module in modules for place in _places(module)]
+        before = {(id(owner), name): owner._parameters[name] for owner, name in places}
+        _refuse_uncut(optimizers, before.values())
+        give_to_all([*model.parameters(), *model.buffers()])
+        self._buffers = list(model.buffers())
+        self._root = self._cut(modules)
+        shares = {id(before[id(owner), name]): owner._parameters[name] for owner, name in places}
+        for optimizer in optimizers:
+            _exchange(optimizer, shares)
+
+    def forward(self, turn: Turn, model: nn.Module) -> Forward:
+        """See `Parallel.forward`."""
+        return Forward(partial(self._run, turn, model), self._before)
+
+    def begin_evaluation(self, model: nn.Module) -> None:
+        """See `Parallel.begin_evaluation`."""
+        give_to_all(self._buffers)
+
+    def end_evaluation(self) -> None:
+        """Lets whoever reads parameters between epochs see shares, as after training."""
+        for module in self._cut_modules():
+            module.reshard()
+
+    def inside(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """See `Parallel.inside`: parameters are whole only where the root runs."""
+        assert self._root is not None
+        return self._root(function, *arguments)
+
+    def without_gradients(self) -> AbstractContextManager[Any]:
+        """Gives the context of evaluation: parameters that are gathered in inference mode could not be trained with."""
+        return torch.no_grad()
+
+    @property
+    def all_must_run(self) -> bool:
+        """See `Parallel.all_must_run`: parameters are gathered from all."""
+        return True
+
+    def full(self, state: Any) -> Any:
+        """See `Parallel.full`; whole tensors are on the host, and gathered one after the other."""
+        self.end_evaluation()
+        return _whole(state, keep=self.world.is_main)
+
+    def load_full_weights(self, weights: Mapping[str, Tensor], model: nn.Module, source: str) -> None:
+        """See `Parallel.load_full_weights`."""
+        self.end_evaluation()
+        put_weights(weights, model, source, cut=_like)
+
+    def shares_of_optimizer_state(self, state: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
+        """See `Parallel.shares_of_optimizer_state`."""
+        parameters = list(_updated([optimizer]))
+        return state | {
+            "state": {
+                place: {name: _like_if_shaped(value, parameters[place]) for name, value in values.items()}
+                for place, values in state["state"].items()
+            }
+        }
+
+    def _run(self, turn: Turn, model: nn.Module, batch: Any) -> StepOutput:
+        assert self._root is not None
+        give_to_all(self._buffers)
+        return StepOutput(*self._root(_step, turn, model, batch))
+
+    def _before(self, last: bool) -> None:
+        for module in self._cut_modules():
+            module.set_requires_gradient_sync(last, recurse=False)
+
+    def _cut(self, modules: Sequence[nn.Module]) -> nn.Module:
+        options = self._options
+        mesh = init_device_mesh(self._device.type, (self.world.size,))
+        cut = partial(
+            fully_shard,
+            mesh=mesh,
+            mp_policy=MixedPrecisionPolicy(
+                param_dtype=None if options.param_dtype is None else _DTYPES[options.param_dtype],
+                reduce_dtype=None if options.param_dtype is None else torch.float32,
+                cast_forward_inputs=False,  # autocast does it, and leaves targets alone
+            ),
+        )
+        root = _Root(modules)
+        try:
+            for unit in self._units(modules[0]):
+                cut(unit, reshard_after_forward=options.reshard_after_forward)
+            cut(root)
+        except ValueError as error:
+            raise TrainingError(f"`fsdp` cannot cut {type(modules[0]).__name__}: {error}") from error
+        for module in _cut_in(root):
+            # The losses are divided already, as those of accumulated batches are.
+            module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)
+            if options.sum_in_rank_order:
+                module.set_custom_reduce_scatter(_SumsInOrder(self))  # type: ignore[arg-type]
+        return root
+
+    def _units(self, model: nn.Module) -> list[nn.Module]:
+        """Gives what is gathered and freed on its own, inner modules before outer ones."""
+        wanted = self._options.units
+        modules = [module for module in model.modules() if module is not model]
+        if wanted is None:
+            least = self._options.min_unit_parameters
+            lists = (module for module in model.modules() if isinstance(module, nn.ModuleList | nn.Sequential))
+            entries = {id(entry) for each in lists for entry in each if _num_parameters(entry) >= least}
+        else:
+            names = {type(module).__name__ for module in modules}
+            for name in wanted:
+                if name not in names:
+                    raise TrainingError(f"`fsdp`: no module of the model is a `{name}`{did_you_mean(name, names)}")
+            entries = {id(module) for module in modules if type(module).__name__ in wanted}
+        units = [module for module in modules if id(module) in entries and not isinstance(module, nn.ModuleList)]
+        return [unit for unit in reversed(units) if not _shares_parameters(unit, model)]
+
+    def _cut_modules(self) -> list[FSDPModule]:
+        return [] if self._root is None else _cut_in(self._root)
+
+
+class _Root(nn.Module):
+    """Runs whatever calls the modules that are cut: parameters that are in no unit are whole meanwhile."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(modules)
+
+    def forward(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Gives what `function` gives."""
+        return function(*arguments)
+
+
+class _SumsInOrder:
+    """Sums gradients rank after rank, each process those of its own share; what `set_custom_reduce_scatter` asks for.
+
+    Args:
+        parallel: knows how many processes contribute.
+    """
+
+    def __init__(self, parallel: Parallel) -> None:
+        self._parallel = parallel
+
+    def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Gives memory for what is sent or received."""
+        return torch.empty(*size, dtype=dtype, device=device)
+
+    def __call__(
+        self,
+        output_tensor: Tensor,
+        input_tensor: Tensor,
+        group: distributed.ProcessGroup,
+        op: Any,
+        async_op: bool = False,
+    ) -> None:
+        """Sums (processes * share,) into (share,)."""
+        pieces, work = to_each_its_own(input_tensor)
+        if work is not None:
+            work.wait()
+        output_tensor.copy_(summed_in_order(pieces, self._parallel.contributors))
+
+
+def _cut_in(root: nn.Module) -> list[FSDPModule]:
+    # Cutting a module gives its object a class that is made on the spot.
+    return [module for module in root.modules() if isinstance(module, FSDPModule)]
+
+
+def _step(turn: Turn, model: nn.Module, batch: Any) -> tuple[Tensor, Tensors, Tensors]:
+    output = turn.step(model, batch)
+    # A tuple, in which PyTorch finds the tensors.
+    return output.loss, output.predictions, output.targets
+
+
+def _modules_with(parameters: set[int], turns: Sequence[Turn]) -> list[nn.Module]:
+    """Gives the modules with these parameters among steps and what steps keep, such as a loss that learns, too."""
+    found: dict[int, nn.Module] = {}
+    for turn in turns:
+        for part in [turn.step, *getattr(turn.step, "__dict__", {}).values()]:
+            if isinstance(part, nn.Module) and not parameters.isdisjoint(map(id, part.parameters())):
+                found[id(part)] = part
+    return list(found.values())
+
+
+def _places(module: nn.Module) -> Iterator[tuple[nn.Module, str]]:
+    for owner in module.modules():
+        for name, parameter in owner._parameters.items():
+            if parameter is not None:
+                yield owner, name
+
+
+def _updated(optimizers: Sequence[Optimizer]) -> Iterator[Tensor]:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            yield from group["params"]
+
+
+def _refuse_uncut(optimizers: Sequence[Optimizer], known: Iterable[Tensor | None]) -> None:
+    if not set(map(id, _updated(optimizers))) <= set(map(id, known)):
+        raise TrainingError(
+            "`fsdp`: an optimizer updates parameters that are neither in the model nor in a step; "
+            "`parallelism: {use: ddp}` can do that"
+        )
+
+
+def _exchange(optimizer: Optimizer, shares: Mapping[int, Any]) -> None:
+    """Lets an optimizer update shares in place of whole parameters."""
+    state = dict(optimizer.state)
+    for group in optimizer.param_groups:
+        group["params"] = [shares[id(parameter)] for parameter in group["params"]]
+    optimizer.state.clear()
+    for parameter, values in state.items():
+        share = shares[id(parameter)]
+        optimizer.state[share] = {name: _like_if_shaped(value, share) for name, value in values.items()}
+
+
+def _like(whole: Tensor, share: Tensor) -> Tensor:
+    """Gives this process's share of a whole tensor; a tensor that is not cut stays whole."""
+    if not isinstance(share, DTensor):
+        return whole
+    placed = whole.to(share.device)
+    # Each process has all of it: nothing is sent.
+    return distribute_tensor(placed, share.device_mesh, share.placements, src_data_rank=None)
+
+
+def _like_if_shaped(value: Any, share: Tensor) -> Any:
+    is_whole = isinstance(value, Tensor) and not isinstance(value, DTensor)
+    return _like(value, share) if is_whole and value.ndim and value.shape == share.shape else value
+
+
+def _whole(state: Any, *, keep: bool) -> Any:
+    if isinstance(state, DTensor):
+        whole: Tensor = state.full_tensor()
+        return whole.detach().cpu() if keep else torch.empty(0)
+    if isinstance(state, Mapping):
+        return {key: _whole(part, keep=keep) for key, part in state.items()}
+    if type(state) in (list, tuple):
+        return type(state)(_whole(part, keep=keep) for part in state)
+    return state
+
+
+def _num_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _shares_parameters(unit: nn.Module, model: nn.Module) -> bool:
+    """Whether a parameter of a unit is also used outside of it, as tied weights are."""
+    inside = {id(module) for module in unit.modules()}
+    own = {id(parameter) for parameter in unit.parameters()}
+    others = (module for module in model.modules() if id(module) not in inside)
+    return any(id(parameter) in own for module in others for parameter in module._parameters.values())
