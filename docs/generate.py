@@ -56,6 +56,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "Experiment": ("mlgym.training",),
     "Early stopping": ("mlgym.training.stopping",),
     "Checkpoint strategies": ("mlgym.training.strategies",),
+    "Search strategies": ("mlgym.validation.search",),
     "Further components": ("mlgym",),
 }
 """Title of each section with the modules whose components it holds; the longest name that fits decides."""

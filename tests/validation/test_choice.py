@@ -115,9 +115,9 @@ def test_a_metric_that_nobody_measures_ends_the_run() -> None:
     """It is seen at the first experiment that ends, with the nearest name; a measured one passes."""
     plan = plan_for(2)
     state = state_with(plan, [[0.1, 0.2], [0.3, 0.4]])
-    refuse_unmeasured(plan, state, plan.competitors(1)[0])
+    refuse_unmeasured(plan.decision, state, plan.competitors(1)[0])
     other = plan_for(2, metric="val/f2")
     with pytest.raises(
         RunError, match="decides by `val/f2`, which experiment 5 did not measure; did you mean `val/f1`"
     ):
-        refuse_unmeasured(other, state, 5)
+        refuse_unmeasured(other.decision, state, 5)

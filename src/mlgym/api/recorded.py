@@ -17,7 +17,7 @@ from mlgym.names import did_you_mean
 from mlgym.reproduction.results import ExperimentResults, results_of
 from mlgym.tracking import RunFolder, find_run
 from mlgym.validation import rank, selection_of
-from mlgym.validation.modes import NestedPlan
+from mlgym.validation.modes import DecidingPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,7 @@ class Repetition(Sequence[Point]):
         skip: the numbers that are not run.
         differences: what changes and what the code has filled in differently since, by experiment.
         facts: what the original run said of its validation; the new run says the same.
+        until_epochs: after how many epochs experiments of a search end, as those did that it did not go on with.
     """
 
     def __init__(self, original: Original, chosen: Sequence[int], changes: Sequence[str] = ()) -> None:
@@ -202,6 +203,7 @@ class Repetition(Sequence[Point]):
             )
             self._template = document
         self._num_experiments = max([original.state.num_experiments or 0, *(number + 1 for number in chosen)])
+        self.until_epochs = {number: original.state.experiments[number].until_epoch for number in chosen}
         self.skip = frozenset(range(self._num_experiments)) - frozenset(chosen)
         self.document = self._document(original, changes)
         self.facts = original.state.validation or self.document.validation
@@ -279,8 +281,8 @@ def _space_now(original: Original) -> Sequence[Point]:
         plan = check(replace(load(original.record.config), folder=original.code_folder))
     except ConfigError:  # of another experiment of the grid, since those that run again were checked
         return ()
-    if isinstance(plan, NestedPlan):
-        plan.recall(original.state.selections)
+    if isinstance(plan, DecidingPlan):
+        plan.recall(original.state)
     return plan
 
 

@@ -16,7 +16,7 @@ from mlgym.errors import RegistryError
 from mlgym.names import COMPONENT_NAME, did_you_mean
 
 ENTRY_POINT_GROUP: Final = "mlgym.components"
-BUILT_IN_MODULES: Final = ("mlgym.components", "mlgym.training")
+BUILT_IN_MODULES: Final = ("mlgym.components", "mlgym.training", "mlgym.validation.search")
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

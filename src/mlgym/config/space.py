@@ -86,6 +86,20 @@ class SearchSpace(Sequence[Point]):
             raise IndexError(f"there is no experiment {index}; the grid has {len(self)}, numbered from 0")
         return self.at(number, self._space.decode(number))
 
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Everything that varies, those inside alternatives after the one that they are in."""
+        return tuple(self._space.walk())
+
+    @property
+    def unconditional(self) -> frozenset[Axis]:
+        """Those of the axes that matter at every point."""
+        return frozenset(self._space.axes)
+
+    def key(self, axis: Axis) -> str:
+        """Gives the name of what an axis varies: the key that an override would have."""
+        return self._labels.key(axis.sweeps[0])
+
     def decode(self, index: int) -> Choices:
         """Gives the alternatives of a point by its place in the grid."""
         return self._space.decode(index)

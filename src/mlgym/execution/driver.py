@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from mlgym.config import Document, Point, config_id, resolve
 from mlgym.errors import RunError
 from mlgym.events import Environment, ExperimentConfig, JobStatus, RunFinished, RunStarted
+from mlgym.execution.course import Course, Desk
 from mlgym.execution.devices import Slot, backend_of, kind_and_number, kind_of
 from mlgym.execution.environment import capture_environment, recorded_command
 from mlgym.execution.executor import Executor, Handler
@@ -24,12 +26,13 @@ from mlgym.execution.nested_run import NestedRun
 from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.processes import ProcessExecutor
 from mlgym.execution.run_record import EXPERIMENT_CONFIG_FILE
-from mlgym.execution.scheduler import Counts, Limits, NoSpaceError, Scheduler, in_order
+from mlgym.execution.scheduler import Counts, Limits, NoSpaceError, Outcome, Scheduler, in_order
+from mlgym.execution.search_run import SearchRun
 from mlgym.execution.server_process import ServerSettings
 from mlgym.execution.stop_signals import stop_signals
 from mlgym.tracking import RunFolder
 from mlgym.tracking.places import resolved_place
-from mlgym.validation.modes import NestedPlan
+from mlgym.validation.modes import DecidingPlan, NestedPlan, SearchPlan
 
 if TYPE_CHECKING:
     from mlgym.execution.ray.launching import RayPlaces
@@ -103,13 +106,13 @@ class Remaining:
 
     Args:
         settled: experiments that need not run.
-        counts: how those ended.
+        outcomes: how those ended that ran before, those included that may go on still.
         parted: experiments whose continuation need not repeat what they did before, to the bit.
         allow_data_change: they go on though their data is not what it was; then all of them part.
     """
 
     settled: Container[int] = ()
-    counts: Counts = field(default_factory=Counts)
+    outcomes: Mapping[int, Outcome] = field(default_factory=dict)
     parted: Set[int] = frozenset()
     allow_data_change: bool = False
 
@@ -147,7 +150,7 @@ class Driver:
         self.main_script = places.main_script
         self._ray = places.ray
         self._num_jobs = journal.state.num_jobs
-        self._parted: Set[int] = frozenset()
+        self._parted: set[int] = set()
         self._allow_data_change = False
 
     def environment(self, command: Sequence[str]) -> dict[str, Any]:
@@ -212,24 +215,29 @@ class Driver:
         self.journal.emit(Environment(grid_search_id=self.folder.run_id, environment=environment))
         for note in notes:
             self.journal.note("warning", note)
-        self._parted = remaining.parted
+        self._parted = set(remaining.parted)
         self._allow_data_change = remaining.allow_data_change
-        num_experiments = len(self.space)
-        num_left = num_experiments - sum(each in remaining.settled for each in range(num_experiments))
-        nested = self._nested(remaining.settled, lambda: scheduler.interrupt(quietly=True))
+        outcomes = dict(remaining.outcomes)
+        course = self._course = self._course_of(remaining.settled, lambda: scheduler.interrupt(quietly=True))
+
+        def ended(experiment_id: int, outcome: Outcome) -> None:
+            outcomes[experiment_id] = outcome
+            course.ended(experiment_id, outcome)
+
         scheduler = Scheduler(
-            nested.source if nested else in_order(num_experiments, remaining.settled),
+            course.next_experiment,
             self._prepare,
             slots=self.slots,
             record=self.journal,
             limits=Limits(time_limit_s=self.options.time_limit_s, grace_s=self.options.grace_s),
-            ended=nested.ended if nested else None,
+            ended=ended,
         )
         if on_event is not None:
             self.journal.on_event = _stopping_when_told(on_event, scheduler)
-        counts = scheduler.counts
+        is_needless = [each in remaining.settled for each in range(len(self.space))]
+        counts = Counts()
         try:
-            if num_left:
+            if not all(is_needless):
                 with stop_signals(scheduler.interrupt):
                     executor = self._executor(scheduler, remaining.settled)
                     try:
@@ -237,29 +245,26 @@ class Driver:
                     finally:
                         executor.close()
         finally:
-            counts.failed += nested.num_unfit if nested else 0
-            counts.not_started = num_left - counts.succeeded - counts.failed - counts.interrupted
-            counts = counts + remaining.counts
+            outcomes |= dict.fromkeys(course.unfit, "failed")
+            num_skipped = sum(each and number not in outcomes for number, each in enumerate(is_needless))
+            counts = counts_of(outcomes, len(self.space) - num_skipped)
             unwritten = self._finish(counts)
         if unwritten:
             raise RunError(f"run `{self.folder.run_id}`: {unwritten}")
-        if nested and nested.error is not None:
-            raise nested.error
+        if course.error is not None:
+            raise course.error
         exit_code = 130 if scheduler.interrupted else int(counts.failed > 0)
         return RunSummary(run_id=self.folder.run_id, path=self.folder.path, counts=counts, exit_code=exit_code)
 
-    def _nested(self, settled: Container[int], give_up: Callable[[], None]) -> NestedRun | None:
-        """Gives what looks after outer folds; None where experiments do not depend on each other."""
-        if not isinstance(self.space, NestedPlan):
-            return None
-        return NestedRun(
-            self.space,
-            settled,
-            self.journal,
-            run_id=self.folder.run_id,
-            next_job_id=self._next_job_id,
-            give_up=give_up,
-        )
+    def _course_of(self, settled: Container[int], give_up: Callable[[], None]) -> Course:
+        """Gives what decides which experiment comes next."""
+        desk = Desk(run_id=self.folder.run_id, journal=self.journal, next_job_id=self._next_job_id, give_up=give_up)
+        match self.space:
+            case NestedPlan():
+                return NestedRun(self.space, settled, desk)
+            case SearchPlan():
+                return SearchRun(self.space, desk)
+        return Course(len(self.space), settled, getattr(self.space, "until_epochs", None))
 
     def _next_job_id(self) -> str:
         job_id = f"{self.folder.run_id}-{self._num_jobs}"
@@ -294,8 +299,8 @@ class Driver:
         first = in_order(len(self.space), skip)()
         if self.code.entry != DEFAULT_ENTRY or first is None:
             return None
-        # What is left of a nested run may not be decided yet; its first experiment always is.
-        return resolve(self.space[0 if isinstance(self.space, NestedPlan) else first].config)
+        # What is left may not be decided yet.
+        return resolve((self.space.example() if isinstance(self.space, DecidingPlan) else self.space[first]).config)
 
     def _prepare(self, experiment_id: int, devices: Slot) -> Job:
         """Makes an experiment's folder, config and first events just before it starts, not 100,000 ahead."""
@@ -325,13 +330,21 @@ class Driver:
             checkpoint_place=resolved_place(self.options.checkpoint_place, self.options.hubs.rest_endpoint),
             local_checkpoints=self.options.local_checkpoints,
             fold=_fold_of(point.trial),
+            until_epoch=self._course.until_epoch(experiment_id),
             time_limit_s=self.options.time_limit_s,
             entry=self.code.entry,
             **self._continuation(experiment_id, devices),
         )
         who: dict[str, Any] = {"grid_search_id": job.run_id, "experiment_id": experiment_id, "job_id": job.job_id}
         self.journal.emit(
-            ExperimentConfig(**who, config=config, swept=point.swept, lineage=job.lineage, trial=point.trial)
+            ExperimentConfig(
+                **who,
+                config=config,
+                swept=point.swept,
+                lineage=job.lineage,
+                trial=point.trial,
+                until_epoch=job.until_epoch,
+            )
         )
         self.journal.emit(JobStatus(**who, status="INIT", device=job.device_label, attempt=job.attempt))
         return job
@@ -345,9 +358,11 @@ class Driver:
         # Sums over another number of ranks are rounded otherwise.
         now = kind_of(devices[0]), len(devices)
         moved = before.device is not None and kind_and_number(before.device) != now
+        parts = moved or experiment_id in self._parted
+        self._parted.discard(experiment_id)  # once: what a search goes on with again, it goes on with as it is now
         return {
             "attempt": before.attempt + 1,
-            "lineage": before.lineage + int(moved or experiment_id in self._parted),
+            "lineage": before.lineage + int(parts),
             "allow_data_change": self._allow_data_change,
             "known_checkpoints": list(before.checkpoints),
         }
@@ -356,6 +371,22 @@ class Driver:
         numbers = {f"num_{name}": number for name, number in asdict(counts).items()}
         self.journal.emit(RunFinished(grid_search_id=self.folder.run_id, **numbers))
         return self.journal.close(self.options.grace_s)
+
+
+def counts_of(outcomes: Mapping[int, Outcome], num_experiments: int) -> Counts:
+    """Gives how many experiments ended how, and how many have not begun.
+
+    Args:
+        outcomes: by experiment.
+        num_experiments: how many were to run, those that ran before included.
+    """
+    counted = Counter(outcomes.values())
+    return Counts(
+        succeeded=counted["succeeded"],
+        failed=counted["failed"],
+        interrupted=counted["interrupted"],
+        not_started=num_experiments - len(outcomes),
+    )
 
 
 def _fold_of(trial: Mapping[str, Any]) -> int | None:

@@ -10,8 +10,8 @@ from mlgym.errors import RunError
 from mlgym.events import ExperimentState, RunState
 from mlgym.execution.changes import ConfigChangedError
 from mlgym.execution.driver import Remaining
-from mlgym.execution.scheduler import Counts
-from mlgym.validation.modes import NestedPlan
+from mlgym.execution.scheduler import Outcome
+from mlgym.validation.modes import DecidingPlan, SearchPlan
 
 
 def remaining_of(
@@ -38,15 +38,16 @@ def remaining_of(
             f"run `{run_id}` has {state.num_experiments or len(state.experiments)} experiments, but the config unfolds "
             f"into {len(space)}: that is another run, start it with `mlgym run`"
         )
-    counts, settled, parted = Counts(), set(), set()
+    outcomes: dict[int, Outcome] = {}
+    parted = set()
+    # What is left of a search is for its strategy to say, which may go on with a trial that rests.
+    is_open = isinstance(space, SearchPlan) and not any(step.action == "finish" for step in state.search)
     refused: dict[str, tuple[ConfigChange, list[int]]] = {}
     for experiment_id, experiment in state.experiments.items():
         if experiment.status == "failed" and (not retry_failed or _is_closed(space, experiment_id)):
-            settled.add(experiment_id)
-            counts.failed += 1
+            outcomes[experiment_id] = "failed"
         elif experiment.status == "done" and not (admitted and _has_more_epochs(experiment, space, experiment_id)):
-            settled.add(experiment_id)
-            counts.succeeded += 1
+            outcomes[experiment_id] = "succeeded"
         elif experiment.config:
             changes = _changes_of(run_id, experiment, space[experiment_id])
             for change in changes:
@@ -56,7 +57,8 @@ def remaining_of(
                 parted.add(experiment_id)
     if refused:
         raise ConfigChangedError(run_id, list(refused.values()))
-    return Remaining(settled=settled, counts=counts, parted=parted)
+    settled = frozenset() if is_open else frozenset(outcomes)
+    return Remaining(settled=settled, outcomes=outcomes, parted=parted)
 
 
 def _changes_of(run_id: str, experiment: ExperimentState, point: Point) -> list[ConfigChange]:
@@ -70,7 +72,7 @@ def _changes_of(run_id: str, experiment: ExperimentState, point: Point) -> list[
 
 def _is_closed(space: Sequence[Point], experiment_id: int) -> bool:
     """Tells whether the result of an experiment counts no more, because what it competed for is decided."""
-    return isinstance(space, NestedPlan) and space.is_closed(experiment_id)
+    return isinstance(space, DecidingPlan) and space.is_closed(experiment_id)
 
 
 def _has_more_epochs(experiment: ExperimentState, space: Sequence[Point], experiment_id: int) -> bool:
@@ -80,10 +82,10 @@ def _has_more_epochs(experiment: ExperimentState, space: Sequence[Point], experi
     before, now = _epochs(experiment.config), _epochs(resolve(space[experiment_id].config))
     if before is None or now is None or now <= before:
         return False
-    if isinstance(space, NestedPlan):
+    if isinstance(space, DecidingPlan):
         raise RunError(
-            "a nested cross validation cannot go on to more epochs: its winners were chosen by what fewer gave. Start "
-            "another run"
+            f"{space.procedure} cannot go on to more epochs: what it chose, it chose by what fewer gave. Start another "
+            "run"
         )
     return True
 

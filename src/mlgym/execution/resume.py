@@ -14,7 +14,7 @@ from mlgym.config import Document, Point
 from mlgym.errors import LogInUseError, RunError
 from mlgym.events import Difference, EventLog, RunResumed, RunState, read_log
 from mlgym.execution.changes import refuse_other_config
-from mlgym.execution.driver import Driver, Places, RunSummary, Watch
+from mlgym.execution.driver import Driver, Places, RunSummary, Watch, counts_of
 from mlgym.execution.environment import package_versions
 from mlgym.execution.journal import Journal, Observer
 from mlgym.execution.launcher import worker_environment
@@ -30,7 +30,7 @@ from mlgym.reproduction.verdict import difference_text
 from mlgym.tracking import RunFolder
 from mlgym.tracking.delivery import delivering
 from mlgym.tracking.places import claim_place
-from mlgym.validation.modes import NestedPlan
+from mlgym.validation.modes import DecidingPlan
 
 _MAX_LISTED: Final = 12
 
@@ -152,17 +152,12 @@ def resume_run(
     admitted = list(dict.fromkeys([*record.admitted_changes, *allowed_changes]))
     if record.config is not None:
         refuse_other_config(folder.run_id, record.config, document.identity, admitted)
-    if isinstance(space, NestedPlan):
-        space.recall(state.selections)
+    if isinstance(space, DecidingPlan):
+        space.recall(state)
     remaining = remaining_of(state, space, run_id=folder.run_id, admitted=admitted, retry_failed=retry_failed)
-    num_settled = remaining.counts.succeeded + remaining.counts.failed
-    if num_settled == len(space) and state.status == "finished":
-        return RunSummary(
-            run_id=folder.run_id,
-            path=folder.path,
-            counts=remaining.counts,
-            exit_code=int(remaining.counts.failed > 0),
-        )
+    counts = counts_of(remaining.outcomes, len(space))
+    if all(each in remaining.settled for each in range(len(space))) and state.status == "finished":
+        return RunSummary(run_id=folder.run_id, path=folder.path, counts=counts, exit_code=int(counts.failed > 0))
     main_script = main_script_of(document.data) if options.executor != "inline" else None
     with Places.opened(options, document, code, main_script) as places:
         text_logs = TextLogs(options.text_logging_path / folder.run_id) if options.text_logging_path else None
@@ -265,12 +260,12 @@ def _warnings(parting: dict[int, list[Difference]]) -> list[str]:
 def _closed(space: Sequence[Point], state: RunState, *, retry_failed: bool) -> list[str]:
     """Gives a line where experiments stay failed because what they competed for is decided."""
     failed = [number for number, experiment in state.experiments.items() if experiment.status == "failed"]
-    if not retry_failed or not isinstance(space, NestedPlan):
+    if not retry_failed or not isinstance(space, DecidingPlan):
         return []
     closed = [number for number in failed if space.is_closed(number)]
     if not closed:
         return []
-    return [f"{_named(closed)} stays failed: the winner of its outer fold was chosen without it, and a choice stands"]
+    return [f"{_named(closed)} stays failed: {space.closed_because}, and a choice stands"]
 
 
 def _named(ids: list[int]) -> str:

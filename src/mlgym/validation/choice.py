@@ -79,19 +79,19 @@ def choose(plan: NestedPlan, state: RunState, outer_fold: int) -> SelectionMade:
     )
 
 
-def refuse_unmeasured(plan: NestedPlan, state: RunState, experiment_id: int) -> None:
+def refuse_unmeasured(decision: Decision, state: RunState, experiment_id: int) -> None:
     """Ends a run whose first competitor has shown that nobody measures what decides, before others train for nothing.
 
     Args:
-        plan: the experiments of the run.
-        state: their results.
+        decision: what decides.
+        state: the results of the run.
         experiment_id: a competitor that has succeeded.
 
     Raises:
         RunError: it has measured other metrics, and not that one.
     """
     metrics = state.experiments[experiment_id].metrics
-    metric = plan.decision.metric
+    metric = decision.metric
     if metrics and metric not in metrics:
         raise RunError(
             f"`validation.select` decides by `{metric}`, which experiment {experiment_id} did not measure"

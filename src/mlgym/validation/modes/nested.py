@@ -12,9 +12,10 @@ from mlgym.config import Mode, ModeView, Outline, Plan, Point, SearchSpace
 from mlgym.config.modes import VALIDATION_MODES
 from mlgym.config.plan import undrawn
 from mlgym.errors import Fault, RunError
-from mlgym.events import SelectionRecord
+from mlgym.events import RunState
 from mlgym.names import did_you_mean
 from mlgym.validation.modes.cross import Shares
+from mlgym.validation.modes.deciding import DecidingPlan
 from mlgym.validation.modes.folding import Folding, Folds, KFoldWords
 from mlgym.validation.modes.grid import NumSamples
 from mlgym.validation.modes.part_names import PartNames
@@ -29,7 +30,6 @@ from mlgym.validation.modes.select import (
     watches_of,
 )
 from mlgym.validation.modes.split_parts import TEST, NamedSplit, ShareCuts, validation_part
-from mlgym.validation.modes.trials import TrialPlan
 
 
 @VALIDATION_MODES.register("nested_cross_validation")
@@ -249,13 +249,16 @@ class _Cutting:
         return ShareCuts(self.inner, self.split.shares(config), self.shares, self.seed).of(parts, ("train",))
 
 
-class NestedPlan(TrialPlan):
+class NestedPlan(DecidingPlan):
     """For each outer fold the experiments that compete, then the fit of the winner, which is decided while they run.
 
     Attributes:
         decision: what decides.
         num_outer_folds: how many outer folds there are.
     """
+
+    procedure = "a nested cross validation"
+    closed_because = "the winner of its outer fold was chosen without it"
 
     def __init__(self, *args: Any, cutting: _Cutting, decision: Decision, **settings: Any) -> None:
         self.decision = decision
@@ -290,16 +293,20 @@ class NestedPlan(TrialPlan):
         """Notes the configuration that won an outer fold."""
         self._winners[outer_fold] = configuration
 
-    def recall(self, selections: Mapping[int, SelectionRecord]) -> None:
-        """Takes over what a log says was decided; a fold without a winner is open again."""
-        for outer_fold, selection in selections.items():
+    def recall(self, state: RunState) -> None:
+        """See `DecidingPlan`; a fold without a winner is open again."""
+        for outer_fold, selection in state.selections.items():
             if selection.configuration is not None and 0 <= outer_fold < self.num_outer_folds:
                 self.decide(outer_fold, selection.configuration)
 
     def is_closed(self, number: int) -> bool:
-        """Says whether an experiment competed for an outer fold that is decided, so that its result counts no more."""
+        """See `DecidingPlan`: it competed for an outer fold that has a winner."""
         outer_fold = self.outer_fold_of(number)
         return outer_fold in self._winners and number in self.competitors(outer_fold)
+
+    def example(self) -> Point:
+        """See `DecidingPlan`."""
+        return self.point(0)
 
     def point(self, number: int) -> Point:
         """See `Plan.point`."""

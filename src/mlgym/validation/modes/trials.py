@@ -54,6 +54,7 @@ class TrialPlan(Plan):
         num_samples: int | None,
         seed: int,
         num_folds: int = 1,
+        points: Sequence[Point] | None = None,
     ) -> None:
         """Sets what is tried.
 
@@ -66,8 +67,9 @@ class TrialPlan(Plan):
             num_samples: how many points are drawn; None for the whole grid.
             seed: of the drawing.
             num_folds: how many folds there are.
+            points: the configurations where something else chooses them, `num_samples` in number; None for those drawn.
         """
-        points = configurations_of(view, space, num_samples, seed)
+        points = configurations_of(view, space, num_samples, seed) if points is None else points
         num_configurations = space.num_points if num_samples is None else num_samples
         num_seeds = len(seeds) or 1
         num_experiments = countable(view, self._num_experiments_of(num_configurations, num_folds, num_seeds))
