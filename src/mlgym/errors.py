@@ -70,6 +70,25 @@ class RunError(MlgymError):
     """A run that cannot be found, opened or started."""
 
 
+class RankFailedError(RunError):
+    """An experiment on several devices failed because one of its processes did.
+
+    Args:
+        message: which one, and what it says.
+        stacktrace: the traceback in that process; None where it left none.
+        exit_signal: the signal that ended it, such as `SIGKILL`; None where none did.
+        log_tail: the last lines that it printed.
+    """
+
+    def __init__(
+        self, message: str, *, stacktrace: str | None, exit_signal: str | None, log_tail: Sequence[str]
+    ) -> None:
+        self.stacktrace = stacktrace
+        self.exit_signal = exit_signal
+        self.log_tail = list(log_tail)
+        super().__init__(message)
+
+
 class HubError(MlgymError):
     """A hub that cannot be reached, or that refuses what it is asked.
 

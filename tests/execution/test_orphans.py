@@ -26,7 +26,7 @@ class Program:
 
     def __init__(self, storage: Path, entries: list[str], **arguments: Any) -> None:
         self.folder = RunFolder(storage, "run")
-        self.popen = start_program(storage, entries=entries, run_id="run", processes=2, **arguments)
+        self.popen = start_program(storage, entries=entries, run_id="run", **{"processes": 2} | arguments)
         self.family: dict[int, psutil.Process] = {}
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:

@@ -11,7 +11,6 @@ import atexit
 import gc
 import importlib
 import importlib.util
-import multiprocessing.util
 import os
 import select
 import signal
@@ -43,6 +42,7 @@ from mlgym.execution.channel import (
     Started,
     clip,
 )
+from mlgym.execution.forked import forget_parent, take_over_streams
 from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL
 from mlgym.execution.launcher import python_command
 from mlgym.execution.linux import adopt_orphans, children, die_with_parent, kill_group, num_threads, outlive_parent
@@ -185,15 +185,10 @@ class ForkServer:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self._channel.close()
             job, events, stdout, stderr = fds
-            os.dup2(stdout, 1)
-            os.dup2(stderr, 2)
-            for descriptor in (stdout, stderr, *self._wake):
+            take_over_streams(stdout, stderr)
+            for descriptor in self._wake:
                 os.close(descriptor)
-            # As `multiprocessing` does: what the server wanted done at its exit is not the child's business.
-            atexit._clear()
-            multiprocessing.util._finalizer_registry.clear()  # type: ignore[attr-defined]
-            multiprocessing.util._run_after_forkers()  # type: ignore[attr-defined]
-            atexit.register(multiprocessing.util._exit_function)  # type: ignore[attr-defined]
+            forget_parent()
             code = worker.main(job, events)
             atexit._run_exitfuncs()
         except BaseException:  # nothing may run the server's code in the child

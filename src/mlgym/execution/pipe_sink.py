@@ -19,7 +19,7 @@ _STREAM_OF: Final = {mark: stream for stream, mark in STREAM_MARKS.items()}
 
 
 def split_lines(lines: Iterable[bytes]) -> Iterator[tuple[Stream | None, list[bytes]]]:
-    """Gives the lines of the pipe in groups of one kind each, in their order.
+    """Gives the lines of the pipe in groups of one kind each, in their order; empty ones are left out.
 
     Args:
         lines: whole lines, without their ends.
@@ -27,7 +27,7 @@ def split_lines(lines: Iterable[bytes]) -> Iterator[tuple[Stream | None, list[by
     Returns:
         Pairs of the stream, or None for events, and the lines without marks.
     """
-    for mark, group in itertools.groupby(lines, key=lambda line: line[:1]):
+    for mark, group in itertools.groupby(filter(None, lines), key=lambda line: line[:1]):
         stream = _STREAM_OF.get(mark)
         marked = list(group)
         yield stream, marked if stream is None else [line[1:] for line in marked]

@@ -12,6 +12,7 @@ from mlgym.execution.devices import Slot
 from mlgym.execution.executor import Executor, Handler, StopReason, Stream
 from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, Exit, Job, time_limit_error
 from mlgym.execution.linux import oom_kills
+from mlgym.execution.out_of_memory import KERNEL_KILLED
 
 Outcome: TypeAlias = Literal["succeeded", "failed", "interrupted"]
 
@@ -326,7 +327,5 @@ def _lost_end(active: _Active, ended: Exit) -> LostEnd:
         ours = ended.signal is None or ended.signal in (STOP_SIGNAL, BATCH_SIGNAL, _SIGKILL)
         interrupted = active.asked_to_stop == "interrupt" and ours
         if ended.signal == _SIGKILL and not active.killed and oom_kills() > active.oom_kills_before:
-            error += (
-                "; the kernel killed a process for lack of memory meanwhile: run fewer processes, or smaller batches"
-            )
+            error += f"; {KERNEL_KILLED}: run fewer processes, or smaller batches"
     return LostEnd(error=error, exit_signal=ended.signal_name, interrupted=interrupted, started_at=active.started_at)

@@ -15,14 +15,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
-from mlgym.errors import Interrupted
+from mlgym.errors import Interrupted, RankFailedError
 from mlgym.events import EventSink, JobStatus
 from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL, Job, decode_job, time_limit_error
 from mlgym.execution.linux import adopt_orphans, die_with_parent
@@ -128,7 +128,13 @@ def warm_up(config: dict[str, Any]) -> None:
             adapter(parameter.annotation)
 
 
-def perform(job: Job, sink: EventSink, stop: StopRequest, listening: AbstractContextManager[None]) -> bool:
+def perform(
+    job: Job,
+    sink: EventSink,
+    stop: StopRequest,
+    listening: AbstractContextManager[None],
+    entry: Entry | None = None,
+) -> bool:
     """Runs a job and tells how it went: RUNNING, the job's own events, DONE.
 
     Args:
@@ -136,6 +142,7 @@ def perform(job: Job, sink: EventSink, stop: StopRequest, listening: AbstractCon
         sink: takes the events.
         stop: asks for an end at a step boundary.
         listening: takes what is printed and logged while the job runs, so that none of it comes after its end.
+        entry: does the work; None for what the job names.
 
     Returns:
         Whether it succeeded.
@@ -152,24 +159,32 @@ def perform(job: Job, sink: EventSink, stop: StopRequest, listening: AbstractCon
         attempt=job.attempt,
     )
     sink.emit(running)
-    error, stacktrace, interrupted = None, None, False
+    error, interrupted = None, False
+    facts: dict[str, Any] = {}
     try:
         with listening:
-            _load_entry(job.entry)(job, sink, stop)
+            (entry or load_entry(job.entry))(job, sink, stop)
     except Interrupted:
         interrupted = not stop.out_of_time
         error = "interrupted" if interrupted else time_limit_error(job.time_limit_s or 0.0)
     except Killed:
         raise
+    except RankFailedError as failure:
+        error = str(failure)
+        facts = {
+            "stacktrace": failure.stacktrace,
+            "exit_signal": failure.exit_signal,
+            "log_tail": failure.log_tail,
+        }
     except BaseException as failure:
-        error, stacktrace = describe_error(failure), describe_traceback(failure)
+        error, facts = describe_error(failure), {"stacktrace": describe_traceback(failure)}
     done = msgspec.structs.replace(
         running,
         status="DONE",
         finishing_time=time.time(),
         error=error,
-        stacktrace=stacktrace,
         interrupted=interrupted,
+        **facts,
     )
     sink.emit(done)
     return error is None
@@ -191,7 +206,8 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _load_entry(entry: str) -> Entry:
+def load_entry(entry: str) -> Entry:
+    """Gives the function that `module:function` names."""
     module, _, function = entry.partition(":")
     loaded: Entry = getattr(importlib.import_module(module), function)
     return loaded
@@ -214,8 +230,13 @@ def main(job_fd: int, events_fd: int) -> int:
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     faulthandler.enable(file=sys.stderr, all_threads=True)  # by descriptor: it works when nothing else does
     stop = StopRequest()
-    _install_signal_handlers(stop)
+    install_signal_handlers(stop)
     sink = PipeSink(events_fd)
+    if job.world_size > 1:
+        from mlgym.execution.group.local import run_group
+
+        # The ranks listen to what they print themselves, and this process prints nothing.
+        return 0 if perform(job, sink, stop, nullcontext(), lambda job, _, stop: run_group(job, events_fd, stop)) else 1
     return 0 if perform(job, sink, stop, _listening(job, sink)) else 1
 
 
@@ -226,7 +247,8 @@ def _listening(job: Job, sink: PipeSink) -> Iterator[None]:
         yield
 
 
-def _install_signal_handlers(stop: StopRequest) -> None:
+def install_signal_handlers(stop: StopRequest) -> None:
+    """Has the signals that ask for an end make the request; a forked child ends by them as by default."""
     owner = os.getpid()
 
     def handle(signum: int, frame: FrameType | None) -> None:

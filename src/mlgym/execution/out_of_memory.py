@@ -1,0 +1,22 @@
+"""Which errors mean that memory was lacking: an experiment that fails with one may succeed where it is alone."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+KERNEL_KILLED: Final = "the kernel killed a process for lack of memory meanwhile"
+"""What the error of a killed worker says where the kernel's count of such kills went up."""
+
+# `OutOfMemoryError` is PyTorch's own for devices; the allocator of the CPU and libraries below raise plain ones.
+_SIGNS: Final = re.compile(
+    r"\b(?:OutOfMemoryError|MemoryError)\b"
+    r"|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED"
+    r"|DefaultCPUAllocator: (?:can't allocate|not enough) memory"
+    rf"|{KERNEL_KILLED}"
+)
+
+
+def is_out_of_memory(error: str | None) -> bool:
+    """Tells whether the error of an experiment, `ExceptionType: message`, says that memory was lacking."""
+    return error is not None and _SIGNS.search(error) is not None

@@ -1,0 +1,53 @@
+"""Killed drivers, servers and workers of experiments with several ranks, and what is left of them: nothing."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from tests.execution.test_orphans import PROTECTED, Program, Starter, start
+
+__all__ = ["start"]
+UNPROTECTED = ["tests.execution.jobs", "tests.execution.group.unprotected"]
+
+
+def running(start: Starter, preload: list[str]) -> Program:
+    """A driver with one experiment, whose two ranks hang with the GIL held."""
+    program = start(["hang"], processes=1, devices_per_experiment=2, code={"preload": preload})
+    program.wait_until(lambda: len(psutil.Process(program.popen.pid).children(recursive=True)) == 4)
+    return program
+
+
+def family(program: Program) -> dict[str, psutil.Process]:
+    """Gives driver, server, worker and one of the ranks."""
+    driver = psutil.Process(program.popen.pid)
+    (server,) = driver.children()
+    (worker,) = server.children()
+    return {"driver": driver, "server": server, "worker": worker, "rank": worker.children()[0]}
+
+
+@pytest.mark.parametrize("killed", [("driver",), ("driver", "server"), ("worker",), ("server", "worker"), ("rank",)])
+def test_no_rank_outlives_its_experiment(killed: tuple[str, ...], start: Starter) -> None:
+    """Whoever is killed, and however many at once: all ranks end."""
+    program = running(start, PROTECTED)
+    members = family(program)
+    for each in killed:
+        members[each].kill()
+    if "driver" in killed:
+        program.popen.wait(10)
+    else:
+        stdout, _ = program.popen.communicate(timeout=20)
+        assert '"failed": 1' in stdout
+    assert program.survivors(5) == []
+    if killed == ("rank",):
+        assert program.state().experiments[0].exit_signal == "SIGKILL"
+
+
+def test_without_protection_ranks_would_outlive_a_killed_driver(start: Starter) -> None:
+    """The control: without a server that kills and ranks that die with their parent, ranks survive, and are seen."""
+    program = running(start, UNPROTECTED)
+    members = family(program)
+    for each in ("driver", "server", "worker"):
+        members[each].kill()
+    program.popen.wait(10)
+    assert len(program.survivors(1)) == 2
