@@ -12,11 +12,16 @@ import torch
 from mlgym.errors import TrainingError
 from mlgym.training import checkpoint_writer
 from mlgym.training.checkpoint import CheckpointContent
+from mlgym.training.checkpoint_courier import Delivered
 from mlgym.training.checkpoint_writer import CheckpointWriter, Saved
 
 
 def _content(epoch: int) -> CheckpointContent:
     return CheckpointContent(epoch, epoch, {"weight": torch.ones(3)})
+
+
+def _saved(writer: CheckpointWriter) -> list[Saved]:
+    return [news for news in writer.take_news() if not isinstance(news, Delivered)]
 
 
 def test_news_that_come_while_somebody_asks_are_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,14 +30,14 @@ def test_news_that_come_while_somebody_asks_are_not_lost(tmp_path: Path, monkeyp
     taken: list[Saved] = []
 
     def asked_meanwhile(*arguments: Any) -> Saved:
-        taken.extend(writer.take_news())
+        taken.extend(_saved(writer))
         return Saved(*arguments)
 
     monkeypatch.setattr(checkpoint_writer, "Saved", asked_meanwhile)
     for epoch in (1, 2):
         writer.save(_content(epoch), ("all",), ())
     writer.wait()
-    taken.extend(writer.take_news())
+    taken.extend(_saved(writer))
     assert [saved.checkpoint.epoch for saved in taken] == [1, 2]
 
 
@@ -42,7 +47,7 @@ def test_what_cannot_be_deleted_ends_no_training(tmp_path: Path, monkeypatch: py
     for epoch in (1, 2):
         writer.save(_content(epoch), ("all",), ())
     writer.wait()
-    goes, stays = (saved.checkpoint.path for saved in writer.take_news())
+    goes, stays = (saved.checkpoint.path for saved in _saved(writer))
     rename = Path.rename
 
     def refused(path: Path, target: Path) -> Path:
@@ -53,7 +58,7 @@ def test_what_cannot_be_deleted_ends_no_training(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(Path, "rename", refused)
     writer.save(_content(3), ("last",), (goes, stays))
     writer.wait()
-    (saved,) = writer.take_news()
+    (saved,) = _saved(writer)
     assert (saved.checkpoint.epoch, saved.deleted) == (3, (goes,))
     (complaint,) = saved.complaints
     assert str(stays) in complaint
