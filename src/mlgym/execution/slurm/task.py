@@ -28,7 +28,7 @@ from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL, Jo
 from mlgym.execution.slurm.folder import JobFolder
 from mlgym.execution.slurm.spool import Begin, End, SpoolReader, SpoolSink, record_of
 from mlgym.execution.tap import tapped_output
-from mlgym.execution.worker import Killed, StopRequest, _load_entry, perform
+from mlgym.execution.worker import Killed, StopRequest, load_entry, perform
 from mlgym.execution.worker_logging import captured_logging
 
 LOCAL_ID: Final = "SUBMITIT_LOCAL_JOB_ID"
@@ -78,7 +78,7 @@ def run_or_leave(job: Job, sink: EventSink, stop: StopRequest) -> None:
     assert isinstance(stop, TaskStop)
     before = _checkpoints(job)
     try:
-        _load_entry(stop.entry)(job, sink, stop)
+        load_entry(stop.entry)(job, sink, stop)
     except Interrupted:
         if not stop.leaves:
             raise
