@@ -93,7 +93,7 @@ def _start(scratch: Path, num_cpus: int | None) -> str:
     os.environ[security.TOKEN_PATH_VARIABLE] = str(security.write_token(scratch))
     os.environ.pop(security.TOKEN_VARIABLE, None)
     os.environ.pop("RAY_ADDRESS", None)
-    _use_token_mode("token")
+    use_token_mode("token")
     settings: dict[str, Any] = {
         "address": "local",
         "num_cpus": num_cpus or len(os.sched_getaffinity(0)),
@@ -114,11 +114,11 @@ def _attach(options: RayOptions, code: UserCode, scratch: Path) -> str:
     assert options.address is not None
     address = _resolved(options.address)
     if options.insecure:
-        _use_token_mode(os.environ.get(security.MODE_VARIABLE, "disabled"))
+        use_token_mode(os.environ.get(security.MODE_VARIABLE, "disabled"))
     else:
         security.require_token()
         security.refuse_open_cluster(address)
-        _use_token_mode("token")
+        use_token_mode("token")
     settings: dict[str, Any] = {"address": address}
     if options.code == "upload" and not code.is_empty:
         package = scratch / "code"
@@ -156,7 +156,7 @@ def _resolved(address: str) -> str:
         raise RunError(f"there is no Ray cluster at `{address}`: {error}") from error
 
 
-def _use_token_mode(mode: str) -> None:
+def use_token_mode(mode: str) -> None:
     """Has Ray's library look again: it reads mode and token once, when it is loaded."""
     import ray
 
