@@ -17,7 +17,7 @@ from mlgym.names import did_you_mean
 from mlgym.reproduction.results import ExperimentResults, results_of
 from mlgym.tracking import RunFolder, find_run
 from mlgym.validation import rank, selection_of
-from mlgym.validation.modes import DecidingPlan
+from mlgym.validation.modes import DecidingPlan, SearchPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +230,22 @@ class Repetition(Sequence[Point]):
         )
 
 
+def replayed_decisions(original: Original) -> str | None:
+    """Gives what comes of asking the strategy of a search again, with the results that it was told then.
+
+    Returns:
+        A line for people; None where the run is no search, or its config does not fit the code any more.
+    """
+    plan = _space_now(original)
+    if not isinstance(plan, SearchPlan) or not original.state.search:
+        return None
+    try:
+        account = plan.begin(original.state.search)
+    except RunError as error:
+        return f"differs: {error}"
+    return f"told the same results, the strategy decides the same: {account.num_decisions} decisions"
+
+
 def _refuse_variables(changes: Sequence[str]) -> None:
     for change in changes:
         key = change.partition("=")[0]
@@ -288,9 +304,11 @@ def _space_now(original: Original) -> Sequence[Point]:
 
 def _other_defaults(space_now: Sequence[Point], number: int, recorded: dict[str, Any]) -> Iterator[Difference]:
     """Yields the defaults that are others now; what was recorded is what runs, so that they change nothing."""
-    if number >= len(space_now):
+    try:
+        now = space_now[number].config
+    except (IndexError, RunError):  # RunError: a config that was decided while the run went on, and is not in its log
         return
-    for change in config_changes(recorded, resolve(space_now[number].config)):
+    for change in config_changes(recorded, resolve(now)):
         if change.kind == "changed":
             hint = "the default changed in the code since; the recorded value is used"
             yield Difference("default", change.key, change.old, change.new, False, hint)

@@ -10,7 +10,7 @@ from typing import Final
 
 from mlgym.api.bisection import Bisector, Change
 from mlgym.api.launch_check import check_launch
-from mlgym.api.recorded import Choice, Original, Repetition
+from mlgym.api.recorded import Choice, Original, Repetition, replayed_decisions
 from mlgym.api.repeat import Launching, Tell, Watching, failure_of, repeat
 from mlgym.config.difference import config_changes
 from mlgym.display.reproduction import tell as tell_on_stderr
@@ -93,6 +93,8 @@ def reproduce(
     check_launch(devices=launching.devices, threads=launching.threads, text_logging_path=None)
     differences = launching.differences(original)
     _tell_differences(original, chosen, [*_shared(repetition.differences), *differences], tell)
+    if decisions := replayed_decisions(original):
+        tell(decisions)
     verdicts = _run_again(original, repetition, launching, differences, rtol=rtol, keep_going=keep_going)
     if bisect:
         bisector = Bisector(original, Change(changes, launching, recorded))

@@ -166,9 +166,10 @@ def status_line(state: RunState, experiment: ExperimentState, standing: Standing
     ended = counts["done"] + counts["failed"] + counts["interrupted"]
     # One that was stopped before it began has taken none.
     time_taken = "" if experiment.duration_s is None else f" in {duration(experiment.duration_s)}"
+    until = f" until epoch {experiment.until_epoch}" if experiment.status == "done" and experiment.until_epoch else ""
     # A repetition has few of the run's experiments, under their numbers.
     of_all = "" if state.reproduces else f"  [{ended}/{state.num_experiments or '?'}]"
-    return f"{who} {experiment.status}{time_taken}{score}{of_all}"
+    return f"{who} {experiment.status}{until}{time_taken}{score}{of_all}"
 
 
 def overall_line(state: RunState, standing: Standing) -> str:
