@@ -4,11 +4,13 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { themeColour } from "@/lib/colours";
 import { formatClock, formatDuration, formatNumber } from "@/lib/format";
+import type { PanelFrame } from "@/lib/panel/picture";
+import { padded, rangeOf, trimmedRangeOf, type Span } from "@/lib/panel/ranges";
 import { useScheme } from "@/lib/scheme";
 import classes from "./Chart.module.css";
 import { drawLifted, drawSpec } from "./draw";
 import { nearestReadings, readingsAt, type Reading } from "./hover";
-import { padded, rangeOf, trimmedRangeOf, type ChartSpec, type Span } from "./spec";
+import type { ChartSpec } from "./spec";
 
 interface Props {
   readonly spec: ChartSpec;
@@ -21,6 +23,10 @@ interface Props {
   /** Charts of one name share their cursor. */
   readonly syncKey?: string;
   readonly onReady?: (canvas: HTMLCanvasElement | null) => void;
+  /** What is to be drawn is still on its way: the plot is there, but hidden. */
+  readonly isWaiting?: boolean;
+  /** Told at each drawing what of the axes is shown, and how large. */
+  readonly onFrame?: (frame: PanelFrame) => void;
 }
 
 interface Hover {
@@ -35,7 +41,7 @@ const MAX_READINGS = 8;
 const PICK_PX = 24;
 
 export function Chart(props: Props): ReactNode {
-  const { spec, label, height, zoom } = props;
+  const { spec, label, height, zoom, isWaiting = false } = props;
   const box = useRef<HTMLDivElement>(null);
   const lifted = useRef<HTMLCanvasElement>(null);
   const plot = useRef<uPlot | null>(null);
@@ -83,7 +89,7 @@ export function Chart(props: Props): ReactNode {
   }, [hover, spec]);
 
   return (
-    <div className={classes.chart} role="img" aria-label={label}>
+    <div className={classes.chart} role="img" aria-label={isWaiting ? `Waiting for ${label}` : label} aria-busy={isWaiting}>
       <div ref={box} style={{ height }} />
       <canvas ref={lifted} className={classes.lifted} aria-hidden />
       {hover === null || hover.shown.length === 0 ? null : <Readings hover={hover} spec={spec} />}
@@ -92,12 +98,12 @@ export function Chart(props: Props): ReactNode {
 }
 
 function spansOf(spec: ChartSpec, zoom: Span | null, zoomY: Span | null): readonly [Span, Span] {
-  const all = [...spec.lines, ...spec.crowd];
-  const x = zoom ?? rangeOf(all.map((line) => [line.x, line.length] as const), spec.isLogX) ?? [0, 1]; // prettier-ignore
+  if (spec.spans !== undefined) return [zoom ?? spec.spans.x, zoomY ?? spec.spans.y];
+  const x = zoom ?? rangeOf(spec.lines.map((line) => [line.x, line.length] as const), spec.isLogX) ?? [0, 1]; // prettier-ignore
   const wide: Span = x[0] === x[1] ? padded(x, spec.isLogX) : x;
   if (zoomY !== null) return [wide, zoomY];
   const bands = spec.bands.flatMap((band) => [[band.low, band.length], [band.high, band.length]] as const); // prettier-ignore
-  const lines = all.map((line) => [line.y, line.length] as const);
+  const lines = spec.lines.map((line) => [line.y, line.length] as const);
   const raws = spec.lines.flatMap((line) => (line.raw === undefined ? [] : [[line.raw, line.length] as const]));
   const y = (spec.isTrimmed ? trimmedRangeOf : rangeOf)([...lines, ...raws, ...bands], spec.isLogY) ?? (spec.isLogY ? [0.1, 1] : [0, 1]);
   return [wide, padded(y, spec.isLogY)];
@@ -153,7 +159,14 @@ function optionsOf(width: number, latest: Latest, zoomY: { current: Span | null 
       },
     },
     hooks: {
-      draw: [(u) => drawSpec(u, latest.current.spec)],
+      draw: [
+        (u) => {
+          const { spec: now, zoom, isWaiting, onFrame } = latest.current;
+          if (isWaiting !== true) drawSpec(u, now);
+          u.root.dataset.state = isWaiting === true ? "waiting" : isSharp(u, now) ? "sharp" : "coarse";
+          onFrame?.({ x: zoom, y: zoomY.current, width: u.bbox.width, height: u.bbox.height, grey: greyOf() });
+        },
+      ],
       setSelect: [
         (u) => {
           const { left, top, width: wide, height: tall } = u.select;
@@ -174,6 +187,17 @@ function optionsOf(width: number, latest: Latest, zoomY: { current: Span | null 
       ],
     },
   };
+}
+
+/** Tells whether the layer is that of the axes as they are, rather than the last one stretched. */
+function isSharp(u: uPlot, { layer }: ChartSpec): boolean {
+  const { x, y } = u.scales;
+  return layer == null || (layer.x[0] === x?.min && layer.x[1] === x.max && layer.y[0] === y?.min && layer.y[1] === y.max);
+}
+
+function greyOf(): PanelFrame["grey"] {
+  const grey = themeColour("--grey-curve");
+  return [1, 3, 5].map((at) => Number.parseInt(grey.slice(at, at + 2), 16)) as [number, number, number];
 }
 
 function hoverOf(u: uPlot, spec: ChartSpec, within: number): Hover {

@@ -2,7 +2,7 @@
 // each curve has its own x: joining a thousand of them on one axis would cost more than drawing them.
 import type uPlot from "uplot";
 import { themeColour } from "@/lib/colours";
-import { countCrowd, crowdPicture } from "./crowd";
+import type { Layer } from "@/lib/panel/picture";
 import type { Band, ChartSpec, Line } from "./spec";
 
 const DASH = [5, 3];
@@ -33,7 +33,7 @@ export function drawSpec(u: uPlot, spec: ChartSpec): void {
   ctx.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height);
   ctx.clip();
   const pixels = pixelsOf(u, spec);
-  if (spec.crowd.length > 0) drawCrowd(u, spec, pixels);
+  if (spec.layer != null) drawLayer(ctx, spec.layer, pixels);
   for (const band of spec.bands) drawBand(ctx, band, pixels);
   for (const line of spec.lines) if (!line.isStrong) drawLine(ctx, line, pixels, spec.isDashed);
   for (const line of spec.lines) if (line.isStrong) drawLine(ctx, line, pixels, spec.isDashed);
@@ -41,28 +41,10 @@ export function drawSpec(u: uPlot, spec: ChartSpec): void {
   for (const line of spec.lines) markNonFinite(u, line, pixels);
 }
 
-/** The layer as it was drawn last, by what it shows: a chart is drawn again for many reasons, its crowd seldom changes. */
-const layers = new WeakMap<ChartSpec["crowd"], { readonly window: string; readonly layer: HTMLCanvasElement }>();
-
-function drawCrowd(u: uPlot, spec: ChartSpec, pixels: Pixels): void {
-  const { left, top, width, height } = u.bbox;
-  const { x, y } = u.scales;
-  const window = [x?.min, x?.max, y?.min, y?.max, left, top, width, height, themeColour("--grey-curve")].join(" ");
-  let known = layers.get(spec.crowd);
-  if (known?.window !== window) layers.set(spec.crowd, (known = { window, layer: crowdLayer(u, spec, pixels) }));
-  u.ctx.drawImage(known.layer, left, top);
-}
-
-function crowdLayer(u: uPlot, spec: ChartSpec, { toX, toY }: Pixels): HTMLCanvasElement {
-  const { left, top, width, height } = u.bbox;
-  const [columns, rows] = [Math.max(1, Math.round(width)), Math.max(1, Math.round(height))];
-  const counts = countCrowd(spec.crowd, columns, rows, (value) => toX(value) - left, (value) => toY(value) - top); // prettier-ignore
-  const layer = document.createElement("canvas");
-  [layer.width, layer.height] = [columns, rows];
-  const grey = themeColour("--grey-curve");
-  const channels = [1, 3, 5].map((at) => Number.parseInt(grey.slice(at, at + 2), 16)) as [number, number, number];
-  layer.getContext("2d")?.putImageData(crowdPicture(counts, columns, rows, channels), 0, 0);
-  return layer;
+/** Until the picture of another part of the axes is there, the last one is stretched to it. */
+function drawLayer(ctx: CanvasRenderingContext2D, { bitmap, x, y }: Layer, { toX, toY }: Pixels): void {
+  const [left, top] = [toX(x[0]), toY(y[1])];
+  ctx.drawImage(bitmap, left, top, toX(x[1]) - left, toY(y[0]) - top);
 }
 
 function drawBand(ctx: CanvasRenderingContext2D, { x, low, high, length, colour }: Band, { toX, toY }: Pixels): void {

@@ -1,5 +1,5 @@
 // Curves as the hub sends them: a header, then columns of float64, read in place without copying a point.
-import { Curve, type CurveSet } from "../curves";
+import { Curve, type CurveChoice, type CurveSet } from "../curves";
 
 const MAGIC = "MLGYMCOL";
 const VERSION = 1;
@@ -17,6 +17,11 @@ interface Header {
     readonly offset: number;
     readonly length: number;
   }[];
+}
+
+/** Gives what is asked of the hub for them. */
+export function curvesBody(choice: CurveChoice, at: number | null): object {
+  return { ...choice, method: "minmax", format: "binary", at };
 }
 
 /** Gives the curves of an answer; throws where it is of a form that this board does not know. */

@@ -6,7 +6,7 @@ import { since } from "../live/recent";
 import { tableAfter } from "../live/table";
 import { useParameter } from "../url";
 import { getJson, postForBytes, runRoute } from "./client";
-import { readCurves } from "./columns";
+import { curvesBody, readCurves } from "./columns";
 
 const MAX_ROWS = 10_000;
 // Nothing is asked for again by a clock: what changes comes over the socket.
@@ -44,8 +44,7 @@ export const curvesQuery = (run: string, choice: CurveChoice, at: number | null)
     ...settled,
     queryKey: ["curves", run, at, choice],
     queryFn: async ({ signal }) => {
-      const body = { ...choice, method: "minmax", format: "binary", at };
-      const set = readCurves(await postForBytes(runRoute(run, "/metrics"), body, signal));
+      const set = readCurves(await postForBytes(runRoute(run, "/metrics"), curvesBody(choice, at), signal));
       const missed = at === null ? since(run, set.at).flatMap((delta) => delta.points) : [];
       return withPoints(set, missed, isWanted(choice));
     },

@@ -1,11 +1,12 @@
-// The page's end of the worker: one delta per animation frame goes into the query cache, then the next one may come.
+// What is live: one delta per animation frame goes into the query cache, then the next one may come.
 import type { QueryClient } from "@tanstack/react-query";
 import { create } from "zustand";
 import { socketAddress, token } from "../endpoints";
 import { applyDelta } from "./apply";
+import { onMessage, post } from "./channel";
 import type { Delta } from "./delta";
 import { remember } from "./recent";
-import type { ConnectionState, Statistics, ToPage, ToWorker } from "./messages";
+import type { ConnectionState, Statistics } from "./messages";
 
 interface Connection {
   readonly state: ConnectionState;
@@ -32,19 +33,21 @@ export function onDelta(listener: LogListener): () => void {
   return () => logListeners.delete(listener);
 }
 
-let worker: Worker | null = null;
 let watched: string | null = null;
+let isListening = false;
 const HIDDEN_MS = 1000;
 
-function started(client: QueryClient): Worker {
-  if (worker !== null) return worker;
-  worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-  worker.onmessage = ({ data: message }: MessageEvent<ToPage>) => {
+function listen(client: QueryClient): void {
+  if (isListening) return;
+  isListening = true;
+  onMessage((message) => {
     if (message.type === "delta") onNextFrame(() => draw(client, message.delta));
     else if (message.type === "statistics") useConnection.setState({ statistics: message.statistics });
-    else useConnection.setState({ state: message.state, since: message.since, reason: message.reason, retryAt: message.retryAt });
-  };
-  return worker;
+    else if (message.type === "connection") {
+      const { state, since, reason, retryAt } = message;
+      useConnection.setState({ state, since, reason, retryAt });
+    }
+  });
 }
 
 /** Frames stop in a hidden tab, and what comes meanwhile must not pile up. */
@@ -62,14 +65,11 @@ function draw(client: QueryClient, delta: Delta): void {
   post({ type: "drawn" });
 }
 
-function post(message: ToWorker): void {
-  worker?.postMessage(message);
-}
-
 /** Follows a run from an event on; the one before is left. */
 export function watch(client: QueryClient, run: string, from: number): void {
   watched = run;
-  started(client).postMessage({ type: "watch", url: socketAddress(), token: token(), run, from } satisfies ToWorker);
+  listen(client);
+  post({ type: "watch", url: socketAddress(), token: token(), run, from });
 }
 
 export function unwatch(): void {

@@ -1,28 +1,58 @@
-// The one socket of the board, off the main thread: events become deltas here, and however fast they come, the page gets
-// one at a time and the next only when that one is drawn.
-import { io, type Socket } from "socket.io-client";
-import type { EventBatch, NumberedEvent } from "@/types/events";
+// What runs off the main thread: the socket, whose events become deltas, and the columns of curves, which become
+// pictures. However fast events come, the page gets one delta at a time and the next only when that one is drawn.
+import { Panels } from "../panel/panels";
+import type { PanelPicture } from "../panel/picture";
 import { DeltaFold } from "./fold";
-import type { ConnectionState, ToPage, ToWorker } from "./messages";
+import { Link } from "./link";
+import type { ToPage, ToWorker } from "./messages";
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 const FLUSH_MS = 16;
-const STATISTICS_MS = 1000;
-const MAX_RETRY_S = 10;
 
-let socket: Socket | null = null;
 let fold: DeltaFold | null = null;
 let isDrawing = false;
 let timer: ReturnType<typeof setTimeout> | null = null;
-const counted = { messages: 0, events: 0, lastEvents: 0, reconnects: 0 };
-let roundTripMs: number | null = null;
-let retryTimer: ReturnType<typeof setTimeout> | null = null;
-let attempts = 0;
 
-const tell = (message: ToPage): void => scope.postMessage(message);
+const tell = (message: ToPage, transfer: Transferable[] = []): void => scope.postMessage(message, transfer);
 
-function tellState(state: ConnectionState, reason: string | null = null, retryAt: number | null = null): void {
-  tell({ type: "connection", state, since: Date.now(), reason, retryAt });
+const link = new Link({
+  next: () => fold?.numEvents ?? 0,
+  onState: (state, reason, retryAt) => {
+    tell({ type: "connection", state, since: Date.now(), reason, retryAt });
+    if (state === "live") panels.retry();
+  },
+  onStatistics: (statistics) => tell({ type: "statistics", statistics }),
+  onEvents: (events) => {
+    for (const event of events) fold?.add(event);
+    if (timer === null && !isDrawing) timer = setTimeout(flush, FLUSH_MS);
+  },
+});
+
+const turns = new MessageChannel();
+const works: (() => void)[] = [];
+turns.port1.onmessage = () => works.shift()?.();
+
+const panels = new Panels({
+  onPicture: (panel, picture) => tell({ type: "picture", panel, picture }, partsOf(picture)),
+  onFailed: (panel, message) => tell({ type: "failed", panel, message }),
+  toBitmap,
+  // Sooner than any timer, but behind the messages that are there already.
+  later: (work) => {
+    works.push(work);
+    turns.port2.postMessage(null);
+  },
+});
+
+function toBitmap(pixels: ImageDataArray, width: number, height: number): ImageBitmap {
+  const canvas = new OffscreenCanvas(width, height);
+  canvas.getContext("2d")?.putImageData(new ImageData(pixels, width, height), 0, 0);
+  return canvas.transferToImageBitmap();
+}
+
+/** Gives what moves to the page without being copied; bands stay, since the next picture has them again. */
+function partsOf({ lines, layer }: PanelPicture): Transferable[] {
+  const columns = lines.flatMap(({ x, y, raw }) => (raw === undefined ? [x.buffer, y.buffer] : [x.buffer, y.buffer, raw.buffer]));
+  return layer === null ? columns : [...columns, layer.bitmap];
 }
 
 function flush(): void {
@@ -31,82 +61,26 @@ function flush(): void {
   const delta = fold.take();
   if (delta === null) return;
   isDrawing = true;
+  if (delta.historyChanged) panels.forgetLive();
+  else panels.add(delta.run, delta.points);
   tell({ type: "delta", delta });
 }
 
-function flushSoon(): void {
-  if (timer === null && !isDrawing) timer = setTimeout(flush, FLUSH_MS);
-}
-
-function take(message: EventBatch | NumberedEvent): void {
-  counted.messages += 1;
-  const events = message.event_id === "batched_events" ? message.data : [message];
-  counted.events += events.length;
-  for (const event of events) fold?.add(event);
-  flushSoon();
-}
-
-function join(): void {
-  if (socket === null || fold === null) return;
-  attempts = 0;
-  // After a break the rest is asked for by number, so that nothing is missing and nothing comes twice.
-  socket.emit("join", { rooms: [fold.run], client_id: "mlboard", protocol: 2, from_event_id: { [fold.run]: fold.numEvents } });
-  tellState("live");
-}
-
-function retryLater(reason: string): void {
-  if (socket === null) return;
-  const seconds = Math.min(MAX_RETRY_S, 2 ** Math.min(attempts, 5));
-  attempts += 1;
-  tellState("lost", reason, Date.now() + seconds * 1000);
-  if (retryTimer !== null) clearTimeout(retryTimer);
-  retryTimer = setTimeout(() => socket?.connect(), seconds * 1000);
-}
-
-function watch({ url, token, run, from }: Extract<ToWorker, { type: "watch" }>): void {
-  unwatch();
-  const address = new URL(url);
-  fold = new DeltaFold(run, from);
-  socket = io(address.origin, {
-    path: `${address.pathname.replace(/\/+$/, "")}/socket.io`,
-    transports: ["websocket"],
-    // Waiting times are ours, so that the page can say when the next try is.
-    reconnection: false,
-    forceNew: true,
-    ...(token === null ? {} : { auth: { token } }),
-  });
-  tellState("connecting");
-  socket.on("connect", join);
-  socket.on("mlgym_event", take);
-  socket.on("disconnect", (reason) => {
-    counted.reconnects += 1;
-    retryLater(reason);
-  });
-  socket.on("connect_error", (reason) => retryLater(reason.message));
+function watch(message: Extract<ToWorker, { type: "watch" }>): void {
+  if (fold !== null) unwatch();
+  fold = new DeltaFold(message.run, message.from);
+  panels.beginAt(message.from);
+  void link.open(message);
 }
 
 function unwatch(): void {
-  if (retryTimer !== null) clearTimeout(retryTimer);
-  socket?.removeAllListeners();
-  socket?.disconnect();
-  [socket, fold, isDrawing, attempts] = [null, null, false, 0];
+  link.close();
+  [fold, isDrawing] = [null, false];
   if (timer !== null) clearTimeout(timer);
   timer = null;
+  // What nobody keeps up to date is not live.
+  panels.forgetLive();
 }
-
-function measure(): void {
-  const eventsPerS = ((counted.events - counted.lastEvents) * 1000) / STATISTICS_MS;
-  counted.lastEvents = counted.events;
-  if (socket?.connected === true) {
-    const sent = performance.now();
-    socket.once("pong", () => (roundTripMs = performance.now() - sent));
-    socket.emit("ping");
-  }
-  const { messages, events, reconnects } = counted;
-  tell({ type: "statistics", statistics: { roundTripMs, messages, events, eventsPerS, reconnects } });
-}
-
-setInterval(measure, STATISTICS_MS);
 
 scope.onmessage = ({ data: message }: MessageEvent<ToWorker>): void => {
   switch (message.type) {
@@ -115,17 +89,22 @@ scope.onmessage = ({ data: message }: MessageEvent<ToWorker>): void => {
       return;
     case "unwatch":
       unwatch();
-      tellState("off");
+      tell({ type: "connection", state: "off", since: Date.now(), reason: null, retryAt: null });
       return;
     case "drawn":
       isDrawing = false;
       flush();
       return;
     case "retry":
-      if (socket?.connected === false) {
-        if (retryTimer !== null) clearTimeout(retryTimer);
-        tellState("connecting");
-        socket.connect();
-      }
+      link.retry();
+      return;
+    case "show":
+      panels.show(message.panel, message.source, message.ask, message.frame);
+      return;
+    case "reframe":
+      panels.reframe(message.panel, message.frame);
+      return;
+    case "hide":
+      panels.hide(message.panel);
   }
 };

@@ -9,6 +9,7 @@ import { isShown, useSelection } from "@/lib/selection";
 import type { ExperimentRow, ExperimentTable, RunDetail } from "@/types/api";
 import { colouringOf, tellingColumn } from "../model/colouring";
 import { metricRows, sections } from "../model/panels";
+import { planOf, type Plan } from "../model/series";
 import { useAnalysisView } from "../model/view";
 import classes from "./Analysis.module.css";
 import { Legend } from "./Legend";
@@ -36,7 +37,8 @@ function Analysis({ run, table, detail }: { readonly run: string; readonly table
   const shown = useMemo(() => keys.filter(view.isWanted), [keys, view]);
   const pinned = shown.filter((key) => view.pinned.includes(key));
   const byMetric = sections(metricRows(shown.filter((key) => !pinned.includes(key)), metric));
-  const context: PanelContext = { run, table, rows, view, selection, colouring, describe };
+  const plan = useSteady(useMemo(() => planOf(rows, view, selection, describe), [rows, view, selection, describe]));
+  const context: PanelContext = { run, table, rows, view, plan, colouring };
   return (
     <div className={classes.page}>
       <Tools view={view} table={table} />
@@ -85,4 +87,12 @@ function useDescribe(table: ExperimentTable): (row: ExperimentRow) => string {
     const short = shortKeys(swept);
     return (row) => [`#${row.experiment_id}`, ...swept.slice(0, 3).map((key) => `${short.get(key) ?? key} ${formatValue(valueOf(row, key) ?? undefined)}`)].join("  ");
   }, [table.columns]);
+}
+
+/** Keeps what is asked of the worker the same object until it asks for something else: rows change with every event. */
+function useSteady(plan: Plan): Plan {
+  const asked = useMemo(() => JSON.stringify(plan.ask), [plan.ask]);
+  // eslint-disable-next-line react-hooks/exhaustive-deps
+  const ask = useMemo(() => plan.ask, [asked]);
+  return useMemo(() => ({ ...plan, ask }), [plan, ask]);
 }

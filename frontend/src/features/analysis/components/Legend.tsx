@@ -1,7 +1,7 @@
 // What the colours of the charts mean.
 import type { ReactNode } from "react";
+import { MAX_LINES } from "@/lib/panel/picture";
 import type { ExperimentRow, ExperimentTable } from "@/types/api";
-import { MAX_LINES } from "../model/series";
 import type { Colouring } from "../model/colouring";
 import classes from "./Analysis.module.css";
 

@@ -1,24 +1,28 @@
 // The chart of one metric on one split, made when it comes into sight.
 import { IconDownload, IconPhoto, IconPin, IconPinFilled } from "@tabler/icons-react";
 import { useIntersection } from "@mantine/hooks";
-import { useQueryClient } from "@tanstack/react-query";
 import { memo, useMemo, useRef, useState, type ReactNode } from "react";
 import { IconButton } from "@/components/Button";
 import { Chart } from "@/components/chart/Chart";
-import type { Span } from "@/components/chart/spec";
 import { themeColour } from "@/lib/colours";
-import type { CurveSet } from "@/lib/curves";
 import { csvOf, saveBlob, saveText } from "@/lib/download";
+import { token } from "@/lib/endpoints";
 import { formatNumber } from "@/lib/format";
-import { curvesQuery, useAt, useCurves } from "@/lib/hub/queries";
+import { routeAddress, runRoute } from "@/lib/hub/client";
+import { curvesBody, readCurves } from "@/lib/hub/columns";
+import { useAt } from "@/lib/hub/queries";
+import { askBytes } from "@/lib/hub/request";
 import { joinNames } from "@/lib/lists";
+import type { PanelAsk, PanelSource } from "@/lib/panel/picture";
+import type { Span } from "@/lib/panel/ranges";
+import { usePanel } from "@/lib/panel/usePanel";
 import { valueOf } from "@/lib/rowValues";
 import { useScheme } from "@/lib/scheme";
-import { toggleSelected, type Selection } from "@/lib/selection";
+import { toggleSelected } from "@/lib/selection";
 import { changeView } from "@/lib/url";
 import type { ExperimentRow, ExperimentTable } from "@/types/api";
 import type { Colouring } from "../model/colouring";
-import { MAX_LINES, specOf } from "../model/series";
+import { emptySpec, pointsFor, specOf, type Plan } from "../model/series";
 import type { AnalysisView } from "../model/view";
 import classes from "./Analysis.module.css";
 
@@ -27,9 +31,8 @@ export interface PanelContext {
   readonly table: ExperimentTable;
   readonly rows: readonly ExperimentRow[];
   readonly view: AnalysisView;
-  readonly selection: Selection;
+  readonly plan: Plan;
   readonly colouring: Colouring;
-  readonly describe: (row: ExperimentRow) => string;
 }
 
 interface Props {
@@ -67,29 +70,24 @@ export const MetricPanel = memo(function MetricPanel({ metricKey, context }: Pro
   );
 });
 
-function useChoice(metricKey: string, rows: readonly ExperimentRow[], view: AnalysisView, isWhole: boolean): Parameters<typeof useCurves>[1] {
-  const points = pointsFor(rows.length, view, isWhole);
-  return useMemo(() => ({ keys: [metricKey], experiments: null, points }), [metricKey, points]);
-}
-
-/** As many points as a chart has pixels, fewer where curves are a crowd; means need every one, since they are matched. */
-function pointsFor(count: number, view: AnalysisView, isZoomed: boolean): number {
-  if (view.average.length > 0) return 5000;
-  if (count > MAX_LINES) return 240;
-  return isZoomed ? 8000 : 800;
+/** Gives where the curves come from; it stays the same object as long as it is the same place. */
+function useSource(metricKey: string, { run, table, view }: PanelContext): PanelSource {
+  const [at, points] = [useAt(), pointsFor(table.rows.length, view)];
+  return useMemo(() => ({ run, at, choice: { keys: [metricKey], experiments: null, points }, url: routeAddress(runRoute(run, "/metrics")), token: token() }), [run, at, metricKey, points]);
 }
 
 function Curves({ metricKey, context, onReady }: Props & { readonly onReady: (canvas: HTMLCanvasElement | null) => void }): ReactNode {
-  const { run, rows, view, selection, colouring, describe } = context;
-  const { data, error } = useCurves(run, useChoice(metricKey, context.table.rows, view, view.zoom !== null));
+  const { rows, view, colouring, plan } = context;
+  const ask = useMemo((): PanelAsk => ({ ...plan.ask, key: metricKey }), [plan.ask, metricKey]);
+  const { picture, problem, reframe } = usePanel(useSource(metricKey, context), ask);
   const scheme = useScheme();
   const spec = useMemo(
-    () => (data === undefined ? null : specOf(data, metricKey, rows, { view, selection, colouring, describe, grey: themeColour("--grey-curve") })),
+    () => (picture === null ? emptySpec(metricKey, plan) : specOf(picture, metricKey, plan, colouring, themeColour("--grey-curve"))),
     // The grey is another one in each scheme.
     // eslint-disable-next-line react-hooks/exhaustive-deps
-    [data, metricKey, rows, view, selection, colouring, describe, scheme],
+    [picture, metricKey, plan, colouring, scheme],
   );
-  if (spec === null) return <div className={classes.place}>{error === null ? null : <p role="alert">{error.message}</p>}</div>;
+  if (picture === null && problem !== null) return <div className={classes.place}>{<p role="alert">{problem}</p>}</div>;
   const onZoom = (zoom: Span | null): void => changeView({ zoom: zoom === null ? null : zoom.map((one) => Number(one.toPrecision(7))).join("~") }, { replace: true });
   return (
     <>
@@ -102,16 +100,16 @@ function Curves({ metricKey, context, onReady }: Props & { readonly onReady: (ca
         onPick={toggleSelected}
         syncKey="analysis"
         onReady={onReady}
+        isWaiting={picture === null}
+        onFrame={reframe}
       />
-      <Notes data={data} metricKey={metricKey} isTrimmed={view.isTrimmed} />
+      <Notes numPoints={picture?.numPoints ?? 0} isTrimmed={view.isTrimmed} />
     </>
   );
 }
 
-function Notes({ data, metricKey, isTrimmed }: { readonly data: CurveSet | undefined; readonly metricKey: string; readonly isTrimmed: boolean }): ReactNode {
-  const curves = [...(data?.byKey.get(metricKey)?.values() ?? [])];
-  const most = curves.reduce((count, curve) => (curve.wasThinned ? Math.max(count, curve.numPoints) : count), 0);
-  const notes = [isTrimmed ? "height of the middle nine tenths of the values" : null, most === 0 ? null : `of up to ${most.toLocaleString("en")} points, thinned: extremes are kept`];
+function Notes({ numPoints, isTrimmed }: { readonly numPoints: number; readonly isTrimmed: boolean }): ReactNode {
+  const notes = [isTrimmed ? "height of the middle nine tenths of the values" : null, numPoints === 0 ? null : `of up to ${numPoints.toLocaleString("en")} points, thinned: extremes are kept`];
   const words = notes.filter(Boolean).join("; ");
   return words === "" ? null : <p className={classes.note}>{words}</p>;
 }
@@ -146,10 +144,10 @@ function savePicture(canvas: HTMLCanvasElement | null, name: string): void {
 }
 
 function SaveData({ metricKey, context }: Props): ReactNode {
-  const { run, rows, view } = context;
-  const [client, at, choice] = [useQueryClient(), useAt(), useChoice(metricKey, context.table.rows, view, view.zoom !== null)];
-  const save = (): void => {
-    const curves = client.getQueryData(curvesQuery(run, choice, at).queryKey)?.byKey.get(metricKey);
+  const { run, rows } = context;
+  const source = useSource(metricKey, context);
+  const save = async (): Promise<void> => {
+    const curves = readCurves(await askBytes(source.url, source.token, curvesBody(source.choice, source.at))).byKey.get(metricKey);
     const lines = rows.flatMap((row) => {
       const curve = curves?.get(row.experiment_id);
       if (curve === undefined) return [];
@@ -158,7 +156,7 @@ function SaveData({ metricKey, context }: Props): ReactNode {
     saveText(csvOf([["experiment_id", "epoch", "step", "time", metricKey], ...lines]), `${run}-${metricKey.replaceAll("/", "-")}.csv`, "text/csv");
   };
   return (
-    <IconButton label={`Save the points of ${metricKey}`} onClick={save}>
+    <IconButton label={`Save the points of ${metricKey}`} onClick={() => void save()}>
       <IconDownload />
     </IconButton>
   );

@@ -1,153 +1,102 @@
-// Curves into what a chart draws: lines for those that count, a grey layer for the rest, means with bands.
+// The rows of the table into what a panel asks for, and its picture into what a chart draws.
 import type { Band, ChartSpec, Line } from "@/components/chart/spec";
-import type { Curve, CurveSet } from "@/lib/curves";
 import { formatValue } from "@/lib/format";
+import { MAX_LINES, type PanelAsk, type PanelPicture } from "@/lib/panel/picture";
 import { valueOf } from "@/lib/rowValues";
 import type { Selection } from "@/lib/selection";
-import { smoothed } from "@/lib/smooth";
-import { spreadOf } from "@/lib/statistics";
 import type { ExperimentRow } from "@/types/api";
 import type { Colouring } from "./colouring";
 import { splitOf } from "./panels";
-import type { AnalysisView, XAxis } from "./view";
+import type { AnalysisView } from "./view";
 
-export const MAX_LINES = 200;
-
-interface Around {
-  readonly view: AnalysisView;
-  readonly selection: Selection;
-  readonly colouring: Colouring;
-  readonly grey: string;
-  readonly describe: (row: ExperimentRow) => string;
+/** A curve, or the mean of several: what stands for it in the table. */
+interface Entry {
+  readonly row: ExperimentRow;
+  readonly isSelected: boolean;
+  readonly label: (n: number) => string;
 }
 
-/** Gives the column along x; `since` counts from each experiment's first value. */
-export function xColumn(curve: Curve, axis: XAxis, startedAt: number | null): Float64Array {
-  switch (axis) {
-    case "epoch":
-      return curve.epochs;
-    case "step":
-      return curve.steps;
-    case "time":
-      return curve.times;
-    case "since": {
-      const start = startedAt ?? curve.times[0] ?? 0;
-      return curve.times.map((time) => time - start);
-    }
-  }
+/** What all charts of the page have in common. */
+export interface Plan {
+  readonly ask: Omit<PanelAsk, "key">;
+  /** By the number of a line. */
+  readonly entries: ReadonlyMap<number, Entry>;
+  readonly isFew: boolean;
 }
 
-export function specOf(set: CurveSet, key: string, rows: readonly ExperimentRow[], around: Around): ChartSpec {
-  const { view } = around;
-  const curves = set.byKey.get(key) ?? new Map<number, Curve>();
-  const own = view.average.length === 0 ? singleLines(curves, rows, around) : meanLines(curves, rows, around);
+const MAX_STRONG = 20;
+
+export function planOf(rows: readonly ExperimentRow[], view: AnalysisView, selection: Selection, describe: (row: ExperimentRow) => string): Plan {
+  const means = view.average.length === 0 ? null : meansOf(rows, view, selection);
+  const entries = means?.entries ?? new Map(rows.map((row) => [row.experiment_id, { row, isSelected: selection.set.has(row.experiment_id), label: () => describe(row) }]));
   return {
-    ...own,
-    isLogX: view.isLogX,
-    isLogY: view.isLogY,
+    entries,
+    // Few lines are all drawn strongly, unless some of them were selected.
+    isFew: entries.size <= MAX_STRONG && (means !== null || selection.ids.length === 0),
+    ask: {
+      experiments: rows.map((row) => row.experiment_id),
+      startedAt: view.x === "since" ? rows.map((row) => row.started_at) : null,
+      groups: means?.groups ?? null,
+      chosen: selection.ids,
+      x: view.x,
+      smoothing: view.smoothing,
+      isLogX: view.isLogX,
+      isLogY: view.isLogY,
+      isTrimmed: view.isTrimmed,
+    },
+  };
+}
+
+/** Gives a mean for each combination of the chosen columns, over the experiments that have it. */
+function meansOf(rows: readonly ExperimentRow[], view: AnalysisView, selection: Selection): { readonly entries: Map<number, Entry>; readonly groups: number[] } {
+  const numbers = new Map<string, number>();
+  const entries = new Map<number, Entry>();
+  const groups = rows.map((row) => {
+    const name = view.average.map((column) => `${column.split(".").at(-1) ?? column} ${formatValue(valueOf(row, column))}`).join(" · ");
+    const number = numbers.get(name) ?? numbers.size;
+    numbers.set(name, number);
+    const known = entries.get(number);
+    const isSelected = (known?.isSelected ?? false) || selection.set.has(row.experiment_id);
+    entries.set(number, { row: known?.row ?? row, isSelected, label: (n) => `${name} (mean of ${n})` });
+    return number;
+  });
+  return { entries, groups };
+}
+
+export function specOf(picture: PanelPicture, key: string, { entries, ask, isFew }: Plan, colouring: Colouring, grey: string): ChartSpec {
+  const colourOf = (id: number): string => {
+    const row = entries.get(id)?.row;
+    return (row === undefined ? null : colouring.colourOf(row)) ?? grey;
+  };
+  const lines = picture.lines.flatMap(({ id, x, y, raw, n }): Line[] => {
+    const entry = entries.get(id);
+    if (entry === undefined) return [];
+    // A click on a mean selects the first experiment of it.
+    const line = { id: entry.row.experiment_id, x, y, length: x.length, colour: colourOf(id), isStrong: entry.isSelected || isFew, label: entry.label(n) };
+    return [raw === undefined ? line : { ...line, raw }];
+  });
+  const bands = picture.bands.map(({ id, x, low, high }): Band => ({ x, low, high, length: x.length, colour: colourOf(id) }));
+  return { lines, bands, layer: picture.layer, spans: picture.spans, ...axesOf(key, ask) };
+}
+
+/** Gives a chart with nothing in it yet. */
+export function emptySpec(key: string, { ask }: Plan): ChartSpec {
+  return { lines: [], bands: [], ...axesOf(key, ask) };
+}
+
+function axesOf(key: string, ask: Plan["ask"]): Pick<ChartSpec, "isLogX" | "isLogY" | "isDashed" | "isTrimmed" | "xKind"> {
+  return {
+    isLogX: ask.isLogX,
+    isLogY: ask.isLogY,
     isDashed: splitOf(key) === "test",
-    isTrimmed: view.isTrimmed,
-    xKind: view.x === "since" ? "duration" : view.x === "time" ? "moment" : "number",
+    isTrimmed: ask.isTrimmed,
+    xKind: ask.x === "since" ? "duration" : ask.x === "time" ? "moment" : "number",
   };
 }
 
-type Drawn = Pick<ChartSpec, "lines" | "crowd" | "bands">;
-
-function singleLines(curves: ReadonlyMap<number, Curve>, rows: readonly ExperimentRow[], around: Around): Drawn {
-  const { view, selection } = around;
-  const isSelecting = selection.ids.length > 0;
-  const [lines, crowd] = [[] as Line[], [] as ChartSpec["crowd"][number][]];
-  const isCrowded = rows.length > MAX_LINES;
-  for (const row of rows) {
-    const curve = curves.get(row.experiment_id);
-    if (curve === undefined || curve.length === 0) continue;
-    const isStrong = selection.set.has(row.experiment_id);
-    const isLine = isStrong ? lines.length < MAX_LINES : !isCrowded;
-    const x = xColumn(curve, view.x, row.started_at);
-    if (isLine) lines.push(lineOf(curve, x, row, isStrong || (!isSelecting && !isCrowded && rows.length <= 20), around));
-    else crowd.push({ x, y: curve.values, length: curve.length });
-  }
-  return { lines, crowd, bands: [] };
-}
-
-function lineOf(curve: Curve, x: Float64Array, row: ExperimentRow, isStrong: boolean, { view, colouring, grey, describe }: Around): Line {
-  const isSmooth = view.smoothing > 0;
-  return {
-    id: row.experiment_id,
-    x,
-    y: isSmooth ? smoothed(curve.values, curve.length, view.smoothing) : curve.values,
-    ...(isSmooth ? { raw: curve.values } : {}),
-    length: curve.length,
-    colour: colouring.colourOf(row) ?? grey,
-    isStrong,
-    label: describe(row),
-  };
-}
-
-/** Gives a mean for each combination of the chosen columns, over the experiments that have it, with a band of one sd. */
-function meanLines(curves: ReadonlyMap<number, Curve>, rows: readonly ExperimentRow[], around: Around): Drawn {
-  const groups = new Map<string, ExperimentRow[]>();
-  for (const row of rows) {
-    const name = around.view.average.map((column) => `${column.split(".").at(-1) ?? column} ${formatValue(valueOf(row, column))}`).join(" · ");
-    groups.set(name, [...(groups.get(name) ?? []), row]);
-  }
-  const [lines, bands] = [[] as Line[], [] as Band[]];
-  for (const [name, members] of [...groups].slice(0, MAX_LINES)) {
-    const first = members[0];
-    if (first === undefined) continue;
-    const mean = meanOf(curves, members, around.view.x);
-    if (mean === null) continue;
-    const isSelected = members.some((row) => around.selection.set.has(row.experiment_id));
-    const colour = around.colouring.colourOf(first) ?? around.grey;
-    const isSmooth = around.view.smoothing > 0;
-    lines.push({
-      id: first.experiment_id,
-      x: mean.x,
-      y: isSmooth ? smoothed(mean.y, mean.x.length, around.view.smoothing) : mean.y,
-      ...(isSmooth ? { raw: mean.y } : {}),
-      length: mean.x.length,
-      colour,
-      isStrong: isSelected || groups.size <= 20,
-      label: `${name} (mean of ${mean.n})`,
-    });
-    bands.push({ x: mean.x, low: mean.low, high: mean.high, length: mean.x.length, colour });
-  }
-  return { lines, bands: bands.length <= 30 ? bands : [], crowd: [] };
-}
-
-interface Mean {
-  readonly x: Float64Array;
-  readonly y: Float64Array;
-  readonly low: Float64Array;
-  readonly high: Float64Array;
-  readonly n: number;
-}
-
-function meanOf(curves: ReadonlyMap<number, Curve>, members: readonly ExperimentRow[], axis: XAxis): Mean | null {
-  const at = new Map<number, number[]>();
-  let n = 0;
-  for (const row of members) {
-    const curve = curves.get(row.experiment_id);
-    if (curve === undefined || curve.length === 0) continue;
-    n += 1;
-    // Only epochs and steps are the same moments for all; by the clock they are matched by epoch.
-    const x = axis === "step" ? curve.steps : curve.epochs;
-    for (let i = 0; i < curve.length; i += 1) {
-      const values = at.get(x[i] ?? 0);
-      if (values === undefined) at.set(x[i] ?? 0, [curve.values[i] ?? Number.NaN]);
-      else values.push(curve.values[i] ?? Number.NaN);
-    }
-  }
-  if (n === 0) return null;
-  const places = [...at.keys()].sort((a, b) => a - b);
-  const spreads = places.map((place) => spreadOf(at.get(place) ?? []));
-  const column = (of: (spread: NonNullable<(typeof spreads)[number]>) => number): Float64Array =>
-    Float64Array.from(spreads, (spread) => (spread === null ? Number.NaN : of(spread)));
-  return {
-    x: Float64Array.from(places),
-    y: column(({ mean }) => mean),
-    low: column(({ mean, sd }) => mean - (sd ?? 0)),
-    high: column(({ mean, sd }) => mean + (sd ?? 0)),
-    n,
-  };
+/** As many points as a chart has pixels, fewer where curves are a crowd; means need every one, since they are matched. */
+export function pointsFor(count: number, view: AnalysisView): number {
+  if (view.average.length > 0) return 5000;
+  if (count > MAX_LINES) return 240;
+  return view.zoom === null ? 800 : 8000;
 }

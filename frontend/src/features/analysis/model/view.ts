@@ -1,10 +1,8 @@
 // What the address says about the charts.
 import { useMemo } from "react";
 import { splitNames } from "@/lib/lists";
+import type { XAxis } from "@/lib/panel/picture";
 import { useParameter } from "@/lib/url";
-
-export type XAxis = "epoch" | "step" | "since" | "time";
-export type Aggregate = "none" | "configuration" | "parameter";
 
 export interface AnalysisView {
   readonly match: string;

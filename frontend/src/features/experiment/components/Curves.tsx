@@ -46,5 +46,5 @@ function specOf(set: CurveSet, metric: string, keys: readonly string[], experime
     const place = ["train", "val", "test"].indexOf(split);
     return [{ id: slot, x: curve.epochs, y: curve.values, length: curve.length, colour: colour(place < 0 ? slot % 5 + 3 : place), isStrong: true, label: split }];
   }); // prettier-ignore
-  return { lines, crowd: [], bands: [], isLogX: false, isLogY: false, isDashed: false, isTrimmed: false, xKind: "number" };
+  return { lines, bands: [], isLogX: false, isLogY: false, isDashed: false, isTrimmed: false, xKind: "number" };
 }

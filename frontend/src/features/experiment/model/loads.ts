@@ -27,7 +27,7 @@ export function loadCharts(metrics: SystemMetrics, colour: (slot: number) => str
     if (found.length === 0) return [];
     const [unit, divisor] = scaleOf(found);
     const lines = found.flatMap((series, slot) => piecesOf(series, divisor, colour(slot), title));
-    return [{ title, unit: unit ?? hint, spec: { lines, crowd: [], bands: [], isLogX: false, isLogY: false, isDashed: false, isTrimmed: false, xKind: "moment" } }];
+    return [{ title, unit: unit ?? hint, spec: { lines, bands: [], isLogX: false, isLogY: false, isDashed: false, isTrimmed: false, xKind: "moment" } }];
   });
 }
 

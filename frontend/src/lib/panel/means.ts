@@ -1,0 +1,42 @@
+// The mean of several curves, with one standard deviation to both sides.
+import type { Curve } from "../curves";
+import { spreadOf } from "../statistics";
+import type { XAxis } from "./picture";
+
+export interface Mean {
+  readonly x: Float64Array;
+  readonly y: Float64Array;
+  readonly low: Float64Array;
+  readonly high: Float64Array;
+  /** Over how many curves. */
+  readonly n: number;
+}
+
+/** Gives the mean of curves at each of their epochs or steps; null where none has a value. */
+export function meanOf(curves: readonly Curve[], axis: XAxis): Mean | null {
+  const at = new Map<number, number[]>();
+  let n = 0;
+  for (const curve of curves) {
+    if (curve.length === 0) continue;
+    n += 1;
+    // Only epochs and steps are the same moments for all; by the clock they are matched by epoch.
+    const x = axis === "step" ? curve.steps : curve.epochs;
+    for (let i = 0; i < curve.length; i += 1) {
+      const values = at.get(x[i] ?? 0);
+      if (values === undefined) at.set(x[i] ?? 0, [curve.values[i] ?? Number.NaN]);
+      else values.push(curve.values[i] ?? Number.NaN);
+    }
+  }
+  if (n === 0) return null;
+  const places = [...at.keys()].sort((a, b) => a - b);
+  const spreads = places.map((place) => spreadOf(at.get(place) ?? []));
+  const column = (of: (spread: NonNullable<(typeof spreads)[number]>) => number): Float64Array =>
+    Float64Array.from(spreads, (spread) => (spread === null ? Number.NaN : of(spread)));
+  return {
+    x: Float64Array.from(places),
+    y: column(({ mean }) => mean),
+    low: column(({ mean, sd }) => mean - (sd ?? 0)),
+    high: column(({ mean, sd }) => mean + (sd ?? 0)),
+    n,
+  };
+}
