@@ -3,7 +3,7 @@ import { IconX } from "@tabler/icons-react";
 import { useMemo, type ReactNode } from "react";
 import { Button } from "@/components/Button";
 import { scaleColour, selectionColour } from "@/lib/colours";
-import { formatValue, shortKeys } from "@/lib/format";
+import { shortKeys, shortValue } from "@/lib/format";
 import { useTable } from "@/lib/hub/queries";
 import { useScheme } from "@/lib/scheme";
 import { hide, select, toggleSelected, useSelection } from "@/lib/selection";
@@ -22,7 +22,7 @@ export function SelectionBar({ run }: { readonly run: string }): ReactNode {
   if (selection.ids.length === 0 && hidden.length === 0) return null;
   const describe = (id: number): string => {
     const row = data?.rows.find((one) => one.experiment_id === id);
-    return swept.slice(0, 3).map((key) => `${short.get(key) ?? key} ${formatValue(row?.swept[key])}`).join(" · "); // prettier-ignore
+    return swept.slice(0, 3).map((key) => `${short.get(key) ?? key} ${shortValue(row?.swept[key])}`).join(" · "); // prettier-ignore
   };
   return (
     <div className={classes.bar} role="region" aria-label="Selected experiments">

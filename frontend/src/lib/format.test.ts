@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { formatBytes, formatDuration, formatNumber, formatValue, numberOf, shortKeys } from "./format";
+import { formatBytes, formatDuration, formatNumber, formatValue, numberOf, shortKeys, shortValue } from "./format";
 
 describe("numbers", () => {
   it("have sensible digits", () => {
@@ -26,6 +26,12 @@ describe("values of a config", () => {
   it("name a component first", () => {
     expect(formatValue({ use: "adam", lr: 0.1 })).toBe("adam(lr: 0.1)");
     expect(formatValue([{ use: "relu" }, "x", null])).toBe("[relu, x, null]");
+  });
+});
+
+describe("values of a config", () => {
+  it("are exact where they were written, and short where they were drawn", () => {
+    expect([0.001, 1e-5, 123456, 0.044105612345, [0.0123456789, 16]].map(shortValue)).toEqual(["1e-3", "1e-5", "123456", "0.04411", "[0.01235, 16]"]); // prettier-ignore
   });
 });
 

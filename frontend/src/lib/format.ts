@@ -41,6 +41,17 @@ export function formatValue(value: unknown): string {
   return shortJson(value);
 }
 
+const EXACT_DIGITS = 5;
+
+/** Gives a value of a config for the eye: numbers that were drawn at random need no more than four digits. */
+export function shortValue(value: unknown): string {
+  if (typeof value === "number" && digitsOf(value) > EXACT_DIGITS) return formatNumber(value);
+  if (Array.isArray(value)) return `[${value.map(shortValue).join(", ")}]`;
+  return formatValue(value);
+}
+
+const digitsOf = (value: number): number => value.toExponential().replace(/e.*|\D/g, "").length;
+
 function formatParameter(value: number): string {
   const size = Math.abs(value);
   return size !== 0 && (size < 1e-2 || size >= 1e6) ? sign(shortExponent(value.toExponential())) : sign(String(value));

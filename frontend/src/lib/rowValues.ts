@@ -46,9 +46,22 @@ function plain(value: unknown): Value {
 export function compareValues(a: Value, b: Value, isDescending: boolean): number {
   const [lateA, lateB] = [lateness(a), lateness(b)];
   if (lateA !== lateB || lateA > 0) return lateA - lateB;
-  const order = typeof a === "number" && typeof b === "number" ? a - b : collator.compare(String(a), String(b));
+  const order = typeof a === "number" && typeof b === "number" ? a - b : compareTexts(String(a), String(b));
   return isDescending ? -order : order;
 }
+
+/** Lists go by their numbers, one after the other: `[16]` before `[16, 16]` before `[32]`. */
+function compareTexts(a: string, b: string): number {
+  const [partsA, partsB] = [partsOf(a), partsOf(b)];
+  if (partsA === null || partsB === null) return collator.compare(a, b);
+  for (let i = 0; i < Math.min(partsA.length, partsB.length); i += 1) {
+    const order = collator.compare(partsA[i] ?? "", partsB[i] ?? "");
+    if (order !== 0) return order;
+  }
+  return partsA.length - partsB.length;
+}
+
+const partsOf = (text: string): string[] | null => (/^\[.*\]$/.test(text) ? text.slice(1, -1).split(", ").filter(Boolean) : null);
 
 const lateness = (value: Value): number => (value === null ? 2 : Number.isNaN(value) ? 1 : 0);
 const collator = new Intl.Collator("en", { numeric: true });

@@ -28,7 +28,7 @@ export function Config({ run, row, detail, table }: PartProps): ReactNode {
         <SelectField label="compare with" value={against} options={options} onChange={setAgainst} />
         <CopyButton text={JSON.stringify(detail.config, null, 2)} label="Copy as JSON" />
       </div>
-      <div className={classes.columns}>
+      <div className={classes.sides}>
         <Lines {...{ run, row, detail, table }} against={against === NONE || against === WRITTEN ? null : Number(against)} />
         {against === WRITTEN ? <pre className={classes.config} tabIndex={0}><div>{data?.config_text}</div></pre> : null}
       </div>

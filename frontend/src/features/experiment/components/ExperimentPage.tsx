@@ -5,7 +5,7 @@ import type { ReactNode } from "react";
 import { Button, IconButton } from "@/components/Button";
 import { Notice, Problem, Waiting } from "@/components/Notice";
 import { Status } from "@/components/Status";
-import { formatValue } from "@/lib/format";
+import { formatValue, shortValue } from "@/lib/format";
 import { experimentQuery } from "@/lib/hub/experiment";
 import { useAt, useTable } from "@/lib/hub/queries";
 import { toggleSelected, useSelection } from "@/lib/selection";
@@ -70,8 +70,8 @@ function Experiment(props: PartProps): ReactNode {
         <Status status={row.status} detail={row.stop_reason === null ? null : "· stopped early"} />
         <span className={classes.swept}>
           {Object.entries(row.swept).map(([key, value]) => (
-            <span key={key}>
-              {key} <b className="number">{formatValue(value)}</b>
+            <span key={key} title={`${key} ${formatValue(value)}`}>
+              {key} <b className="number">{shortValue(value)}</b>
             </span>
           ))}
         </span>

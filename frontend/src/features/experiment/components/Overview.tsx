@@ -71,11 +71,13 @@ function State({ row, detail, of }: PartProps & { readonly of: RunDetail | undef
   const now = at === null && of?.status === "running" ? clock : (of?.last_event_at ?? clock);
   const { progress } = row;
   const left = remainingOf(row, now);
+  // Progress is told a few times a second: the last word of one that ended may be from before its last epoch.
+  const isThrough = row.status === "done" && row.stop_reason === null;
   return (
     <dl className={classes.facts}>
       {progress === null ? null : (
         <Fact name="epoch">
-          <ProgressBar fraction={row.status === "done" ? 1 : progress.fraction} label={`${Math.min(progress.num_epochs, progress.epoch + 1)} of ${progress.num_epochs}`} isMuted={row.status !== "running"} />
+          <ProgressBar fraction={row.status === "done" ? 1 : progress.fraction} label={`${isThrough ? progress.num_epochs : Math.min(progress.num_epochs, progress.epoch + 1)} of ${progress.num_epochs}`} isMuted={row.status !== "running"} />
         </Fact>
       )}
       {progress !== null && row.status === "running" ? (
@@ -90,8 +92,8 @@ function State({ row, detail, of }: PartProps & { readonly of: RunDetail | undef
       </Fact>
       <Fact name="started">{formatWhole(row.started_at)}</Fact>
       <Fact name="device">{row.device ?? MISSING}</Fact>
-      <Fact name="rate">{row.steps_per_s === null ? MISSING : `${formatNumber(row.steps_per_s, 3)} steps/s`}</Fact>
-      <Fact name="memory">{formatBytes(row.rss_bytes)}</Fact>
+      {row.steps_per_s === null ? null : <Fact name="rate">{formatNumber(row.steps_per_s, 3)} steps/s</Fact>}
+      {row.rss_bytes === null ? null : <Fact name="memory">{formatBytes(row.rss_bytes)}</Fact>}
       {detail.num_parameters === null ? null : <Fact name="parameters">{detail.num_parameters.toLocaleString("en")}</Fact>}
       <Fact name="attempt">
         {row.attempt + 1}

@@ -1,7 +1,7 @@
 // The table on a phone: a list with what matters most, each line opens everything.
 import type { ReactNode } from "react";
 import { Status } from "@/components/Status";
-import { formatNumber, formatValue } from "@/lib/format";
+import { formatNumber, shortValue } from "@/lib/format";
 import { columnsOf, valueOf } from "@/lib/rowValues";
 import { toggleSelected, type Selection } from "@/lib/selection";
 import { changeView, toPage } from "@/lib/url";
@@ -35,7 +35,7 @@ export function FlowList({ view, table, selection }: Props): ReactNode {
           <button type="button" className={classes.open} onClick={() => changeView(toPage("experiment", { experiment: String(row.experiment_id) }))}>
             <b className="number">{row.experiment_id}</b> <Status status={row.status} />
             <br />
-            <span className="dim">{swept.map((key) => `${key.split(".").at(-1) ?? key} ${formatValue(row.swept[key])}`).join(" · ")}</span>
+            <span className="dim">{swept.map((key) => `${key.split(".").at(-1) ?? key} ${shortValue(row.swept[key])}`).join(" · ")}</span>
           </button>
           <span className={classes.numbers}>
             {numbers.map((column) => (

@@ -2,8 +2,9 @@
 import type { ReactNode } from "react";
 import { Status } from "@/components/Status";
 import { ProgressBar } from "@/components/ProgressBar";
+import { Verdict } from "@/components/Verdict";
 import { durationOf, remainingOf } from "@/lib/eta";
-import { formatBytes, formatDuration, formatMoment, formatNumber, formatValue, MISSING } from "@/lib/format";
+import { formatBytes, formatDuration, formatMoment, formatNumber, MISSING } from "@/lib/format";
 import { valueOf } from "@/lib/rowValues";
 import type { Spread } from "@/lib/statistics";
 import type { ExperimentRow } from "@/types/api";
@@ -54,8 +55,9 @@ export function factCell(row: ExperimentRow, id: string, now: number): ReactNode
     case "error":
       return <ErrorCell row={row} />;
     case "device":
+      return <span title={row.device ?? undefined}>{row.device ?? MISSING}</span>;
     case "verdict":
-      return formatValue(valueOf(row, id) ?? undefined);
+      return <Verdict verdict={row.verdict} />;
     default:
       return formatNumber(valueOf(row, id) as number | null);
   }

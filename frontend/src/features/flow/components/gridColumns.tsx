@@ -5,7 +5,7 @@ import type { GridColumn } from "@/components/grid/columns";
 import { Sparkline } from "@/components/Sparkline";
 import { selectionColour, themeColour, type Scheme } from "@/lib/colours";
 import type { CurveSet } from "@/lib/curves";
-import { formatNumber, formatValue, MISSING } from "@/lib/format";
+import { formatNumber, formatValue, MISSING, shortValue } from "@/lib/format";
 import { valueOf } from "@/lib/rowValues";
 import { toggleSelected, type Selection } from "@/lib/selection";
 import type { ExperimentRow } from "@/types/api";
@@ -58,8 +58,11 @@ function render(item: Item, column: FlowColumn, around: Surroundings, best: numb
   if (column.group === "facts") return factCell(item.row, column.id, around.now);
   const value = valueOf(item.row, column.id);
   if (column.group === "metrics") return best !== null && value === best ? <b title="the best of those shown">{formatNumber(best)}</b> : formatNumber(value as number | null);
-  return value === null ? MISSING : <span title={formatValue(value)}>{formatValue(value)}</span>;
+  return value === null ? MISSING : <span title={formatValue(value)}>{shortValue(valueShown(item.row, column.id, value))}</span>;
 }
+
+/** Lists are texts where they are compared; here their numbers are shortened one by one. */
+const valueShown = (row: ExperimentRow, id: string, value: unknown): unknown => row.swept[id] ?? value;
 
 function IdCell({ item, around }: { readonly item: ExperimentItem; readonly around: Surroundings }): ReactNode {
   const { row } = item;

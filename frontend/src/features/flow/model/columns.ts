@@ -1,5 +1,5 @@
 // Which columns the table of experiments can have, which it has at first, and what the address says about it.
-import { formatValue } from "@/lib/format";
+import { shortValue } from "@/lib/format";
 import { columnsOf, LATEST, TRIAL, valueOf } from "@/lib/rowValues";
 import type { Column, ExperimentTable, RunDetail } from "@/types/api";
 
@@ -41,7 +41,7 @@ const widthOf = (title: string, least: number): number => Math.min(220, Math.max
 
 const SAMPLED_ROWS = 200;
 const widthOfValues = (table: ExperimentTable, key: string): number =>
-  table.rows.slice(0, SAMPLED_ROWS).reduce((width, row) => Math.max(width, widthOf(formatValue(row.swept[key]), 0)), 0);
+  table.rows.slice(0, SAMPLED_ROWS).reduce((width, row) => Math.max(width, widthOf(shortValue(row.swept[key]), 0)), 0);
 
 const NUMERIC_TYPES = new Set(["number"]);
 const MAX_METRICS_AT_FIRST = 4;
@@ -83,7 +83,7 @@ export function firstColumns(table: ExperimentTable, run: RunDetail | undefined)
   const chosen = [...new Set(ordered)].slice(0, MAX_METRICS_AT_FIRST);
   const validation = run?.validation_mode === "grid_search" || run === undefined ? [] : trialColumns(table);
   const isFailing = table.rows.some((row) => row.error !== null || row.stop_reason !== null);
-  return ["experiment_id", "status", "progress", ...columnsOf(table.columns, "swept"), ...validation, ...chosen, "curve", "steps_per_s", "duration_s", "device", ...(isFailing ? ["error"] : [])]; // prettier-ignore
+  return ["experiment_id", "status", "progress", ...columnsOf(table.columns, "swept"), ...validation, ...chosen, "curve", "steps_per_s", "duration_s", ...(run?.status === "running" ? ["left"] : []), "device", ...(isFailing ? ["error"] : [])]; // prettier-ignore
 }
 
 /** Gives the facts of validation that tell experiments apart. */

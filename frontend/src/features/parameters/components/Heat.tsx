@@ -1,17 +1,15 @@
 // Two parameters together: the mean of the metric for each pair of values.
 import { useMemo, type ReactNode } from "react";
 import { SelectField } from "@/components/Field";
-import { formatNumber, formatValue, MISSING } from "@/lib/format";
+import { formatNumber, MISSING } from "@/lib/format";
 import { valueOf } from "@/lib/rowValues";
 import { select } from "@/lib/selection";
 import { spreadOf } from "@/lib/statistics";
 import { changeView, useParameter } from "@/lib/url";
 import type { ExperimentRow } from "@/types/api";
-import { distinctValues } from "../model/axes";
+import { binsOf, pairKey, pairsOf } from "../model/bins";
 import type { Shared } from "../model/shared";
 import classes from "./Parameters.module.css";
-
-const MAX_VALUES = 24;
 
 export function Heat({ shared }: { readonly shared: Shared }): ReactNode {
   const { swept, short, rows, metric, isLow } = shared;
@@ -19,9 +17,10 @@ export function Heat({ shared }: { readonly shared: Shared }): ReactNode {
   const [secondText] = useParameter("down");
   const across = swept.find((key) => key === firstText) ?? swept[0] ?? "";
   const down = swept.find((key) => key === secondText && key !== across) ?? swept.find((key) => key !== across) ?? "";
-  const columns = useMemo(() => distinctValues(rows, across).slice(0, MAX_VALUES), [rows, across]);
-  const lines = useMemo(() => distinctValues(rows, down).slice(0, MAX_VALUES), [rows, down]);
-  const cells = useMemo(() => cellsOf(rows, across, down), [rows, across, down]);
+  const columns = useMemo(() => binsOf(rows, across), [rows, across]);
+  const lines = useMemo(() => binsOf(rows, down), [rows, down]);
+  const cells = useMemo(() => pairsOf(rows, across, down, columns, lines), [rows, across, down, columns, lines]);
+  const leftOut = columns.numLeftOut + lines.numLeftOut;
   const means = [...cells.values()].flatMap((members) => meanOf(members, metric)?.mean ?? []);
   const [low, high] = [Math.min(...means), Math.max(...means)];
   const options = swept.map((key) => [key, short.get(key) ?? key] as const);
@@ -31,30 +30,31 @@ export function Heat({ shared }: { readonly shared: Shared }): ReactNode {
       <p>
         <SelectField label="across" value={across} options={options} onChange={(value) => changeView({ across: value }, { replace: true })} />{" "}
         <SelectField label="down" value={down} options={options} onChange={(value) => changeView({ down: value }, { replace: true })} /> mean of {metric}, darker is better; click a cell to select its experiments.
+        {leftOut === 0 ? "" : ` ${leftOut} further values have no room here.`}
       </p>
       <div className={classes.scroll}>
         <table className={classes.heat}>
           <thead>
             <tr>
               <th scope="col">{short.get(down)}</th>
-              {columns.map((value) => (
-                <th key={String(value)} scope="col">
-                  {formatValue(value)}
+              {columns.bins.map((bin) => (
+                <th key={bin.key} scope="col">
+                  {bin.label}
                 </th>
               ))}
             </tr>
           </thead>
           <tbody>
-            {lines.map((line) => (
-              <tr key={String(line)}>
-                <th scope="row">{formatValue(line)}</th>
-                {columns.map((column) => {
-                  const members = cells.get(`${String(line)}\n${String(column)}`) ?? [];
+            {lines.bins.map((line) => (
+              <tr key={line.key}>
+                <th scope="row">{line.label}</th>
+                {columns.bins.map((column) => {
+                  const members = cells.get(pairKey(line.key, column.key)) ?? [];
                   const spread = meanOf(members, metric);
                   const share = spread === null || high === low ? 0 : (spread.mean - low) / (high - low);
                   const goodness = Math.round((isLow ? 1 - share : share) * 70);
                   return (
-                    <td key={String(column)} style={spread === null ? undefined : { background: `color-mix(in srgb, rgb(var(--heat-high)) ${goodness}%, var(--paper))` }}>
+                    <td key={column.key} style={spread === null ? undefined : { background: `color-mix(in srgb, rgb(var(--heat-high)) ${goodness}%, var(--paper))` }}>
                       <button type="button" disabled={members.length === 0} onClick={() => select(members.map((row) => row.experiment_id))}>
                         {spread === null ? MISSING : formatNumber(spread.mean)}
                         {members.length > 1 ? <small>of {spread?.n ?? 0}</small> : null}
@@ -69,15 +69,6 @@ export function Heat({ shared }: { readonly shared: Shared }): ReactNode {
       </div>
     </section>
   );
-}
-
-function cellsOf(rows: readonly ExperimentRow[], across: string, down: string): Map<string, ExperimentRow[]> {
-  const cells = new Map<string, ExperimentRow[]>();
-  for (const row of rows) {
-    const key = `${String(valueOf(row, down))}\n${String(valueOf(row, across))}`;
-    cells.set(key, [...(cells.get(key) ?? []), row]);
-  }
-  return cells;
 }
 
 function meanOf(rows: readonly ExperimentRow[], metric: string): ReturnType<typeof spreadOf> {

@@ -113,13 +113,14 @@ function drawAxes(ctx: CanvasRenderingContext2D, width: number, axis: Axis, metr
     ctx.stroke();
   }
   ctx.textAlign = "center";
-  let last = -Infinity;
+  let end = -Infinity;
   for (const tick of axis.ticks) {
-    const x = LEFT + tick.at * (width - LEFT - RIGHT);
     const words = tick.label.slice(0, 12);
-    if (x - last < ctx.measureText(words).width + 8) continue;
+    const half = ctx.measureText(words).width / 2;
+    const x = Math.min(LEFT + tick.at * (width - LEFT - RIGHT), width - half);
+    if (x - half < end + 8) continue;
     ctx.fillText(words, x, HEIGHT - 6);
-    last = x;
+    end = x + half;
   }
 }
 

@@ -27,4 +27,11 @@ describe("an axis", () => {
     expect(brushed(rows, axes, new Map([["lr", [0, 0.6]]]))).toEqual([0, 2]);
     expect(brushed(rows, axes, new Map([["lr", [0, 0.6]], ["act", [0, 0.5]]]))).toEqual([]);
   }); // prettier-ignore
+
+  it("is logarithmic where values were drawn over orders of magnitude", () => {
+    const of = (numbers: readonly number[]) => axisOf(numbers.map((lr, id) => ({ ...rows[0], experiment_id: id, swept: { lr } }) as (typeof rows)[number]), "lr", "lr");
+    expect(of([1.0e-3, 1.1e-3, 2.1e-3, 2.7e-3, 1.2e-2, 4.4e-2]).isLog).toBe(true);
+    expect([of([16, 32, 64, 128, 256]).isLog, of([10, 50, 100]).isLog, of([-1, 0, 50]).isLog]).toEqual([false, false, false]); // prettier-ignore
+    expect(of([1, 1.001, 1.002, 100]).ticks.map(({ label }) => label)).toEqual(["1", "100"]);
+  });
 });

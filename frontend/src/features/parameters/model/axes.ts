@@ -1,5 +1,5 @@
 // A parameter or metric as an axis: where each value lies, 0 to 1, and which values are named beside it.
-import { formatNumber, formatValue } from "@/lib/format";
+import { formatNumber, formatValue, shortValue } from "@/lib/format";
 import { compareValues, valueOf, type Value } from "@/lib/rowValues";
 import type { ExperimentRow } from "@/types/api";
 
@@ -14,6 +14,10 @@ export interface Axis {
 }
 
 const MANY_ORDERS = 50;
+const ONE_ORDER = 10;
+const CROWDED = 0.15;
+/** Names of values that lie nearer than this would stand on each other. */
+const LEAST_SPACE = 0.055;
 const MAX_TICKS = 9;
 
 /** Gives the axis of a metric: its ticks are round numbers, not the values that happened to be measured. */
@@ -53,13 +57,36 @@ export function distinctValues(rows: readonly ExperimentRow[], key: string): Val
 
 function numericAxis(key: string, title: string, numbers: readonly number[]): Axis {
   const [low, high] = [numbers[0] ?? 0, numbers.at(-1) ?? 1];
-  const isLog = low > 0 && high / low >= MANY_ORDERS;
+  const isLog = low > 0 && (high / low >= MANY_ORDERS || (high / low > ONE_ORDER && isCrowded(numbers)));
   const along = isLog ? Math.log : (value: number) => value;
   const room = along(high) - along(low);
   const positionOf = (value: Value): number | null =>
     typeof value !== "number" || !Number.isFinite(value) ? null : room === 0 ? 0.5 : (along(value) - along(low)) / room;
-  const ticks = numbers.length <= MAX_TICKS ? numbers : spacedTicks(low, high, isLog);
-  return { key, title, positionOf, isLog, isNumeric: true, ticks: ticks.map((value) => ({ at: positionOf(value) ?? 0, label: numbers.length <= MAX_TICKS ? formatValue(value) : formatNumber(value, 3) })) };
+  const isFew = numbers.length <= MAX_TICKS;
+  const ticks = (isFew ? numbers : spacedTicks(low, high, isLog)).map((value) => ({ at: positionOf(value) ?? 0, label: isFew ? shortValue(value) : formatNumber(value, 3) }));
+  return { key, title, positionOf, isLog, isNumeric: true, ticks: apart(ticks) };
+}
+
+/** Tells whether most values stand near the lower end, as those do that were drawn over orders of magnitude. */
+function isCrowded(numbers: readonly number[]): boolean {
+  const [low, high] = [numbers[0] ?? 0, numbers.at(-1) ?? 1];
+  const middle = numbers[Math.floor((numbers.length - 1) / 2)] ?? low;
+  return numbers.length > 3 && (middle - low) / (high - low) < CROWDED;
+}
+
+/** Leaves out ticks that are too near to the one before; the last one stays. */
+function apart(ticks: Axis["ticks"]): Axis["ticks"] {
+  const last = ticks.at(-1);
+  const kept: Axis["ticks"][number][] = [];
+  for (const tick of ticks) {
+    const before = kept.at(-1);
+    if (before !== undefined && tick.at - before.at < LEAST_SPACE) {
+      if (tick === last && kept.length > 1) kept[kept.length - 1] = tick;
+      continue;
+    }
+    kept.push(tick);
+  }
+  return kept;
 }
 
 function spacedTicks(low: number, high: number, isLog: boolean): number[] {

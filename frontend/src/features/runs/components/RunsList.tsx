@@ -4,7 +4,7 @@ import { Status } from "@/components/Status";
 import { formatDuration, formatMoment } from "@/lib/format";
 import { changeView, toRun } from "@/lib/url";
 import type { RunSummary } from "@/types/api";
-import { bestOf, durationOfRun, progressOfRun } from "./runColumns";
+import { bestOf, durationOfRun, progressOfRun, verdictOf } from "./runColumns";
 import classes from "./Runs.module.css";
 
 export function RunsList({ runs, now }: { readonly runs: readonly RunSummary[]; readonly now: number }): ReactNode {
@@ -18,6 +18,7 @@ export function RunsList({ runs, now }: { readonly runs: readonly RunSummary[]; 
               <Status status={run.status} />
             </span>
             <span className={classes.line}>{progressOfRun(run)}</span>
+            {run.reproduction == null ? null : <span className={classes.line}>{verdictOf(run)}</span>}
             <span className={`${classes.line ?? ""} number`}>
               <span>{bestOf(run)}</span>
               <span className="dim">

@@ -55,12 +55,18 @@ function Name({ run, isChosen, onToggle }: { readonly run: RunSummary; readonly 
   );
 }
 
+/** A repetition runs some experiments of its grid: what waits when it is over was not to run. */
+export function experimentsOf(run: RunSummary): number {
+  return run.reproduces == null || run.status === "running" ? run.num_experiments : run.num_experiments - run.counts.waiting;
+}
+
 export function progressOfRun(run: RunSummary): ReactNode {
   const ended = run.counts.done + run.counts.failed;
-  const words = `${ended}/${run.num_experiments}`;
+  const total = experimentsOf(run);
+  const words = `${ended}/${total}`;
   return (
     <>
-      <ProgressBar fraction={run.num_experiments === 0 ? 0 : ended / run.num_experiments} label={words} isMuted={run.status !== "running"} />
+      <ProgressBar fraction={total === 0 ? 0 : ended / total} label={words} isMuted={run.status !== "running"} />
       {run.counts.failed === 0 ? null : <span className={classes.failed}>{run.counts.failed} failed</span>}
     </>
   );

@@ -1,7 +1,7 @@
 // Folds by configurations: every score, with mean, spread and interval, and what is not there.
 import { useState, type ReactNode } from "react";
 import { Button } from "@/components/Button";
-import { formatNumber, formatValue, MISSING, shortKeys } from "@/lib/format";
+import { formatNumber, formatValue, MISSING, shortKeys, shortValue } from "@/lib/format";
 import { select } from "@/lib/selection";
 import type { Configuration, Interval, Report } from "@/lib/hub/report";
 import classes from "./Validation.module.css";
@@ -61,7 +61,9 @@ export function Configurations({ report }: { readonly report: Report }): ReactNo
               <tr key={one.configuration} data-first={one.rank === 1}>
                 <th scope="row">{one.rank ?? MISSING}</th>
                 {keys.map((key) => (
-                  <td key={key}>{formatValue(one.swept[key])}</td>
+                  <td key={key} title={formatValue(one.swept[key])}>
+                    {shortValue(one.swept[key])}
+                  </td>
                 ))}
                 <td>
                   {formatNumber(one.mean)}

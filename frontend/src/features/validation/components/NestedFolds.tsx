@@ -2,7 +2,7 @@
 // worth on data that chose nothing.
 import { Fragment, type ReactNode } from "react";
 import { Status } from "@/components/Status";
-import { formatNumber, formatValue, MISSING } from "@/lib/format";
+import { formatNumber, MISSING, shortValue } from "@/lib/format";
 import { select } from "@/lib/selection";
 import type { Nested, OuterFold } from "@/lib/hub/report";
 import { intervalWords } from "./Configurations";
@@ -10,7 +10,7 @@ import classes from "./Validation.module.css";
 
 const PAD = 3;
 
-export function NestedFolds({ nested, isLow }: { readonly nested: Nested; readonly isLow: boolean }): ReactNode {
+export function NestedFolds({ nested, inner, isLow }: { readonly nested: Nested; readonly inner: string; readonly isLow: boolean }): ReactNode {
   const values = nested.outer_folds.flatMap((fold) => [fold.outer_score, fold.inner_score, ...fold.inner.map(({ mean }) => mean)]).filter((value): value is number => value !== null);
   const [low, high] = values.length === 0 ? [0, 1] : [Math.min(...values), Math.max(...values)];
   const x = (value: number): string => `${PAD + ((value - low) / (high - low || 1)) * (100 - 2 * PAD)}%`;
@@ -22,7 +22,9 @@ export function NestedFolds({ nested, isLow }: { readonly nested: Nested; readon
       </p>
       <div className={classes.folds}>
         <span className={classes.head}>outer fold, winner</span>
-        <span className={classes.head}>{nested.metric}</span>
+        <span className={classes.head}>
+          inner {inner}, outer {nested.metric}
+        </span>
         <span className={classes.head}>inner</span>
         <span className={classes.head}>outer</span>
         {nested.outer_folds.map((fold) => (
@@ -53,7 +55,7 @@ export function NestedFolds({ nested, isLow }: { readonly nested: Nested; readon
 
 function winnerOf(fold: OuterFold): ReactNode {
   if (fold.configuration === null) return <span className="dim">not decided</span>;
-  const words = Object.entries(fold.swept).map(([key, value]) => `${key.split(".").at(-1) ?? key} ${formatValue(value)}`).join(" · "); // prettier-ignore
+  const words = Object.entries(fold.swept).map(([key, value]) => `${key.split(".").at(-1) ?? key} ${shortValue(value)}`).join(" · "); // prettier-ignore
   return <span className="dim">{words || `configuration ${fold.configuration}`}</span>;
 }
 

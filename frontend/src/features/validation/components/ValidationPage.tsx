@@ -23,9 +23,10 @@ export function ValidationPage({ run }: { readonly run: string }): ReactNode {
       ) : (
         <>
           <Said report={data} />
-          {data.nested === null ? null : <NestedFolds nested={data.nested} isLow={data.selection.best === "min"} />}
+          {data.nested === null ? null : <NestedFolds nested={data.nested} inner={data.selection.metric} isLow={data.selection.best === "min"} />}
           <Configurations report={data} />
           <DataUse report={data} />
+          <Reproductions run={run} report={data} />
         </>
       )}
       <section>
@@ -59,6 +60,22 @@ function Said({ report }: { readonly report: Report }): ReactNode {
           {warning}
         </p>
       ))}
+    </section>
+  );
+}
+
+/** A number that can be got again is worth more: which experiments were run again, and what came of it. */
+function Reproductions({ run, report }: { readonly run: string; readonly report: Report }): ReactNode {
+  return (
+    <section>
+      <h2>Run again</h2>
+      {report.reproductions.length === 0 ? <p className={classes.lead}>No experiment of this run was run again yet. The best one, to begin with:</p> : null}
+      {report.reproductions.map((line) => (
+        <p key={line} className={classes.lead}>
+          {line}
+        </p>
+      ))}
+      <Command>{`mlgym reproduce ${run}`}</Command>
     </section>
   );
 }
