@@ -79,6 +79,16 @@ class LoopbackCluster:
         self._cluster.remove_node(node, allow_graceful=False)
         return left
 
+    def processes_with(self, text: str) -> list[int]:
+        """Gives the processes on its nodes in whose command line a text stands."""
+        found = []
+        for node in self.nodes:
+            for pid in descendants(node.all_processes["raylet"][0].process.pid):
+                with suppress(OSError):
+                    if text.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        found.append(pid)
+        return found
+
     def close(self) -> None:
         """Ends everything that belongs to it."""
         with suppress(Exception):

@@ -19,10 +19,12 @@ class Ask:
     Args:
         cpus: cores, > 0.
         gpus: GPUs, >= 0; a fraction where several experiments share one.
+        devices: GPUs or processes that train it together, >= 1; more than one are reserved together.
     """
 
     cpus: float
     gpus: float = 0.0
+    devices: int = 1
 
     def __str__(self) -> str:
         return _resources(self.cpus, self.gpus)

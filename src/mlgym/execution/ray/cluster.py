@@ -67,10 +67,10 @@ class Cluster:
             job: as JSON.
             setup: a `NodeSetup` as JSON.
             order_key: where `order` leaves word for it.
-            ask: what it needs. Several GPUs are reserved together, on one node.
+            ask: what it needs. Several devices are reserved together, on one node.
         """
         options: dict[str, Any] = {"num_cpus": ask.cpus, "num_gpus": ask.gpus, "name": "mlgym experiment"}
-        group = _reserved(ask) if ask.gpus > 1 else None
+        group = _reserved(ask) if ask.devices > 1 else None
         if group is not None:
             from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
@@ -131,4 +131,5 @@ class Cluster:
 def _reserved(ask: Ask) -> Any:
     from ray.util import placement_group
 
-    return placement_group([{"CPU": ask.cpus, "GPU": ask.gpus}], strategy="STRICT_PACK")
+    bundle = {"CPU": ask.cpus, **({"GPU": ask.gpus} if ask.gpus else {})}
+    return placement_group([bundle], strategy="STRICT_PACK")

@@ -108,7 +108,7 @@ def _ask(options: RunOptions) -> Ask:
     size = options.devices_per_experiment
     if size < 1:
         raise RunError(f"`devices_per_experiment` must be at least 1, but is {size}")
-    return Ask(cpus=float(max(1, options.threads) * size), gpus=_gpus(options))
+    return Ask(cpus=float(max(1, options.threads) * size), gpus=_gpus(options), devices=size)
 
 
 def _gpus(options: RunOptions) -> float:
