@@ -46,6 +46,7 @@ def resume(
     retries: int | None = None,
     node_retries: int | None = None,
     ray: RayOptions | Mapping[str, Any] | None = None,
+    slurm: Mapping[str, str | Sequence[str]] | None = None,
     time_limit_s: float | None = None,
     text_logging_path: str | Path | None = None,
     websocket_logging_servers: Sequence[str] = (),
@@ -80,6 +81,7 @@ def resume(
         node_retries: how often an experiment goes on elsewhere when what it ran on is lost, such as a node.
         ray: the cluster of the executor `ray`: `address`, `insecure`, `code` and `wait_s` of `RayOptions`, by name;
             None for the one of the launch; `insecure` has to be said again.
+        slurm: options of the jobs of the executor `slurm`, by key.
         time_limit_s: an experiment that takes longer fails.
         text_logging_path: folder for the output of each experiment as text; None for none.
         websocket_logging_servers: addresses of hubs that get the events as they happen; none by default, also where the
@@ -115,6 +117,7 @@ def resume(
             "retries": retries,
             "node_retries": node_retries,
             "ray": ray,
+            "slurm": slurm,
             "time_limit_s": time_limit_s,
             "text_logging_path": None if text_logging_path is None else Path(text_logging_path),
             "hubs": Hubs(websocket_logging_servers=tuple(websocket_logging_servers), rest_endpoint=rest_endpoint),

@@ -35,6 +35,7 @@ def run(
     retries: int = 0,
     node_retries: int = 3,
     ray: RayOptions | Mapping[str, Any] | None = None,
+    slurm: Mapping[str, str | Sequence[str]] | None = None,
     threads: int | Literal["auto"] = 1,
     time_limit_s: float | None = None,
     determinism: Literal["bitwise", "fast"] = "bitwise",
@@ -73,6 +74,7 @@ def run(
         websocket_logging_servers: addresses of hubs that get the events as they happen, such as
             `http://127.0.0.1:8080` of `mlgym board`; they are shown the token in `MLGYM_TOKEN`.
         rest_endpoint: address of a hub, which is kept like the run folder while the run goes on; None for none.
+        slurm: options of the jobs of the executor `slurm` by key, such as `{"partition": "gpu", "time": "240"}`.
         checkpoint_place: where checkpoints stand beside the run folder: a URL such as `s3://bucket/prefix` or
             `file:///mnt/shared/checkpoints`, or `hub` for the one of `rest_endpoint`; None for the run folder alone.
         local_checkpoints: whether checkpoints that stand there stay in the run folder, too.
@@ -113,6 +115,7 @@ def run(
         retries=retries,
         node_retries=node_retries,
         ray=RayOptions().changed(ray),
+        slurm=dict(slurm or {}),
         threads=threads,
         time_limit_s=time_limit_s,
         text_logging_path=logs,
@@ -132,6 +135,7 @@ def run(
             "retries": retries,
             "node_retries": node_retries,
             "ray": ray,
+            "slurm": slurm or None,
             "time_limit_s": time_limit_s,
             "text_logging_path": logs,
             "hubs": hubs,

@@ -15,7 +15,9 @@ from mlgym.cli.cluster_options import (
     InsecureCluster,
     NodeRetries,
     RayCode,
+    Slurm,
     ray_options,
+    slurm_options,
 )
 from mlgym.cli.pipes import readers_may_leave
 from mlgym.cli.run_command import (
@@ -90,6 +92,7 @@ def resume(
     ray_code: RayCode = None,
     cluster_wait_s: ClusterWait = None,
     node_retries: NodeRetries = None,
+    slurm: Slurm = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Go on with a run where each of its experiments stands."""
@@ -112,6 +115,7 @@ def resume(
         retries=retries,
         node_retries=node_retries,
         ray=ray_options(address, insecure_cluster, ray_code, cluster_wait_s),
+        slurm=slurm_options(slurm),
         time_limit_s=time_limit_s,
         text_logging_path=text_logging_path,
         websocket_logging_servers=websocket_logging_servers or [],

@@ -16,7 +16,9 @@ from mlgym.cli.cluster_options import (
     InsecureCluster,
     NodeRetries,
     RayCode,
+    Slurm,
     ray_options,
+    slurm_options,
 )
 from mlgym.cli.pipes import readers_may_leave
 from mlgym.display.output import console, print_json
@@ -98,6 +100,7 @@ def run(
     ray_code: RayCode = None,
     cluster_wait_s: ClusterWait = None,
     node_retries: NodeRetries = None,
+    slurm: Slurm = None,
     auto_resume: Annotated[
         bool | None,
         typer.Option(
@@ -124,6 +127,7 @@ def run(
         retries=retries,
         node_retries=3 if node_retries is None else node_retries,
         ray=ray_options(address, insecure_cluster, ray_code, cluster_wait_s),
+        slurm=slurm_options(slurm) or {},
         threads=number_or_auto(threads, "--threads"),
         time_limit_s=time_limit_s,
         determinism=choice(determinism, ("bitwise", "fast"), "--determinism"),  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence, Se
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from mlgym.config import Document, Point, config_id, resolve
 from mlgym.errors import RunError
@@ -29,6 +29,7 @@ from mlgym.execution.run_record import EXPERIMENT_CONFIG_FILE
 from mlgym.execution.scheduler import Counts, Limits, NoSpaceError, Outcome, Scheduler, in_order
 from mlgym.execution.search_run import SearchRun
 from mlgym.execution.server_process import ServerSettings
+from mlgym.execution.slurm import JobFolder, SlurmExecutor, SlurmSettings, TaskSetup, UnderWay
 from mlgym.execution.stop_signals import stop_signals
 from mlgym.tracking import RunFolder
 from mlgym.tracking.places import resolved_place
@@ -70,6 +71,7 @@ class Places:
     main_script: Path | None
 
     ray: RayPlaces | None = None
+    slurm: SlurmSettings | None = None
 
     @classmethod
     @contextmanager
@@ -88,12 +90,16 @@ class Places:
             ray = ray_places(options, document, main_script)
         try:
             slots = options.slots() if ray is None else ray.slots
+            slurm = None
+            if options.executor == "slurm":
+                slurm = SlurmSettings.of(options.slurm, num_slots=len(slots), device=slots[0][0], name=document.name)
             yield cls(
                 slots=slots,
                 threads=options.num_threads(len(slots)),
                 code=code or WorkerCode(),
                 main_script=main_script,
                 ray=ray,
+                slurm=slurm,
             )
         finally:
             if ray is not None:
@@ -109,12 +115,14 @@ class Remaining:
         outcomes: how those ended that ran before, those included that may go on still.
         parted: experiments whose continuation need not repeat what they did before, to the bit.
         allow_data_change: they go on though their data is not what it was; then all of them part.
+        under_way: jobs that outlived the driver before this one, by experiment; they go on as they are.
     """
 
     settled: Container[int] = ()
     outcomes: Mapping[int, Outcome] = field(default_factory=dict)
     parted: Set[int] = frozenset()
     allow_data_change: bool = False
+    under_way: Mapping[int, UnderWay] = field(default_factory=dict)
 
 
 class Driver:
@@ -149,6 +157,9 @@ class Driver:
         self.code = places.code
         self.main_script = places.main_script
         self._ray = places.ray
+        self._slurm = places.slurm
+        self._under_way: dict[int, UnderWay] = {}
+        self._forget_jobs: Callable[[], None] = lambda: None
         self._num_jobs = journal.state.num_jobs
         self._parted: set[int] = set()
         self._allow_data_change = False
@@ -217,6 +228,7 @@ class Driver:
             self.journal.note("warning", note)
         self._parted = set(remaining.parted)
         self._allow_data_change = remaining.allow_data_change
+        self._under_way = dict(remaining.under_way)
         outcomes = dict(remaining.outcomes)
         course = self._course = self._course_of(remaining.settled, lambda: scheduler.interrupt(quietly=True))
 
@@ -292,6 +304,18 @@ class Driver:
         )
         if self._ray is not None:
             return self._ray.executor(handler, settings)
+        if self._slurm is not None:
+            executor = SlurmExecutor(
+                handler,
+                JobFolder(self.folder.path),
+                self._slurm,
+                TaskSetup.of(settings),
+                capacity=len(self.slots),
+                adopted=self._under_way.values(),
+                is_written=lambda: self.journal.is_written,
+            )
+            self._forget_jobs = executor.remove_folder
+            return executor
         return ProcessExecutor(handler, capacity=len(self.slots), settings=settings)
 
     def _example(self, skip: Container[int]) -> dict[str, Any] | None:
@@ -304,6 +328,8 @@ class Driver:
 
     def _prepare(self, experiment_id: int, devices: Slot) -> Job:
         """Makes an experiment's folder, config and first events just before it starts, not 100,000 ahead."""
+        if experiment_id in self._under_way:
+            return self._go_on_with(self._under_way.pop(experiment_id))
         point: Point = self.space[experiment_id]
         config = resolve(point.config)
         name = f"{experiment_id}/{EXPERIMENT_CONFIG_FILE}"
@@ -349,6 +375,14 @@ class Driver:
         self.journal.emit(JobStatus(**who, status="INIT", device=job.device_label, attempt=job.attempt))
         return job
 
+    def _go_on_with(self, under_way: UnderWay) -> Job:
+        """Takes over a job as it is; the log, in which all ended with their driver, says that it has not."""
+        job = under_way.job
+        who: dict[str, Any] = {"grid_search_id": job.run_id, "experiment_id": job.experiment_id, "job_id": job.job_id}
+        status: Literal["INIT", "RUNNING"] = "INIT" if under_way.begin is None else "RUNNING"
+        self.journal.emit(JobStatus(**who, status=status, device=job.device_label, attempt=under_way.attempt))
+        return job
+
     def _continuation(self, experiment_id: int, devices: Slot) -> dict[str, Any]:
         """Gives what a job has to know of earlier attempts."""
         before = self.journal.state.experiments.get(experiment_id)
@@ -370,7 +404,10 @@ class Driver:
     def _finish(self, counts: Counts) -> str | None:
         numbers = {f"num_{name}": number for name, number in asdict(counts).items()}
         self.journal.emit(RunFinished(grid_search_id=self.folder.run_id, **numbers))
-        return self.journal.close(self.options.grace_s)
+        unwritten = self.journal.close(self.options.grace_s)
+        if unwritten is None:
+            self._forget_jobs()
+        return unwritten
 
 
 def counts_of(outcomes: Mapping[int, Outcome], num_experiments: int) -> Counts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -13,6 +13,7 @@ from mlgym.execution.environment import usable_cores
 from mlgym.execution.job import DEFAULT_ENTRY
 from mlgym.execution.ray.ray_options import RayOptions
 from mlgym.execution.server_process import PRELOAD, PRELOAD_IF_INSTALLED
+from mlgym.execution.slurm.settings import DEFAULT_SLOTS as SLURM_SLOTS
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking.delivery import Hubs
 from mlgym.tracking.places import HUB
@@ -47,6 +48,7 @@ class RunOptions:
         node_retries: how often an experiment goes on elsewhere, from its newest checkpoint, when what it ran on is
             lost, such as a node of a cluster, >= 0; not counted among `retries`.
         ray: the cluster of the executor `ray`.
+        slurm: options of the executor `slurm` by key, as `--slurm` takes them; see `SlurmSettings`.
         checkpoint_place: where checkpoints stand beside the run folder: a URL of `fsspec`, or `hub` for the REST
             endpoint of `hubs`; None for the run folder alone.
         local_checkpoints: whether checkpoints that stand there stay in the run folder, too.
@@ -69,6 +71,7 @@ class RunOptions:
     retries: int = 0
     node_retries: int = 3
     ray: RayOptions = field(default_factory=RayOptions)
+    slurm: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     checkpoint_place: str | None = None
     local_checkpoints: bool = True
     reproduces: str | None = None
@@ -92,6 +95,9 @@ class RunOptions:
         size = self.devices_per_experiment
         if self.executor == "inline":
             return device_slots(self.devices, 1, None, size)[:1]
+        if self.executor == "slurm":
+            # A task has devices of its own, which have the same names in each.
+            return device_slots(self.devices, 1, None, size)[:1] * (self.processes or SLURM_SLOTS)
         return device_slots(self.devices, self._slots_per_device(), self._num_experiments(), size)
 
     def _slots_per_device(self) -> int:

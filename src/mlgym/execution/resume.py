@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from mlgym.config import Document, Point
+from mlgym.config import Document, Point, resolve
 from mlgym.errors import LogInUseError, RunError
 from mlgym.events import Difference, EventLog, RunResumed, RunState, read_log
 from mlgym.execution.changes import refuse_other_config
@@ -23,6 +23,7 @@ from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.plan import remaining_of
 from mlgym.execution.ray import RayOptions
 from mlgym.execution.run_record import RUN_CONFIG_FILE, RunRecord, read_record, write_record
+from mlgym.execution.slurm.takeover import UnderWay, end_jobs, take_in
 from mlgym.execution.text_logs import TextLogs
 from mlgym.names import TRACKED
 from mlgym.reproduction.differences import environment_differences
@@ -45,6 +46,7 @@ class HeldRun:
         record: how the run was launched.
         state: what the log says.
         environments: for each experiment the surroundings of its last job.
+        under_way: jobs of SLURM that a former driver submitted and that have not ended.
     """
 
     folder: RunFolder
@@ -52,6 +54,7 @@ class HeldRun:
     record: RunRecord
     state: RunState
     environments: dict[int, dict[str, Any]] = field(repr=False)
+    under_way: Sequence[UnderWay] = ()
 
     def options(self, **changes: Any) -> RunOptions:
         """Gives the options to go on with: those that the run was launched with, but for some.
@@ -79,6 +82,7 @@ class HeldRun:
                 code=record.ray_code,
                 wait_s=record.ray_wait_s,
             ),
+            slurm=record.slurm,
             threads=record.threads,
             time_limit_s=record.time_limit_s,
             grace_s=record.grace_s,
@@ -108,8 +112,10 @@ def hold_run(folder: RunFolder) -> Iterator[HeldRun]:
     with log:
         if not (folder.path / RUN_CONFIG_FILE).is_file():
             raise RunError(_no_record_text(folder))
+        # What was told while nobody listened belongs to what happened.
+        under_way = take_in(folder, log)
         state, environments = _read(folder.log_path)
-        yield HeldRun(folder, log, read_record(folder), state, environments)
+        yield HeldRun(folder, log, read_record(folder), state, environments, under_way)
 
 
 def resume_run(
@@ -148,6 +154,7 @@ def resume_run(
         RunError: the run cannot go on.
     """
     refuse_launch_while_importing()
+    held = _without_strays(held, space, options)
     record, state, folder = held.record, held.state, held.folder
     admitted = list(dict.fromkeys([*record.admitted_changes, *allowed_changes]))
     if record.config is not None:
@@ -195,10 +202,34 @@ def resume_run(
             return driver.run(
                 driver.opening(RunResumed, command, package_versions()),
                 environment,
-                replace(remaining, parted=parted, allow_data_change=allow_data_change),
+                replace(
+                    remaining,
+                    parted=parted,
+                    allow_data_change=allow_data_change,
+                    under_way={one.job.experiment_id: one for one in held.under_way},
+                ),
                 notes=[*_warnings(parting), *_closed(space, state, retry_failed=retry_failed)],
                 on_event=on_event,
             )
+
+
+def _without_strays(held: HeldRun, space: Sequence[Point], options: RunOptions) -> HeldRun:
+    """Ends jobs of SLURM that cannot go on as they are under the options and the config, and reads what they told."""
+    strays = [one for one in held.under_way if not _can_go_on(one, space, options)]
+    if not strays:
+        return held
+    end_jobs(held.folder, held.log, strays)
+    state, environments = _read(held.folder.log_path)
+    kept = [one for one in held.under_way if one not in strays]
+    return replace(held, state=state, environments=environments, under_way=kept)
+
+
+def _can_go_on(one: UnderWay, space: Sequence[Point], options: RunOptions) -> bool:
+    # Which experiment of a plan that decides comes next, and how far it goes, is known once its decisions are.
+    if options.executor != "slurm" or one.withdrawn or isinstance(space, DecidingPlan):
+        return False
+    number = one.job.experiment_id
+    return number < len(space) and resolve(space[number].config) == one.job.config
 
 
 def _no_record_text(folder: RunFolder) -> str:

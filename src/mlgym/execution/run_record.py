@@ -44,6 +44,7 @@ class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
         determinism: as in `RunOptions`.
         websocket_logging_servers, rest_endpoint: the hubs of the launch, for whoever looks for the run; nobody sends
             anything there because of it.
+        slurm: as in `RunOptions`.
         checkpoint_place, local_checkpoints: as in `RunOptions`.
         reproduces: the run whose results this one is to reproduce; None for none.
         versions: of python and packages, by name.
@@ -61,6 +62,7 @@ class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
     ray_address: str | None = None
     ray_code: CodeTransport = "upload"
     ray_wait_s: float = 0.0
+    slurm: dict[str, str | list[str]] = {}
     processes: int = 1
     processes_as_given: int | None = None
     threads: int = 1
@@ -129,6 +131,7 @@ def record_of(
         ray_address=options.ray.address,
         ray_code=options.ray.code,
         ray_wait_s=options.ray.wait_s,
+        slurm={key: value if isinstance(value, str) else list(value) for key, value in options.slurm.items()},
         processes=num_slots,
         processes_as_given=options.processes,
         threads=threads,

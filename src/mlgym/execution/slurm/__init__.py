@@ -3,6 +3,7 @@
 from mlgym.execution.slurm.executor import SlurmExecutor
 from mlgym.execution.slurm.folder import JobFolder
 from mlgym.execution.slurm.settings import SlurmSettings
+from mlgym.execution.slurm.setup import TaskSetup
 from mlgym.execution.slurm.takeover import UnderWay, end_jobs, take_in
 
-__all__ = ["JobFolder", "SlurmExecutor", "SlurmSettings", "UnderWay", "end_jobs", "take_in"]
+__all__ = ["JobFolder", "SlurmExecutor", "SlurmSettings", "TaskSetup", "UnderWay", "end_jobs", "take_in"]

@@ -17,6 +17,7 @@ from mlgym.execution.printed import NUM_TAIL_LINES
 from mlgym.execution.slurm.folder import Array, JobFolder
 from mlgym.execution.slurm.queues import Queue, QueueError, Target, queue_of
 from mlgym.execution.slurm.settings import SlurmSettings
+from mlgym.execution.slurm.setup import TaskSetup
 from mlgym.execution.slurm.spool import Begin, End, SpoolReader, record_of
 from mlgym.execution.slurm.states import end_text, fate
 from mlgym.execution.slurm.takeover import UnderWay
@@ -78,9 +79,9 @@ class SlurmExecutor(Executor):
         handler: Handler,
         folder: JobFolder,
         settings: SlurmSettings,
+        setup: TaskSetup,
         *,
         capacity: int,
-        threads: int = 1,
         adopted: Collection[UnderWay] = (),
         is_written: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
@@ -91,8 +92,8 @@ class SlurmExecutor(Executor):
             handler: is told what happens.
             folder: through which jobs go out and events come back.
             settings: how to submit.
+            setup: what tasks import.
             capacity: jobs in the cluster's hands at the same time, > 0.
-            threads: threads of one operation in each job, >= 1.
             adopted: jobs that a former driver has submitted; submitted here, they only go on.
             is_written: whether all that the handler was told is durable; spools are removed then.
             clock: gives the time in s.
@@ -101,6 +102,7 @@ class SlurmExecutor(Executor):
             RunError: the folder cannot be made.
         """
         folder.prepare()
+        folder.put_setup(setup)
         self._handler = handler
         self._folder = folder
         self._settings = settings
@@ -108,7 +110,7 @@ class SlurmExecutor(Executor):
         self._adopted: Mapping[str, UnderWay] = {one.job.job_id: one for one in adopted}
         self._is_written = is_written
         self._clock = clock
-        self._queue: Queue = queue_of(settings.cluster, settings, threads=threads)
+        self._queue: Queue = queue_of(settings.cluster, settings)
         self._num_arrays = len(folder.arrays())
         self._waiting: deque[Job] = deque()
         self._running: dict[str, _Submitted] = {}
@@ -119,6 +121,7 @@ class SlurmExecutor(Executor):
         self._silence_told = False
         self._refusals = _Refusals()
         self._broken: RunError | None = None
+        self._may_live = False
 
     @property
     def capacity(self) -> int:
@@ -171,6 +174,12 @@ class SlurmExecutor(Executor):
             self._broken = RunError("this executor is closed")
             self._end_all("was killed because its run ended")
             self._remove_settled()
+            self._queue.close()
+
+    def remove_folder(self) -> None:
+        """Removes what jobs and driver told each other, once it is closed and the log has everything."""
+        if self._broken is not None and not self._running and not self._may_live:
+            self._folder.remove()
 
     def _drop_stopped(self) -> None:
         for job in [job for job in self._waiting if job.job_id in self._wishes]:
@@ -256,8 +265,7 @@ class SlurmExecutor(Executor):
                 running.pause_s = min(2 * running.pause_s, _LONGEST_PAUSE_S)
             running.read_at = now + running.pause_s
             if running.end is not None and not running.end.left:
-                end = running.end
-                self._finish(running, Exit(code=end.code, cpu_s=end.cpu_s, max_rss_bytes=end.max_rss_bytes))
+                self._finish(running, running.end.exit)
         return heard
 
     def _tell(self, running: _Submitted, lines: list[bytes]) -> None:
@@ -385,12 +393,14 @@ class SlurmExecutor(Executor):
             try:
                 states = self._queue.states(alive)
             except QueueError as error:
+                self._may_live = True
                 self._handler.on_note("error", f"whether SLURM has ended its jobs is not known: {error}")
                 return
             alive = [queue_id for queue_id in alive if fate(states.get(queue_id, "")) == "alive"]
             if alive:
                 time.sleep(min(0.2, self._settings.poll_every_s))
         if alive:
+            self._may_live = True
             self._handler.on_note("error", f"SLURM has not ended these jobs yet: {', '.join(alive)}")
 
     def _break(self, why: str) -> NoReturn:

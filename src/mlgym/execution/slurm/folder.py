@@ -18,6 +18,7 @@ from mlgym.errors import RunError
 from mlgym.execution.executor import StopReason
 from mlgym.execution.job import Job, decode_job, encode_job
 from mlgym.execution.slurm.settings import Cluster
+from mlgym.execution.slurm.setup import TaskSetup
 from mlgym.tracking.atomic import write_atomically
 
 NAME: Final = "slurm"
@@ -66,6 +67,14 @@ class JobFolder:
                 (self.path / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"`{self.path}` cannot be made: {error.strerror}") from error
+
+    def put_setup(self, setup: TaskSetup) -> None:
+        """Lays ready what all tasks need."""
+        write_atomically(self.path / "setup.json", msgspec.json.encode(setup))
+
+    def setup(self) -> TaskSetup:
+        """Gives what all tasks need."""
+        return msgspec.json.decode((self.path / "setup.json").read_bytes(), type=TaskSetup)
 
     def put_job(self, job: Job) -> None:
         """Lays a job ready for its task."""

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from mlgym.errors import RunError
-from mlgym.execution.launcher import python_command, worker_environment
+from mlgym.execution.launcher import python_command
 from mlgym.execution.linux import kill_group
 from mlgym.execution.slurm.folder import JobFolder
 from mlgym.execution.slurm.settings import Cluster, SlurmSettings
 from mlgym.execution.slurm.states import GONE
 
 _COMMAND_S: Final = 120.0
+_CONTROLLER_END_S: Final = 5.0
+_NO_LIMIT_MIN: Final = 60.0 * 24 * 365
 _MAX_IDS: Final = 500
 """Job ids on one command line."""
 
@@ -63,24 +65,25 @@ class Queue(Protocol):
     def cancel(self, targets: Sequence[Target]) -> None:
         """Ends tasks for good, whether they run or wait."""
 
+    def close(self) -> None:
+        """Frees what this process holds, once no task runs."""
 
-def queue_of(cluster: Cluster, settings: SlurmSettings | None = None, *, threads: int = 1) -> Queue:
+
+def queue_of(cluster: Cluster, settings: SlurmSettings | None = None) -> Queue:
     """Gives the queue of a cluster.
 
     Args:
         cluster: which.
         settings: how to submit; None for one that is only asked about what was submitted.
-        threads: threads of one operation in each experiment, >= 1.
     """
-    return LocalQueue(settings, threads) if cluster == "local" else SlurmQueue(settings, threads)
+    return LocalQueue(settings) if cluster == "local" else SlurmQueue(settings)
 
 
 class SlurmQueue(Queue):
     """A SLURM cluster, by its commands on the path."""
 
-    def __init__(self, settings: SlurmSettings | None, threads: int) -> None:
+    def __init__(self, settings: SlurmSettings | None) -> None:
         self._settings = settings
-        self._threads = threads
         self._has_accounting = True
 
     def submit(self, folder: JobFolder, array: str, job_ids: Sequence[str]) -> list[str]:
@@ -98,7 +101,7 @@ class SlurmQueue(Queue):
         try:
             # Not `submit`, which writes a pickle; this one is private, and a test holds it to its word.
             with _quiet_stderr():
-                submitted = executor._submit_command(_task_command(self._threads, folder, array))
+                submitted = executor._submit_command(f"exec {_task_command(folder, array)}")
         except (FailedJobError, FailedSubmissionError, OSError) as error:
             raise QueueError(f"sbatch: {str(error).strip() or 'failed without a word'}") from error
         return [f"{submitted.job_id}_{index}" for index in range(len(job_ids))]
@@ -135,12 +138,15 @@ class SlurmQueue(Queue):
         return dict(line.strip().split("|", 1) for line in text.splitlines() if "|" in line)
 
     def signal(self, targets: Sequence[Target], signum: signal.Signals) -> None:
-        """Has SLURM send it to the steps of the jobs; see `Queue.signal`."""
-        self._scancel([f"--signal={signum.name.removeprefix('SIG')}"], targets)
+        """Has SLURM send it to the tasks' own processes, and to none that these started; see `Queue.signal`."""
+        self._scancel(["--batch", f"--signal={signum.name.removeprefix('SIG')}"], targets)
 
     def cancel(self, targets: Sequence[Target]) -> None:
         """Cancels the jobs; see `Queue.cancel`."""
         self._scancel([], targets)
+
+    def close(self) -> None:
+        """See `Queue.close`; a cluster's processes are not ours."""
 
     def _scancel(self, options: list[str], targets: Sequence[Target]) -> None:
         for begin in range(0, len(targets), _MAX_IDS):
@@ -152,9 +158,8 @@ class SlurmQueue(Queue):
 class LocalQueue(Queue):
     """Tasks under submitit's controllers on this machine: what a cluster does, to try it out."""
 
-    def __init__(self, settings: SlurmSettings | None, threads: int) -> None:
+    def __init__(self, settings: SlurmSettings | None) -> None:
         self._settings = settings
-        self._threads = threads
         self._controllers: dict[str, subprocess.Popen[bytes]] = {}
 
     def submit(self, folder: JobFolder, array: str, job_ids: Sequence[str]) -> list[str]:
@@ -164,16 +169,15 @@ class LocalQueue(Queue):
         from submitit.local.local import LocalJob
 
         executor = LocalExecutor(folder.captured)
-        minutes = self._settings.parameters["time"]
         executor.update_parameters(
-            timeout_min=float(minutes or 60 * 24 * 365),
+            timeout_min=_minutes(self._settings.parameters["time"]),
             signal_delay_s=self._settings.signal_delay_s,
             setup=self._settings.parameters.get("setup", ()),
         )
         queue_ids = []
         for index in range(len(job_ids)):
             with _without_interrupts():
-                submitted: LocalJob[Any] = executor._submit_command(_task_command(self._threads, folder, array, index))
+                submitted: LocalJob[Any] = executor._submit_command(_task_command(folder, array, index))
             process = submitted._process
             assert process is not None
             self._controllers[submitted.job_id] = process
@@ -211,13 +215,26 @@ class LocalQueue(Queue):
                 if _is_running(pid, "mlgym.execution.slurm.task"):
                     kill_group(pid)
 
+    def close(self) -> None:
+        """Waits for the controllers, which end soon after their tasks; see `Queue.close`."""
+        for controller in self._controllers.values():
+            try:
+                controller.wait(_CONTROLLER_END_S)
+            except subprocess.TimeoutExpired:
+                controller.kill()
+                controller.wait()
 
-def _task_command(threads: int, folder: JobFolder, array: str, *index: int) -> str:
+
+def _minutes(time: str | int | None) -> float:
+    try:
+        return float(time or _NO_LIMIT_MIN)
+    except ValueError as error:
+        raise QueueError(f"`time` is a number of minutes where `cluster` is `local`, not `{time}`") from error
+
+
+def _task_command(folder: JobFolder, array: str, *index: int) -> str:
     """Gives the shell's command of a task; where no array tells them apart, with its number."""
-    wanted = worker_environment(threads)
-    changed = [f"{name}={value}" for name, value in wanted.items() if os.environ.get(name) != value]
-    arguments = [str(folder.run_dir), array, *map(str, index)]
-    return shlex.join(["env", *changed, *python_command("mlgym.execution.slurm.task", *arguments)])
+    return shlex.join(python_command("mlgym.execution.slurm.task", str(folder.run_dir), array, *map(str, index)))
 
 
 def _run(command: list[str]) -> str:

@@ -20,11 +20,13 @@ _OWN: Final = ("cluster", "poll_every_s", "signal_delay_s", "setup")
 _SIGNAL_DELAY_S: Final = 120
 _POLL_EVERY_S: Final = {"slurm": 10.0, "local": 0.5}
 # What submitit's executors would do otherwise: five minutes for a job, and its own name as a workload key.
-_DEFAULTS: Final[dict[str, Any]] = {"time": None, "wckey": None}
+# Without `srun` a task is the batch script's own process, which a signal reaches alone: loaders' workers die of it.
+_DEFAULTS: Final[dict[str, Any]] = {"time": None, "wckey": None, "use_srun": False}
 _OURS: Final = {
     "nodes": "an experiment runs on one node",
     "ntasks_per_node": "an experiment is one task, which starts its own processes",
-    "use_srun": "signals reach an experiment through `srun`",
+    "use_srun": "MLgym starts a task's processes itself",
+    "srun_args": "MLgym starts a task's processes itself",
     "stderr_to_stdout": "both are read",
     "additional_parameters": "name any option of sbatch as `sbatch.NAME=VALUE`",
     "num_gpus": "use `gpus_per_node`",
@@ -81,7 +83,7 @@ class SlurmSettings:
             parameters["setup"] = [lines] if isinstance(lines, str) else list(lines)
         _refuse_idle_gpus(parameters, device)
         # `--requeue` lets an experiment put itself back into the queue, whatever the cluster's default.
-        parameters["additional_parameters"] = {"requeue": True, "signal": f"USR2@{int(delay)}", **extra}
+        parameters["additional_parameters"] = {"requeue": True, "signal": f"B:USR2@{int(delay)}", **extra}
         return cls(
             cluster=cluster,
             poll_every_s=_positive(options, "poll_every_s", _POLL_EVERY_S[cluster]),

@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 
 from mlgym.execution.executor import Stream
+from mlgym.execution.job import Exit
 from mlgym.execution.pipe_sink import PipeSink
 from mlgym.execution.printed import Printed
 
@@ -50,15 +51,12 @@ class End(msgspec.Struct, kw_only=True, frozen=True):
     """The end of a start of a job, where it could tell it itself.
 
     Args:
-        code: exit status.
+        exit: how the experiment's process ended.
         left: it saved a checkpoint and made room; the cluster starts it again, or says why not.
-        cpu_s, max_rss_bytes: as in `Exit`.
     """
 
-    code: int
+    exit: Exit
     left: bool = False
-    cpu_s: float = 0.0
-    max_rss_bytes: int = 0
 
 
 class SpoolSink(PipeSink):
@@ -81,7 +79,7 @@ class SpoolSink(PipeSink):
         self._superseded = superseded or (lambda: False)
         self._whole_bytes = 0
         self._written = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
         self._syncer = threading.Thread(target=self._sync, name="spool", daemon=True)
         self._syncer.start()
 
@@ -89,6 +87,11 @@ class SpoolSink(PipeSink):
         """Takes printed lines; a flood stops here, before it fills the file system."""
         with self._lock:
             self._printed.take(stream, lines)
+
+    def pass_on(self, line: bytes) -> None:
+        """Takes an event of another process, as that encoded it."""
+        with self._lock:
+            self._write(line + b"\n")
 
     def tell(self, record: Begin | End) -> None:
         """Takes a record."""
@@ -102,7 +105,7 @@ class SpoolSink(PipeSink):
 
     def close(self) -> None:
         """Waits until everything is on the disk."""
-        self._closing = True
+        self._closing.set()
         self._written.set()
         self._syncer.join()
         os.close(self._descriptor)
@@ -124,18 +127,17 @@ class SpoolSink(PipeSink):
         self._written.set()
 
     def _sync(self) -> None:
-        pause = threading.Event()
         while True:
             had_news = self._written.wait(10 * _SYNC_EVERY_S)
             if self._superseded():
                 os.kill(os.getpid(), signal.SIGKILL)
-            closing = self._closing
+            closing = self._closing.is_set()
             self._written.clear()
             if had_news:
                 os.fsync(self._descriptor)
             if closing:
                 return
-            pause.wait(0 if self._closing else _SYNC_EVERY_S)
+            self._closing.wait(_SYNC_EVERY_S)
 
 
 class SpoolReader:

@@ -47,6 +47,11 @@ class UnderWay:
     withdrawn: bool
 
     @property
+    def attempt(self) -> int:
+        """The attempt that runs, or that is next to begin."""
+        return self.job.attempt + self.number + int(self.left)
+
+    @property
     def target(self) -> Target:
         """Where its task is."""
         return Target(self.queue_id, self.begin.pid if self.begin else None)

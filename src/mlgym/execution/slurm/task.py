@@ -1,5 +1,9 @@
 """What a task of a job array runs on its node: one experiment, from its job file to the end of its spool.
 
+The task runs no experiment itself. It keeps a fork server beside it, as a driver does at home, has the job forked from
+that and passes on what comes: so an experiment of one process or of several ranks gets fresh ones, and an exit code, a
+signal and its last lines exactly as elsewhere.
+
 Signals: with word from the driver why, an end of the experiment; without, the cluster wants its node back. Then the
 experiment saves a checkpoint at the next step boundary and the task goes back into the queue, from where it goes on as
 the next attempt.
@@ -7,94 +11,126 @@ the next attempt.
 
 from __future__ import annotations
 
-import faulthandler
 import os
-import resource
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
-from mlgym.errors import Interrupted, RunError
-from mlgym.events import CheckpointDeleted, CheckpointSaved, EventSink, JobStatus
-from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL, Job
+from mlgym.errors import RunError
+from mlgym.events import CheckpointDeleted, CheckpointSaved, JobStatus, Log, decode
+from mlgym.execution.executor import Handler, Stream
+from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL, Exit, Job
+from mlgym.execution.printed import LOGGER
+from mlgym.execution.processes import ProcessExecutor
 from mlgym.execution.slurm.folder import JobFolder
+from mlgym.execution.slurm.setup import TaskSetup
 from mlgym.execution.slurm.spool import Begin, End, SpoolReader, SpoolSink, record_of
-from mlgym.execution.tap import tapped_output
-from mlgym.execution.worker import Killed, StopRequest, load_entry, perform
-from mlgym.execution.worker_logging import captured_logging
 
 LOCAL_ID: Final = "SUBMITIT_LOCAL_JOB_ID"
 _LOCAL_REQUEUE_CODE: Final = 144
 """Has submitit's stand-in for a cluster start a task again."""
-_ENTRY: Final = f"{__name__}:run_or_leave"
+_SIGNALS: Final = (STOP_SIGNAL, BATCH_SIGNAL, TIME_LIMIT_SIGNAL)
+_STATUS_START: Final = b'{"event_type":"job_status"'
+_POLL_S: Final = 0.1
+_NO_STEP: Final = (
+    "the time of its SLURM job is too short for a single step and a checkpoint of it: give more, as in "
+    "`--slurm time=120` (minutes), or an earlier warning, as in `--slurm signal_delay_s=600`"
+)
 
 
-class Left(Killed):
-    """Raised where an experiment has made room: no end is told for it."""
-
-
-class TaskStop(StopRequest):
-    """What was asked of the task, and by whom.
+class Task(Handler):
+    """A start of a job: passes on into the spool what the fork server tells of it.
 
     Attributes:
-        entry: what the job runs.
-        leaves: the cluster asked first, so that the experiment goes on later.
+        ended: how the experiment's process ended; None while it runs.
+        left: it was ended for the cluster's sake, and told nothing of an end.
         requeues: it is up to this task to put itself back into the queue.
     """
 
-    def __init__(self, folder: JobFolder, job: Job) -> None:
-        super().__init__()
-        self.entry = job.entry
-        self.leaves = False
+    def __init__(self, folder: JobFolder, job: Job, sink: SpoolSink, signals: list[int]) -> None:
+        """Makes a task that has begun nothing.
+
+        Args:
+            folder: through which it talks with the driver.
+            job: what to run.
+            sink: takes what is told.
+            signals: the numbers of those that came and were not reacted to, oldest first.
+        """
+        self.ended: Exit | None = None
+        self.left = False
         self.requeues = False
         self._folder = folder
-        self._job_id = job.job_id
+        self._job = job
+        self._sink = sink
+        self._signals = signals
+        self._has_begun = False
+        self._asked_by_cluster = False
 
-    def on_signal(self, signum: int) -> None:
-        """Takes a signal."""
-        reason = self._folder.stop_reason(self._job_id)
-        if reason is None and not self.requested:
-            self.leaves = True
-            # SLURM sends SIGTERM to what it cancels or preempts, and knows itself which of them it starts again.
-            self.requeues = signum != STOP_SIGNAL
-        self.request(out_of_time=reason == "time_limit")
+    def run(self, setup: TaskSetup) -> None:
+        """Runs the experiment to its end."""
+        executor = ProcessExecutor(self, capacity=1, settings=setup.server_settings())
+        try:
+            executor.submit(self._job)
+            while self.ended is None:
+                executor.poll(_POLL_S)
+                while self._signals:
+                    self._react(executor, self._signals.pop(0))
+        except RunError:
+            pass  # what it cannot import or start stands in the experiment's end
+        finally:
+            executor.close()
 
+    def _react(self, executor: ProcessExecutor, signum: int) -> None:
+        reason = self._folder.stop_reason(self._job.job_id)
+        # SLURM sends SIGTERM to what it cancels or preempts, and knows itself which of them it starts again.
+        self.requeues |= reason is None and signum != STOP_SIGNAL
+        self._asked_by_cluster |= reason is None
+        executor.stop(self._job.job_id, reason or "interrupt")
 
-def run_or_leave(job: Job, sink: EventSink, stop: StopRequest) -> None:
-    """Runs a job's own entry; where the cluster asked for an end and something is saved, leaves without a word.
+    def on_started(self, job_id: str) -> None:
+        """See `Handler`."""
+        self._has_begun = True
 
-    Raises:
-        Left: it is to go on later.
-        RunError: it has not come a step further since it began, and would not the next time.
-    """
-    assert isinstance(stop, TaskStop)
-    before = _checkpoints(job)
-    try:
-        load_entry(stop.entry)(job, sink, stop)
-    except Interrupted:
-        if not stop.leaves:
-            raise
-        if not _checkpoints(job) - before:
-            raise RunError(
-                "the time of its SLURM job is too short for a single step and a checkpoint of it: give more, as in "
-                "`--slurm time=120` (minutes), or an earlier warning, as in `--slurm signal_delay_s=600`"
-            ) from None
-        raise Left from None
+    def on_events(self, job_id: str, lines: list[bytes]) -> None:
+        """See `Handler`."""
+        for line in lines:
+            if line.startswith(_STATUS_START) and self._is_made_room(decode(line)["payload"]):
+                self.left = True
+            else:
+                self._sink.pass_on(line)
 
+    def on_output(self, job_id: str | None, stream: Stream, lines: list[str]) -> None:
+        """See `Handler`."""
+        self._sink.tell_lines(stream, lines)
 
-def _checkpoints(job: Job) -> set[str]:
-    folder = Path(job.run_dir) / str(job.experiment_id) / "checkpoints"
-    with suppress(OSError):
-        return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    return set()
+    def on_exit(self, job_id: str, ended: Exit) -> None:
+        """See `Handler`."""
+        self.ended = ended
+        self.left |= self._asked_by_cluster and not self._has_begun
+
+    def on_note(self, level: Literal["info", "warning", "error"], message: str) -> None:
+        """See `Handler`."""
+        self._sink.emit(
+            Log(
+                grid_search_id=self._job.run_id,
+                experiment_id=self._job.experiment_id,
+                level=level,
+                logger=LOGGER,
+                message=message,
+            )
+        )
+
+    def _is_made_room(self, status: dict[str, Any]) -> bool:
+        # An end that nobody of MLgym has asked for was asked for by the cluster, maybe of the experiment directly.
+        return bool(status.get("interrupted")) and self._folder.stop_reason(self._job.job_id) is None
 
 
 def run_task(folder: JobFolder, job_id: str) -> int:
@@ -103,6 +139,9 @@ def run_task(folder: JobFolder, job_id: str) -> int:
     Returns:
         Exit status: 0 where it succeeded or has nothing to do any more, 1 where it failed, or what requeues it.
     """
+    signals: list[int] = []
+    for signum in _SIGNALS:
+        signal.signal(signum, lambda signum, frame: signals.append(signum))
     descriptor, number = folder.open_spool(job_id)
     job = folder.job(job_id)
     if job is None:
@@ -115,19 +154,24 @@ def run_task(folder: JobFolder, job_id: str) -> int:
         known_checkpoints=known_checkpoints(job, folder.spools(job_id)[:number]),
     )
     sink = SpoolSink(descriptor, job.run_id, job.experiment_id, folder.spool_path(job_id, number + 1).exists)
-    stop = TaskStop(folder, job)
-    _install_signal_handlers(stop)
     sink.tell(Begin(host=socket.gethostname(), pid=os.getpid(), queue_id=queue_id()))
-    try:
-        code = 0 if perform(msgspec.structs.replace(job, entry=_ENTRY), sink, stop, _listening(job, sink)) else 1
-    except Left:
-        _tell_waiting(sink, job)
-        sink.tell(_end(0, left=True))
-        sink.close()
-        return _requeue() if stop.requeues else 0
-    sink.tell(_end(code, left=False))
+    before = _checkpoints(job)
+    task = Task(folder, job, sink, signals)
+    task.run(folder.setup())
+    ended = task.ended or Exit(reason="ended with its task")
+    if task.left and task.requeues and not _checkpoints(job) - before:
+        # It would come no further the next time.
+        task.left = False
+        sink.emit(_status(job, status="DONE", finishing_time=time.time(), error=_NO_STEP))
+    elif task.left:
+        # It may stay in the queue for hours, and does not run meanwhile.
+        sink.emit(_status(job, status="INIT", attempt=job.attempt + 1))
+    sink.finish_lines()
+    sink.tell(End(exit=ended, left=task.left))
     sink.close()
-    return code
+    if task.left:
+        return _requeue() if task.requeues else 0
+    return 0 if ended.code == 0 else 1
 
 
 def known_checkpoints(job: Job, spools: Iterable[Path]) -> list[str]:
@@ -143,7 +187,7 @@ def known_checkpoints(job: Job, spools: Iterable[Path]) -> list[str]:
 
 
 def _take_checkpoint(known: dict[str, None], line: bytes) -> None:
-    event: dict[str, Any] = msgspec.json.decode(line)
+    event = decode(line)
     path = event["payload"].get("path")
     if event["event_type"] == CheckpointSaved.event_type:
         known[path] = None
@@ -151,34 +195,28 @@ def _take_checkpoint(known: dict[str, None], line: bytes) -> None:
         known.pop(path, None)
 
 
+def _checkpoints(job: Job) -> set[str]:
+    folder = Path(job.run_dir) / str(job.experiment_id) / "checkpoints"
+    with suppress(OSError):
+        return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    return set()
+
+
+def _status(job: Job, *, status: Literal["INIT", "DONE"], **facts: Any) -> JobStatus:
+    return JobStatus(
+        job_id=job.job_id,
+        status=status,
+        grid_search_id=job.run_id,
+        experiment_id=job.experiment_id,
+        device=job.device_label,
+        **{"attempt": job.attempt, **facts},
+    )
+
+
 def queue_id() -> str:
     """Gives how the cluster calls the task that this process is."""
     array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{index}" if array else os.environ.get(LOCAL_ID, "")
-
-
-def _tell_waiting(sink: SpoolSink, job: Job) -> None:
-    # It may stay in the queue for hours, and does not run meanwhile.
-    sink.emit(
-        JobStatus(
-            job_id=job.job_id,
-            status="INIT",
-            grid_search_id=job.run_id,
-            experiment_id=job.experiment_id,
-            device=job.device,
-            attempt=job.attempt + 1,
-        )
-    )
-
-
-def _end(code: int, *, left: bool) -> End:
-    own, theirs = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return End(
-        code=code,
-        left=left,
-        cpu_s=own.ru_utime + own.ru_stime + theirs.ru_utime + theirs.ru_stime,
-        max_rss_bytes=own.ru_maxrss * 1024,
-    )
 
 
 def _requeue() -> int:
@@ -189,29 +227,6 @@ def _requeue() -> int:
     return done.returncode
 
 
-@contextmanager
-def _listening(job: Job, sink: SpoolSink) -> Iterator[None]:
-    with tapped_output(sink.tell_lines, passes_on=False), captured_logging(sink, job.run_id, job.experiment_id):
-        yield
-    sink.finish_lines()
-
-
-def _install_signal_handlers(stop: TaskStop) -> None:
-    owner = os.getpid()
-
-    def handle(signum: int, frame: FrameType | None) -> None:
-        if os.getpid() == owner:
-            stop.on_signal(signum)
-        else:
-            # A forked child, such as a loader's worker, inherited this handler: the signal means for it what it does by
-            # default.
-            signal.signal(signum, signal.SIG_DFL)
-            os.kill(os.getpid(), signum)
-
-    for signum in (STOP_SIGNAL, BATCH_SIGNAL, TIME_LIMIT_SIGNAL):
-        signal.signal(signum, handle)
-
-
 def start() -> None:
     """Runs a task in a fresh interpreter; arguments: run folder, name of the array, and its number where no array is.
 
@@ -219,11 +234,7 @@ def start() -> None:
     """
     run_dir, array, *number = sys.argv[1:]
     if LOCAL_ID in os.environ:
-        os.setsid()  # so that everything that it starts can be ended with it, as SLURM does
-    for stream in (sys.stdout, sys.stderr):
-        # A line is told when it is printed, and printing never fails.
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-    faulthandler.enable(file=sys.stderr, all_threads=True)
+        os.setsid()  # as SLURM does: what signals the driver's terminal sends are none of its business
     folder = JobFolder(Path(run_dir))
     index = int(number[0] if number else os.environ["SLURM_ARRAY_TASK_ID"])
     sys.exit(run_task(folder, folder.array(array).job_ids[index]))
