@@ -38,12 +38,14 @@ class Selection:
 def selections(tree: Tree, form: Form, path: Path) -> Iterator[Selection]:
     """Gives a form once for each alternative of each sweep inside: their sum, never their product.
 
-    The first has the first alternative everywhere, each other one differs from it in one sweep.
+    All values of a distribution are judged by its smallest and its largest. The first has the first alternative
+    everywhere, each other one differs from it in one sweep.
     """
     form = tree.follow(form)
     if isinstance(form, Sweep):
-        for i, alternative in enumerate(form.alternatives):
-            yield from selections(tree, alternative, (*path, *form.steps(i)))
+        num = len(form.alternatives)
+        for i in range(num) if form.distribution is None else sorted({0, num - 1}):
+            yield from selections(tree, form.alternatives[i], (*path, *form.steps(i)))
         return
     parts = _parts(form)
     if parts is None:
