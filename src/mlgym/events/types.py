@@ -571,7 +571,7 @@ class Log(Payload, kw_only=True, frozen=True):
 
 
 class SystemMetrics(Payload, kw_only=True, frozen=True):
-    """Load of one experiment's process since the last one, every 5 s.
+    """Load of one experiment's process since the last one: every second in the first ten, then every 5 s.
 
     Args:
         steps_per_s: training steps in a second.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -39,10 +39,24 @@ from mlgym.training.losses import loss_hashes
 from mlgym.training.state import State
 
 _MIN_INTERVAL_S: Final = 0.2
-_FIRST_LOAD_S: Final = 1.0
 _LOAD_EVERY_S: Final = 5.0
+_YOUNG_S: Final = 10.0
+_LOAD_WHILE_YOUNG_S: Final = 1.0
 TRAIN: Final = "train"
 RUNNING_LOSS: Final = "running_loss"
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What model and optimizers hold, with whole tensors.
+
+    Args:
+        model: its `state_dict()`.
+        optimizers: those of the optimizers, in the order of their turns.
+    """
+
+    model: Mapping[str, Any]
+    optimizers: Sequence[Mapping[str, Any]]
 
 
 class Reporter:
@@ -60,6 +74,7 @@ class Reporter:
         self._last_progress_s = 0.0
         self._meter: LoadMeter | None = None
         self._next_load_s = 0.0
+        self._old_from_s = 0.0
         self._has_named_tensors = False
 
     def _who(self) -> dict[str, Any]:
@@ -102,9 +117,10 @@ class Reporter:
         if self._meter is None:
             # Its steps count from here on: an experiment that goes on did not make the ones before just now.
             self._meter = LoadMeter(self._context.device, step=state.step)
-            self._next_load_s = now + _FIRST_LOAD_S
+            self._old_from_s = now + _YOUNG_S
+            self._next_load_s = now + _LOAD_WHILE_YOUNG_S
             return
-        self._next_load_s = now + _LOAD_EVERY_S
+        self._next_load_s = now + (_LOAD_EVERY_S if now >= self._old_from_s else _LOAD_WHILE_YOUNG_S)
         self._context.sink.emit(SystemMetrics(**self._who(), **asdict(self._meter.read(state.step))))
 
     def scores(self, state: State, scores: Mapping[str, SplitScores]) -> None:
@@ -130,17 +146,20 @@ class Reporter:
             )
         )
 
-    def digest(self, state: State, losses: Tensor, *, batches_per_step: int, order: str | None) -> None:
+    def digest(
+        self, state: State, contents: Contents, losses: Tensor, *, batches_per_step: int, order: str | None
+    ) -> None:
         """Tells the hashes of parameters and optimizers, and of the losses on the way here.
 
         Args:
             state: as it stands.
+            contents: what the model and the optimizers hold.
             losses: (batches,), since the last digest of the epoch.
             batches_per_step: batches of an optimizer update.
             order: hash of the order of the epoch's samples, where it is known.
         """
-        model = state_digest(state.model.state_dict())
-        optimizers = state_digest([optimizer.state_dict() for optimizer in state.optimizers], "optimizers")
+        model = state_digest(contents.model)
+        optimizers = state_digest(contents.optimizers, "optimizers")
         hashes, steps_per_loss = loss_hashes(losses, batches_per_step)
         names = [] if self._has_named_tensors else [*model.names, *optimizers.names]
         self._has_named_tensors = True
