@@ -25,10 +25,12 @@ from mlgym.execution.main_module import late_imports
 from mlgym.execution.nested_run import NestedRun
 from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.processes import ProcessExecutor
+from mlgym.execution.retries import RetryLimits
 from mlgym.execution.run_record import EXPERIMENT_CONFIG_FILE
 from mlgym.execution.scheduler import Counts, Limits, NoSpaceError, Outcome, Scheduler, in_order
 from mlgym.execution.search_run import SearchRun
 from mlgym.execution.server_process import ServerSettings
+from mlgym.execution.slots import Admission
 from mlgym.execution.slurm import JobFolder, SlurmExecutor, SlurmSettings, TaskSetup, UnderWay
 from mlgym.execution.stop_signals import stop_signals
 from mlgym.tracking import RunFolder
@@ -72,6 +74,7 @@ class Places:
 
     ray: RayPlaces | None = None
     slurm: SlurmSettings | None = None
+    admission: Admission | None = None
 
     @classmethod
     @contextmanager
@@ -100,6 +103,7 @@ class Places:
                 main_script=main_script,
                 ray=ray,
                 slurm=slurm,
+                admission=_admission(options),
             )
         finally:
             if ray is not None:
@@ -160,6 +164,7 @@ class Driver:
         self._slurm = places.slurm
         self._under_way: dict[int, UnderWay] = {}
         self._forget_jobs: Callable[[], None] = lambda: None
+        self._admission = places.admission
         self._num_jobs = journal.state.num_jobs
         self._parted: set[int] = set()
         self._allow_data_change = False
@@ -242,6 +247,12 @@ class Driver:
             slots=self.slots,
             record=self.journal,
             limits=Limits(time_limit_s=self.options.time_limit_s, grace_s=self.options.grace_s),
+            retries=RetryLimits(
+                failures=self.options.retries,
+                losses=self.options.node_retries,
+                can_be_alone=self.options.executor in ("inline", "processes"),
+            ),
+            admission=self._admission,
             ended=ended,
         )
         if on_event is not None:
@@ -424,6 +435,16 @@ def counts_of(outcomes: Mapping[int, Outcome], num_experiments: int) -> Counts:
         interrupted=counted["interrupted"],
         not_started=num_experiments - len(outcomes),
     )
+
+
+def _admission(options: RunOptions) -> Admission | None:
+    """Gives what looks at the memory of devices; None where their number of slots is given."""
+    if options.slots_per_device != "auto":
+        return None
+    from mlgym.execution.memory_admission import MemoryAdmission
+    from mlgym.execution.nvml import open_nvml
+
+    return MemoryAdmission(open_nvml(options.devices))
 
 
 def _fold_of(trial: Mapping[str, Any]) -> int | None:

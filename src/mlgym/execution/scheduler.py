@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 import time
+from collections import deque
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeAlias
@@ -13,6 +13,8 @@ from mlgym.execution.executor import Executor, Handler, StopReason, Stream
 from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, Exit, Job, time_limit_error
 from mlgym.execution.linux import oom_kills
 from mlgym.execution.out_of_memory import KERNEL_KILLED
+from mlgym.execution.retries import Retries, RetryLimits
+from mlgym.execution.slots import Admission, Slots
 
 Outcome: TypeAlias = Literal["succeeded", "failed", "interrupted"]
 
@@ -90,11 +92,20 @@ class _Active:
     job: Job
     slot: int
     oom_kills_before: int
+    is_alone: bool = False
     act_at: float | None = None
     asked_to_stop: StopReason | None = None
     killed: bool = False
     started_at: float = -1.0
     done: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Alone:
+    """An experiment that is to run on the devices of a slot with nothing beside it."""
+
+    experiment_id: int
+    slot: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +147,8 @@ class Scheduler(Handler):
         slots: Sequence[Slot],
         record: Record,
         limits: Limits,
+        retries: RetryLimits | None = None,
+        admission: Admission | None = None,
         ended: Callable[[int, Outcome], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -147,14 +160,15 @@ class Scheduler(Handler):
             slots: the devices of each slot.
             record: where to write down what happens.
             limits: how long things may take.
+            retries: how often what failed is tried again; None for never but where memory was lacking.
+            admission: says whether a device has room for a further experiment; None where a free slot is room enough.
             ended: is told how each experiment ended, once that is written down; a source that waits for it knows then.
             clock: gives the time in s.
         """
         self.counts = Counts()
         self._source = source
         self._prepare = prepare
-        self._slots = slots
-        self._free = list(range(len(slots)))
+        self._slots = Slots(slots, admission)
         self._record = record
         self._limits = limits
         self._ended = ended
@@ -164,7 +178,11 @@ class Scheduler(Handler):
         self._num_interrupts = 0
         self._has_said_so = False
         self._postponed: int | None = None
+        self._lacks_space = False
         self._retry_at = 0.0
+        self._retries = Retries(retries or RetryLimits(losses=0))
+        self._again: deque[int] = deque()
+        self._waiting_alone: list[_Alone] = []
 
     @property
     def interrupted(self) -> bool:
@@ -180,7 +198,8 @@ class Scheduler(Handler):
         self._executor = executor
         while True:
             self._fill(executor)
-            if not self._active and (self._postponed is None or self.interrupted):
+            if not self._active and (self.interrupted or not self._has_waiting):
+                self._give_up_retries()
                 return
             executor.poll(min(self._record.tick(), self._seconds_to_next_rung(), _LONGEST_WAIT_S))
             self._climb(executor)
@@ -236,7 +255,9 @@ class Scheduler(Handler):
     def on_exit(self, job_id: str, ended: Exit) -> None:
         """See `Handler`."""
         active = self._active.pop(job_id)
-        heapq.heappush(self._free, active.slot)
+        self._slots.give_back(active.slot)
+        if active.is_alone:
+            self._slots.release(active.slot)
         if active.done is None:
             missing = _lost_end(active, ended)
             outcome: Outcome = "interrupted" if missing.interrupted else "failed"
@@ -249,27 +270,74 @@ class Scheduler(Handler):
                     f"the worker of experiment {active.job.experiment_id} {ended.describe()} after it finished",
                 )
         self._record.end(active.job, status=active.done, missing=missing)
+        error = missing.error if missing else active.done["error"] if active.done else None
+        if outcome != "failed" or not self._try_again(active, str(error), was_lost=ended.lost and missing is not None):
+            self._settle(active.job.experiment_id, outcome)
+
+    def _settle(self, experiment_id: int, outcome: Outcome) -> None:
+        self._retries.forget(experiment_id)
         setattr(self.counts, outcome, getattr(self.counts, outcome) + 1)
         if self._ended is not None:
-            self._ended(active.job.experiment_id, outcome)
+            self._ended(experiment_id, outcome)
+
+    def _try_again(self, active: _Active, error: str, *, was_lost: bool) -> bool:
+        """Has a failed experiment wait for another try, where it gets one."""
+        limit_s = active.job.time_limit_s
+        # More time is what it would need.
+        for_time = active.asked_to_stop == "time_limit" or (limit_s is not None and error == time_limit_error(limit_s))
+        if self.interrupted or for_time:
+            return False
+        experiment_id = active.job.experiment_id
+        retry = self._retries.after(experiment_id, error, was_lost=was_lost, label=active.job.device_label)
+        if retry is None:
+            return False
+        self._record.note("warning", f"experiment {experiment_id} {retry.why}")
+        if retry.how == "alone":
+            self._slots.keep(active.slot)
+            self._waiting_alone.append(_Alone(experiment_id, active.slot))
+        else:
+            self._again.append(experiment_id)
+        return True
+
+    @property
+    def _has_waiting(self) -> bool:
+        return self._postponed is not None or bool(self._again or self._waiting_alone)
+
+    def _give_up_retries(self) -> None:
+        """Lets experiments that wait for another try stay as failed as they are."""
+        for experiment_id in [*self._again, *(each.experiment_id for each in self._waiting_alone)]:
+            self._settle(experiment_id, "failed")
 
     def _fill(self, executor: Executor) -> None:
-        while self._free and not self.interrupted:
+        if not self.interrupted:
+            self._start_alone(executor)
+        while not self.interrupted and (slot := self._slots.first_free()) is not None:
             experiment_id = self._next_experiment()
-            if experiment_id is None or not self._start(executor, experiment_id):
+            if experiment_id is None or not self._start(executor, experiment_id, slot):
                 return
 
-    def _start(self, executor: Executor, experiment_id: int) -> bool:
-        """Submits an experiment to the first free slot; False where it has to wait for space on the disk."""
+    def _start_alone(self, executor: Executor) -> None:
+        """Submits experiments that are to be alone to their former slots, where nothing else runs there any more."""
+        for alone in list(self._waiting_alone):
+            if self._slots.is_idle(alone.slot) and (not self._lacks_space or self._clock() >= self._retry_at):
+                if not self._start(executor, alone.experiment_id, alone.slot, is_alone=True):
+                    return
+                self._waiting_alone.remove(alone)
+
+    def _start(self, executor: Executor, experiment_id: int, slot: int, *, is_alone: bool = False) -> bool:
+        """Submits an experiment to a free slot; False where it has to wait for space on the disk."""
         try:
-            job = self._prepare(experiment_id, self._slots[self._free[0]])
+            job = self._prepare(experiment_id, self._slots.devices(slot))
         except NoSpaceError as error:
-            if self._postponed is None:
+            if not self._lacks_space:
                 self._record.note("error", f"no further experiment starts until there is space again: {error}")
-            self._postponed, self._retry_at = experiment_id, self._clock() + _NO_SPACE_RETRY_S
+            self._lacks_space, self._retry_at = True, self._clock() + _NO_SPACE_RETRY_S
+            self._postponed = self._postponed if is_alone else experiment_id
             return False
-        self._postponed = None
-        active = self._active[job.job_id] = _Active(job, heapq.heappop(self._free), oom_kills())
+        self._lacks_space = False
+        self._postponed = self._postponed if is_alone else None
+        self._slots.take(slot)
+        active = self._active[job.job_id] = _Active(job, slot, oom_kills(), is_alone=is_alone)
         executor.submit(job)
         if self.interrupted:  # since it was prepared, when there was nothing to stop yet
             self._ask_to_stop(executor, active, "interrupt")
@@ -277,7 +345,7 @@ class Scheduler(Handler):
 
     def _next_experiment(self) -> int | None:
         if self._postponed is None:
-            return self._source()
+            return self._again.popleft() if self._again else self._source()
         return self._postponed if self._clock() >= self._retry_at else None
 
     def _say_that_it_stops(self) -> None:

@@ -1,0 +1,67 @@
+"""The memory of NVIDIA GPUs as their driver tells it, through `nvidia-ml-py`; no CUDA is initialised by it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mlgym.errors import RunError
+from mlgym.execution.memory_admission import DeviceMemory
+
+_REMEDY = "give a number of `slots_per_device` instead of `auto`"
+
+
+def open_nvml(devices: Sequence[str], variables: Mapping[str, str] = os.environ) -> Callable[[str], DeviceMemory]:
+    """Gives a function that measures the memory of a device.
+
+    Args:
+        devices: the devices that it will be asked for, such as `cuda:1`, in the numbers of CUDA.
+        variables: the environment, for `CUDA_VISIBLE_DEVICES`.
+
+    Raises:
+        RunError: the library or the driver is missing, or one of the devices is not there.
+    """
+    try:
+        import pynvml
+    except ImportError:
+        raise RunError(
+            "the memory of GPUs is read by `nvidia-ml-py`, which is not installed: `pip install mlgym[gpu]`, or "
+            f"{_REMEDY}"
+        ) from None
+    try:
+        pynvml.nvmlInit()
+        handles = {device: _handle(pynvml, device, variables) for device in devices}
+    except pynvml.NVMLError as error:
+        raise RunError(f"the memory of GPUs cannot be read ({error}): {_REMEDY}") from None
+
+    def measure(device: str) -> DeviceMemory:
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handles[device])
+        return DeviceMemory(used_bytes=memory.used, total_bytes=memory.total)
+
+    return measure
+
+
+def _handle(pynvml: Any, device: str, variables: Mapping[str, str]) -> Any:
+    name = visible_name(device, variables)
+    return pynvml.nvmlDeviceGetHandleByUUID(name) if isinstance(name, str) else pynvml.nvmlDeviceGetHandleByIndex(name)
+
+
+def visible_name(device: str, variables: Mapping[str, str]) -> int | str:
+    """Gives what the driver calls a device: its number, or its UUID where the environment names it by that.
+
+    Args:
+        device: such as `cuda:1`, the second of those that CUDA shows; `cuda` is the first.
+        variables: the environment.
+
+    Raises:
+        RunError: CUDA does not show so many.
+    """
+    number = int(device.partition(":")[2] or 0)
+    shown = variables.get("CUDA_VISIBLE_DEVICES")
+    if shown is None:
+        return number
+    names = [name.strip() for name in shown.split(",") if name.strip()]
+    if number >= len(names):
+        raise RunError(f"device `{device}` is not there: CUDA_VISIBLE_DEVICES shows {len(names)} (`{shown}`)")
+    return int(names[number]) if names[number].isdecimal() else names[number]
