@@ -1,0 +1,146 @@
+"""Whole runs on a cluster: the results of a run at home, whatever happens to tasks and drivers meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mlgym
+from mlgym.events import read_log
+from mlgym.tracking import RunFolder
+from tests.execution.slurm.conftest import Cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+# Slow, so that there is time for something to happen; the delay changes no result.
+MODULE = """
+import time
+
+from torch import Tensor
+from torch.nn import functional
+
+from mlgym import register
+
+
+@register("slow_cross_entropy", call_args=("prediction", "target"))
+def slow_cross_entropy(prediction: Tensor, target: Tensor, delay_s: float = 0.0) -> Tensor:
+    time.sleep(delay_s)
+    return functional.cross_entropy(prediction, target)
+"""
+CONFIG = """
+version: 1
+name: on-slurm
+extends: preset/classification
+imports: [slow_loss]
+components:
+  data: {use: digits}
+  model: {use: mlp, hidden: [16], dropout: 0.2}
+  optimizer: {use: adam, model: $model, lr: {sweep: [1e-2, 1e-3, 3e-3]}}
+  loss: {use: slow_cross_entropy, delay_s: DELAY}
+  loaders: {batch_size: 64}
+experiment: {epochs: 4, early_stopping: [], checkpoint_every_n_steps: 8}
+"""
+RESULTS = ("evaluation_result", "digest", "training_stopped", "data_fingerprint")
+OPTIONS = {"poll_every_s": "0.3"}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A config with a module beside it."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "slow_loss.py").write_text(MODULE)
+    path = folder / "on_slurm.yml"
+    path.write_text(CONFIG.replace("DELAY", "0.0"))
+    return path
+
+
+def results(run: Path) -> Counter[str]:
+    """Each result in the log, as text, with how often it stands there."""
+    found: Counter[str] = Counter()
+    for _, event in read_log(run / "event_storage.log"):
+        if event["event_type"] in RESULTS:
+            payload = {key: value for key, value in event["payload"].items() if key != "grid_search_id"}
+            found[json.dumps([event["event_type"], payload], sort_keys=True)] += 1
+    return found
+
+
+def at_home(config: Path, storage: Path) -> Counter[str]:
+    """What the same run gives in this process."""
+    return results(mlgym.run(config, storage=storage, executor="inline", progress=False).path)
+
+
+def wait_for(condition: Callable[[], Any], timeout_s: float = 90.0) -> None:
+    """Waits until the condition holds."""
+    give_up_at = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < give_up_at, "timed out"
+        time.sleep(0.1)
+
+
+def start_driver(config: Path, storage: Path) -> subprocess.Popen[bytes]:
+    """A driver in a process of its own, whose experiments are slow."""
+    options = [word for key, value in OPTIONS.items() for word in ("--slurm", f"{key}={value}")]
+    command = ["run", str(config), "loss.delay_s=0.1", "--executor", "slurm", "--storage", str(storage)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "mlgym", *command, "--run-id", "run", *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def num_running(storage: Path) -> int:
+    """How many experiments the log of the run says run."""
+    folder = RunFolder(storage, "run")
+    return folder.state().counts["running"] if folder.log_path.exists() else 0
+
+
+def test_a_grid_gives_the_bits_of_home(cluster: Cluster, config: Path, tmp_path: Path) -> None:
+    """Every result of every experiment is the same in one array of tasks as in this process; nothing is left over."""
+    run = mlgym.run(config, storage=tmp_path / "slurm", executor="slurm", slurm=OPTIONS, progress=False)
+    assert (run.exit_code, run.num_failed) == (0, 0), [one.error for one in run.state.experiments.values()]
+    assert cluster.tasks() == ["1_0", "1_1", "1_2"]
+    assert results(run.path) == at_home(config, tmp_path / "home")
+    assert not (run.path / "slurm").exists()
+
+
+def test_jobs_outlive_their_driver_and_are_taken_over(cluster: Cluster, config: Path, tmp_path: Path) -> None:
+    """The driver is killed, a task is sent back into the queue meanwhile: `resume` submits nothing and loses nothing."""
+    storage = tmp_path / "slurm"
+    driver = start_driver(config, storage)
+    wait_for(lambda: num_running(storage) == 3)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.communicate()
+    time.sleep(1.0)
+    assert len(cluster.tasks("RUNNING")) == 3
+    cluster.call("scancel", "--batch", "--signal=USR2", "1_1")
+    wait_for(lambda: cluster.root.joinpath("1_1.restarts").read_text() == "1")
+    resumed = mlgym.resume("run", storage=storage, progress=False)
+    assert (resumed.exit_code, resumed.num_failed) == (0, 0), [one.error for one in resumed.state.experiments.values()]
+    assert cluster.tasks() == ["1_0", "1_1", "1_2"]
+    assert {number: one.attempt for number, one in resumed.state.experiments.items()} == {0: 0, 1: 1, 2: 0}
+    assert results(resumed.path) == at_home(config, tmp_path / "home")
+    assert not (resumed.path / "slurm").exists()
+
+
+def test_jobs_that_may_not_go_on_are_ended_first(cluster: Cluster, config: Path, tmp_path: Path) -> None:
+    """Resumed on this machine, no experiment has two writers: its job saves, ends, and what it told is kept."""
+    storage = tmp_path / "slurm"
+    driver = start_driver(config, storage)
+    wait_for(lambda: num_running(storage) == 3)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.communicate()
+    resumed = mlgym.resume("run", storage=storage, executor="processes", progress=False)
+    assert (resumed.exit_code, resumed.num_failed) == (0, 0), [one.error for one in resumed.state.experiments.values()]
+    assert cluster.tasks("RUNNING") == []
+    assert results(resumed.path) == at_home(config, tmp_path / "home")
