@@ -117,6 +117,8 @@ type Latest = { readonly current: Props };
 
 function optionsOf(width: number, latest: Latest, zoomY: { current: Span | null }, setHover: (hover: Hover | null) => void): uPlot.Options {
   const { spec, height, syncKey } = latest.current;
+  // Colours are looked up once: a plot is made anew for another scheme.
+  const grey = greyOf();
   const axis = { stroke: themeColour("--dim"), font: "11px system-ui, sans-serif", ticks: { show: false }, grid: { stroke: themeColour("--sunk"), width: 1 } };
   const resetY = (u: uPlot): void => {
     zoomY.current = null;
@@ -164,7 +166,7 @@ function optionsOf(width: number, latest: Latest, zoomY: { current: Span | null 
           const { spec: now, zoom, isWaiting, onFrame } = latest.current;
           if (isWaiting !== true) drawSpec(u, now);
           u.root.dataset.state = isWaiting === true ? "waiting" : isSharp(u, now) ? "sharp" : "coarse";
-          onFrame?.({ x: zoom, y: zoomY.current, width: u.bbox.width, height: u.bbox.height, grey: greyOf() });
+          onFrame?.({ x: zoom, y: zoomY.current, width: u.bbox.width, height: u.bbox.height, grey });
         },
       ],
       setSelect: [
@@ -199,6 +201,8 @@ function greyOf(): PanelFrame["grey"] {
   const grey = themeColour("--grey-curve");
   return [1, 3, 5].map((at) => Number.parseInt(grey.slice(at, at + 2), 16)) as [number, number, number];
 }
+
+const WHOLE = new Intl.NumberFormat("en");
 
 function hoverOf(u: uPlot, spec: ChartSpec, within: number): Hover {
   const { left = 0, top = 0 } = u.cursor;
@@ -239,7 +243,7 @@ function xWords(value: number | null, kind: ChartSpec["xKind"]): string {
   if (value === null) return "";
   if (kind === "duration") return formatDuration(value);
   if (kind === "moment") return formatClock(value);
-  return Number.isInteger(value) ? value.toLocaleString("en") : formatNumber(value, 3);
+  return Number.isInteger(value) ? WHOLE.format(value) : formatNumber(value, 3);
 }
 
 const isPowerOfTen = (value: number): boolean => Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-9;

@@ -16,37 +16,17 @@ export interface Window {
   readonly isLogY: boolean;
 }
 
-/** Where a curve is within each column of pixels; those that no curve entered are `Infinity` and `-Infinity`. */
-interface Stretches {
-  readonly low: Float64Array;
-  readonly high: Float64Array;
-}
-
-/** Gives how many curves pass each pixel, (width, height) column by column, from the top. */
+/** Gives how many curves pass each pixel, (width, height + 1) column by column, from the top; the last row is empty. */
 export function countCrowd(crowd: readonly CrowdCurve[], window: Window, width: number, height: number): Uint16Array {
   // Each curve covers a stretch of every column; where it begins one is added, behind its end one is taken.
   const stride = height + 1;
   const counts = new Uint16Array(width * stride);
-  const stretches = { low: new Float64Array(width).fill(Infinity), high: new Float64Array(width).fill(-Infinity) };
-  const { low, high } = stretches;
-  for (const curve of crowd) {
-    const [first, last] = coverColumns(curve, window, width, height, stretches);
-    for (let column = first; column <= last; column += 1) {
-      const from = low[column] ?? Infinity;
-      const to = high[column] ?? -Infinity;
-      low[column] = Infinity;
-      high[column] = -Infinity;
-      if (from > to || to < 0 || from >= height) continue;
-      const begin = column * stride + (from > 0 ? Math.floor(from) : 0);
-      const end = column * stride + (to < height ? Math.floor(to) + 1 : height);
-      // What is taken below zero wraps around, and comes right again in the sums.
-      counts[begin] = (counts[begin] ?? 0) + 1;
-      counts[end] = (counts[end] ?? 0) - 1;
-    }
-  }
+  const steps = stepsOf(window, width, height);
+  for (const curve of crowd) addCurve(curve, window.x, steps, counts, width, height);
   for (let column = 0, at = 0; column < width; column += 1) {
     let count = 0;
     for (let row = 0; row < stride; row += 1, at += 1) {
+      // What was taken below zero wrapped around, and comes right again here.
       count = (count + (counts[at] ?? 0)) & 0xffff;
       counts[at] = count;
     }
@@ -54,50 +34,84 @@ export function countCrowd(crowd: readonly CrowdCurve[], window: Window, width: 
   return counts;
 }
 
+/** How values become pixels: those of x from the left, those of y from the top. */
+interface Steps {
+  readonly x0: number;
+  readonly scaleX: number;
+  readonly y1: number;
+  readonly scaleY: number;
+  readonly isLogX: boolean;
+  readonly isLogY: boolean;
+}
+
+function stepsOf({ x, y, isLogX, isLogY }: Window, width: number, height: number): Steps {
+  const along = ([low, high]: Span, isLog: boolean): Span => (isLog ? [Math.log(low), Math.log(high)] : [low, high]);
+  const [x0, x1] = along(x, isLogX);
+  const [y0, y1] = along(y, isLogY);
+  return { x0, scaleX: width / (x1 - x0), y1, scaleY: height / (y1 - y0), isLogX, isLogY };
+}
+
 // The innermost loop of the board, over every point of every curve: plain variables, since each pair would be an object.
-function coverColumns({ x, y, length }: CrowdCurve, window: Window, width: number, height: number, { low, high }: Stretches): Span {
-  const { isLogX, isLogY } = window;
-  const x0 = isLogX ? Math.log(window.x[0]) : window.x[0];
-  const y1 = isLogY ? Math.log(window.y[1]) : window.y[1];
-  const scaleX = width / ((isLogX ? Math.log(window.x[1]) : window.x[1]) - x0);
-  const scaleY = height / (y1 - (isLogY ? Math.log(window.y[0]) : window.y[0]));
-  const [from, to] = placesInSight(x, length, window.x);
-  let lastX = Number.NaN;
-  let lastY = Number.NaN;
-  let leftmost = width;
-  let rightmost = -1;
+// It goes from the left to the right with one column at a time, since x grows along a curve.
+function addCurve({ x, y, length }: CrowdCurve, sight: Span, steps: Steps, counts: Uint16Array, width: number, height: number): void {
+  const { x0, scaleX, y1, scaleY, isLogX, isLogY } = steps;
+  const stride = height + 1;
+  const [from, to] = placesInSight(x, length, sight);
+  let lastX = 0;
+  let lastY = 0;
+  let isJoined = false;
+  let column = -1;
+  let low = 0;
+  let high = 0;
   for (let i = from; i < to; i += 1) {
     const valueX = x[i] ?? Number.NaN;
     const valueY = y[i] ?? Number.NaN;
     const px = ((isLogX ? Math.log(valueX) : valueX) - x0) * scaleX;
     const py = (y1 - (isLogY ? Math.log(valueY) : valueY)) * scaleY;
-    const isThere = py - py === 0;
-    // What is left or right of the picture touches no column.
-    if (isThere && px >= 0 && !(lastX > width)) {
-      const isJoined = lastY - lastY === 0;
-      const slope = isJoined && px > lastX ? (py - lastY) / (px - lastX) : 0;
-      const begin = isJoined ? lastX : px;
-      const first = begin > 0 ? Math.floor(begin) : 0;
-      const last = px < width ? Math.floor(px) : width - 1;
-      if (first < leftmost) leftmost = first;
-      if (last > rightmost) rightmost = last;
-      for (let column = first; column <= last; column += 1) {
-        let top = py;
-        let bottom = py;
-        if (isJoined) {
-          const enter = lastY + ((lastX > column ? lastX : column) - lastX) * slope;
-          const leave = px > lastX ? lastY + ((px < column + 1 ? px : column + 1) - lastX) * slope : py;
-          top = enter < leave ? enter : leave;
-          bottom = enter < leave ? leave : enter;
-        }
-        if (top < (low[column] ?? Infinity)) low[column] = top;
-        if (bottom > (high[column] ?? -Infinity)) high[column] = bottom;
+    if (py - py !== 0 || px - px !== 0) {
+      // What is missing or not finite is a gap.
+      if (column >= 0) addStretch(counts, column * stride, low, high, height);
+      column = -1;
+      isJoined = false;
+      continue;
+    }
+    if (column < 0 && px >= 0) {
+      if (isJoined) {
+        // It comes in from the left.
+        column = 0;
+        low = high = lastY - (lastX * (py - lastY)) / (px - lastX);
+      } else if (px <= width) {
+        column = px < width ? Math.floor(px) : width - 1;
+        low = high = py;
       }
     }
+    if (column >= 0) {
+      const slope = px >= column + 1 && px > lastX && isJoined ? (py - lastY) / (px - lastX) : 0;
+      while (px >= column + 1) {
+        const crossing = isJoined ? lastY + (column + 1 - lastX) * slope : py;
+        if (crossing < low) low = crossing;
+        if (crossing > high) high = crossing;
+        addStretch(counts, column * stride, low, high, height);
+        column += 1;
+        if (column >= width) return;
+        low = high = crossing;
+      }
+      if (py < low) low = py;
+      if (py > high) high = py;
+    }
     lastX = px;
-    lastY = isThere ? py : Number.NaN;
+    lastY = py;
+    isJoined = true;
   }
-  return [leftmost, rightmost];
+  if (column >= 0) addStretch(counts, column * stride, low, high, height);
+}
+
+function addStretch(counts: Uint16Array, at: number, low: number, high: number, height: number): void {
+  if (high < 0 || low >= height) return;
+  const begin = at + (low > 0 ? low | 0 : 0);
+  const end = at + (high < height ? (high | 0) + 1 : height);
+  counts[begin] = (counts[begin] ?? 0) + 1;
+  counts[end] = (counts[end] ?? 0) - 1;
 }
 
 /** Gives the layer's pixels, row by row: one curve is faint, many are dark, on a scale that keeps the one in sight. */

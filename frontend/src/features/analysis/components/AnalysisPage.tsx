@@ -38,7 +38,7 @@ function Analysis({ run, table, detail }: { readonly run: string; readonly table
   const pinned = shown.filter((key) => view.pinned.includes(key));
   const byMetric = sections(metricRows(shown.filter((key) => !pinned.includes(key)), metric));
   const plan = useSteady(useMemo(() => planOf(rows, view, selection, describe), [rows, view, selection, describe]));
-  const context: PanelContext = { run, table, rows, view, plan, colouring };
+  const context = useMemo((): PanelContext => ({ run, table, rows, view, plan, colouring }), [run, table, rows, view, plan, colouring]);
   return (
     <div className={classes.page}>
       <Tools view={view} table={table} />

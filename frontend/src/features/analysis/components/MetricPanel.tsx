@@ -117,18 +117,23 @@ function Notes({ numPoints, isTrimmed }: { readonly numPoints: number; readonly 
 function BestOf({ metricKey, context }: Props): ReactNode {
   const { rows, table } = context;
   const isLow = table.columns.find(({ key }) => key === metricKey)?.direction === "min";
-  let [best, found] = [null as number | null, null as ExperimentRow | null];
+  const best = useMemo(() => bestOf(rows, metricKey, isLow), [rows, metricKey, isLow]);
+  if (best === null) return <span className={classes.best} />;
+  return (
+    <span className={`${classes.best ?? ""} number`}>
+      {isLow ? "lowest" : "highest"} {formatNumber(best.value)} in #{best.row.experiment_id} at epoch {best.row.best[metricKey]?.epoch ?? "?"}
+    </span>
+  );
+}
+
+function bestOf(rows: readonly ExperimentRow[], metricKey: string, isLow: boolean): { readonly value: number; readonly row: ExperimentRow } | null {
+  let best: { readonly value: number; readonly row: ExperimentRow } | null = null;
   for (const row of rows) {
     const value = valueOf(row, metricKey);
     if (typeof value !== "number" || Number.isNaN(value)) continue;
-    if (best === null || (isLow ? value < best : value > best)) [best, found] = [value, row];
+    if (best === null || (isLow ? value < best.value : value > best.value)) best = { value, row };
   }
-  if (best === null || found === null) return <span className={classes.best} />;
-  return (
-    <span className={`${classes.best ?? ""} number`}>
-      {isLow ? "lowest" : "highest"} {formatNumber(best)} in #{found.experiment_id} at epoch {found.best[metricKey]?.epoch ?? "?"}
-    </span>
-  );
+  return best;
 }
 
 function savePicture(canvas: HTMLCanvasElement | null, name: string): void {
