@@ -195,7 +195,13 @@ def digest_rows(*, num_rounds: int) -> list[dict[str, Any]]:
         steps, whole, alone = [], [], []
         for _ in range(num_rounds):
             steps.append(_timed(lambda: _train(session, num_steps)) / num_steps)
-            whole.append(_timed(lambda: session.reporter.digest(session.state, losses, batches_per_step=1, order="")))
+            whole.append(
+                _timed(
+                    lambda: session.reporter.digest(
+                        session.state, session.contents(), losses, batches_per_step=1, order=""
+                    )
+                )
+            )
             alone.append(_timed(lambda: digest(state_of(session))))
     epoch_s = statistics.median(steps) * (num_train // batch_size)
     for name, found in (("Reporter.digest: the event of an epoch", whole), ("digest() of model and Adam alone", alone)):

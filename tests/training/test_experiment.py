@@ -271,13 +271,13 @@ def test_the_load_is_told_now_and_then(
     context: ExperimentContext, sink: MemorySink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Steps per second since the last time, and the memory of the process."""
-    monkeypatch.setattr("mlgym.training.reporting._LOAD_EVERY_S", 1e-9)
+    monkeypatch.setattr("mlgym.training.reporting._LOAD_WHILE_YOUNG_S", 1e-9)
     monkeypatch.setattr("mlgym.training.reporting._MIN_INTERVAL_S", 0.0)
     _run(context, epochs=2)
     loads = _of(sink, SystemMetrics)
     assert all(one.rss_bytes > 2**20 for one in loads)
     assert any(one.steps_per_s > 0 for one in loads)
-    monkeypatch.setattr("mlgym.training.reporting._LOAD_EVERY_S", 1e9)
+    monkeypatch.setattr("mlgym.training.reporting._LOAD_WHILE_YOUNG_S", 1e9)
     sink.payloads.clear()
     _run(context, epochs=2)
     assert not _of(sink, SystemMetrics)

@@ -269,7 +269,7 @@ def test_control_without_part_of_the_state_the_bits_differ(
     if part == "generators":
         monkeypatch.setattr("mlgym.training.session.restore_generators_of", lambda state: None)
     else:
-        monkeypatch.setattr(full_state.FullState, "restore", lambda self, state: None)
+        monkeypatch.setattr(full_state.FullState, "restore", lambda self, state, cut: None)
     assert _fingerprint(_attempt(_plain, tmp_path / "cut", SmallLog(), 1, None)) != expected
 
 

@@ -8,10 +8,13 @@ at steps that they agreed on before: about every half second.
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
-from mlgym.training.exchange import largest
+from mlgym.training.exchange import largest, told_by_main
 from mlgym.training.world import World
+
+_Decision = TypeVar("_Decision")
 
 _ASK_EVERY_S: Final = 0.5
 _MAX_STEPS: Final = 10_000
@@ -28,6 +31,7 @@ class Agreement:
     """
 
     def __init__(self, world: World) -> None:
+        self._world = world
         self._together = world.size > 1
         self._asked_s = time.monotonic()
         self._interval = 1
@@ -39,12 +43,28 @@ class Agreement:
         """Whether nobody must be asked."""
         return not self._together
 
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that decides, tells and writes."""
+        return self._world.is_main
+
+    def as_main(self, decide: Callable[[], _Decision]) -> _Decision:
+        """Gives all processes what rank 0 decides; all call it at the same place.
+
+        Args:
+            decide: called there alone; gives numbers, text, None, or lists, tuples and mappings of them.
+        """
+        if self.is_alone:
+            return decide()
+        told: _Decision = told_by_main(decide() if self.is_main else None)
+        return told
+
     def on(self, *wishes: bool) -> list[bool]:
         """Gives for each wish whether any process has it; all ask at the same place."""
         return [number > 0 for number in largest(*map(int, wishes))] if self._together else list(wishes)
 
     def begin(self, step: int) -> None:
-        """Lets the processes ask after the first step from `step` on."""
+        """Lets the processes ask after the first step from `step` on, as at the start of an epoch."""
         self._asked_s, self._asked_step, self._interval = time.monotonic(), step, 1
         self.next_step = step + 1
 
@@ -55,6 +75,8 @@ class Agreement:
             step: optimizer updates so far.
             wishes: what this process wants.
         """
+        if self.is_alone:
+            return list(wishes)
         now = time.monotonic()
         step_s = (now - self._asked_s) / max(1, step - self._asked_step)
         affordable = int(_ASK_EVERY_S / max(step_s, 1e-9))

@@ -110,6 +110,45 @@ def states_by_device(states: Sequence[Tensor], *, before: int, now: int, count: 
     return placed
 
 
+class BatchDraws:
+    """Makes what is drawn for a batch a function of the batch, whichever batches were before it in this process.
+
+    Seeding for each batch would cost time where nothing is drawn, as usual: so that is found out with the first one.
+
+    Args:
+        seed: of all batches.
+        purpose: keeps them apart from others of the same seed.
+    """
+
+    def __init__(self, seed: int, *purpose: Purpose) -> None:
+        self._seed = seed
+        self._purpose = purpose
+        self._before: AllStates | None = None
+        self._draws = True
+
+    def begin(self, batch: int) -> None:
+        """Seeds for a batch, by its number in the epoch."""
+        if self._draws:
+            seed_global_generators(self._seed, *self._purpose, batch)
+            self._before = generator_states()
+
+    def end(self) -> None:
+        """Notices whether anything was drawn."""
+        if self._draws:
+            assert self._before is not None
+            self._draws = not _are_equal(self._before, generator_states())
+
+
+def _are_equal(one: AllStates, other: AllStates) -> bool:
+    tensors = [[each.host.torch, *each.cuda, *([] if each.mps is None else [each.mps])] for each in (one, other)]
+    if len(tensors[0]) != len(tensors[1]):
+        return False
+    same_numpy = repr(one.host.numpy["state"]["pos"]) == repr(other.host.numpy["state"]["pos"]) and np.array_equal(
+        one.host.numpy["state"]["key"], other.host.numpy["state"]["key"]
+    )
+    return same_numpy and one.host.python == other.host.python and all(map(torch.equal, *tensors))
+
+
 @contextmanager
 def own_randomness(seed: int, *purpose: Purpose) -> Iterator[None]:
     """Runs its body on generators of their own, and leaves the global ones as they were.

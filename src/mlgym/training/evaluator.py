@@ -19,7 +19,11 @@ from mlgym.components.tensors import TARGET, Step, StepOutput, Tensors, batch_si
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
 from mlgym.names import did_you_mean
+from mlgym.training.batch_order import NOTHING, BatchOrder, Measured
+from mlgym.training.determinism import BatchDraws
 from mlgym.training.device import Device
+from mlgym.training.parallel import Parallel
+from mlgym.training.world import World
 
 PostProcessor: TypeAlias = Callable[[Tensors], Tensors]
 SplitProgress: TypeAlias = Callable[[str, int, int], None]
@@ -85,35 +89,60 @@ class Evaluator:
         measures = [*(self.losses or ([LOSS] if self.step else [])), *(metric.name for metric in self.metrics)]
         return [f"{split}/{measure}" for split in self.loaders for measure in measures]
 
-    def evaluate(self, device: Device, progress: SplitProgress) -> dict[str, SplitScores]:
-        """Measures every split with the model as it is now; the model's training mode is as before afterwards."""
+    def evaluate(
+        self, device: Device, progress: SplitProgress, parallel: Parallel | None = None
+    ) -> dict[str, SplitScores]:
+        """Measures every split with the model as it is now; the model's training mode is as before afterwards.
+
+        What is drawn on the way is a function of the state of the global generators and of the number of the batch.
+
+        Args:
+            device: where it is measured.
+            progress: told how far it is.
+            parallel: what several devices do together; None for one. The scores are those of one, to the last bit, and
+                the main process has them; the others have none.
+        """
+        parallel = parallel or Parallel(World.single())
         was_training = self.model.training
         self.model.eval()
+        parallel.begin_evaluation(self.model)
         try:
-            with torch.inference_mode():
-                return {split: self._evaluate_split(split, device, progress) for split in self.loaders}
+            with parallel.without_gradients():
+                seed = torch.initial_seed()
+                scores = {
+                    split: self._evaluate_split(split, device, progress, parallel, BatchDraws(seed, split))
+                    for split in self.loaders
+                }
         finally:
             self.model.train(was_training)
+        parallel.end_evaluation()
+        return scores if parallel.world.is_main else {}
 
-    def _evaluate_split(self, split: str, device: Device, progress: SplitProgress) -> SplitScores:
+    def _evaluate_split(
+        self, split: str, device: Device, progress: SplitProgress, parallel: Parallel, draws: BatchDraws
+    ) -> SplitScores:
         # What training draws twice or leaves out is no matter of evaluation.
-        loader, move = self.loaders[split].each_once(), device.mover()
-        report_every = -(-len(loader) // 10)  # rounded up: ten times at most
-        means: dict[str, _Sum] = {}
-        for metric in self.metrics:
-            metric.to(device.torch_device)
-            metric.reset()
-        for done, batch in enumerate(loader.epoch(0), start=1):
-            with device.autocast():
-                losses, output = self._measure(batch if move is None else move(batch))
-            for name, terms in losses.items():
-                means.setdefault(name, _Sum()).add(terms, batch_size(batch))
-            self._update_metrics(output)
-            if done % report_every == 0:
-                progress(split, done, len(loader))
-        return self._scores({name: mean.value() for name, mean in means.items()})
+        loader, move, world = self.loaders[split].each_once(), device.mover(), parallel.world
+        num_batches = len(loader)
+        report_every = -(-num_batches // 10 // world.size) or 1  # rounded up: about ten times
+        order, sums = BatchOrder(loader, world, device), _Sums(self.metrics, device)
+        for place, batch in enumerate(order.loader.epoch(0)):
+            if order.is_own(place) or parallel.all_must_run:
+                draws.begin(order.number(place))
+                with device.autocast():
+                    measured = parallel.inside(self._measure, batch if move is None else move(batch))
+                draws.end()
+            else:
+                measured = NOTHING
+            for each in order.add(measured):
+                sums.add(each)
+            if (place + 1) % report_every == 0:
+                progress(split, min(num_batches, (place + 1) * world.size), num_batches)
+        for each in order.rest():
+            sums.add(each)
+        return sums.scores() if world.is_main else SplitScores()
 
-    def _measure(self, batch: Any) -> tuple[dict[str, list[Term]], StepOutput]:
+    def _measure(self, batch: Any) -> Measured:
         if self.step is not None:
             output = self.step(self.model, batch)
             own = {} if self.losses else {LOSS: [Term(output.loss)]}
@@ -122,20 +151,35 @@ class Evaluator:
             output = StepOutput(_NO_LOSS, predict(self.model, inputs), named(targets, TARGET))
             own = {}
         losses = {name: loss.terms(output.predictions, output.targets) for name, loss in self.losses.items()}
-        return own | losses, output
-
-    def _update_metrics(self, output: StepOutput) -> None:
         if not self.metrics:
-            return
+            return Measured(own | losses, batch_size(batch), {}, {})
         predictions = output.predictions
         for process in self.post_processors:
             predictions = process(predictions)
-        for metric in self.metrics:
-            metric.update(predictions, output.targets)
+        return Measured(own | losses, batch_size(batch), predictions, output.targets)
 
-    def _scores(self, losses: dict[str, float]) -> SplitScores:
-        scores = SplitScores(losses=losses)
-        for metric in self.metrics:
+
+class _Sums:
+    """What adds up over the batches of a split, in their order."""
+
+    def __init__(self, metrics: Sequence[NamedMetric], device: Device) -> None:
+        self._means: dict[str, _Mean] = {}
+        self._metrics = metrics
+        for metric in metrics:
+            metric.to(device.torch_device)
+            metric.reset()
+
+    def add(self, measured: Measured) -> None:
+        """Takes a batch."""
+        for name, terms in measured.losses.items():
+            self._means.setdefault(name, _Mean()).add(terms, measured.num_samples)
+        for metric in self._metrics:
+            metric.update(measured.predictions, measured.targets)
+
+    def scores(self) -> SplitScores:
+        """Gives what all batches come to."""
+        scores = SplitScores(losses={name: mean.value() for name, mean in self._means.items()})
+        for metric in self._metrics:
             value = metric.compute()
             if isinstance(value, dict):
                 scores.metrics.update(value)
@@ -149,7 +193,7 @@ class Evaluator:
 _NO_LOSS = torch.zeros(())
 
 
-class _Sum:
+class _Mean:
     """A loss over many batches: the sum of the means of its terms, each read from the device once at the end."""
 
     def __init__(self) -> None:

@@ -99,10 +99,11 @@ def largest(*numbers: int) -> list[int]:
 
 
 def all_rows(values: Tensor) -> Tensor:
-    """Gives what each process has, (processes, ...), to all of them; shapes and dtypes are alike everywhere."""
-    received = [torch.empty_like(values) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(received, values.contiguous())
-    return torch.stack(received)
+    """Gives what each process has, (processes, ...), to all of them; shapes and dtypes are alike, all on the host."""
+    content = values.contiguous().reshape(-1).view(torch.uint8)  # not every library knows every dtype
+    received = [torch.empty_like(content) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(received, content)
+    return torch.stack(received).view(values.dtype).reshape(-1, *values.shape)
 
 
 def to_each_its_own(values: Tensor) -> tuple[Tensor, distributed.Work | None]:

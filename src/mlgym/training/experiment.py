@@ -77,4 +77,5 @@ class Training(Plan):
 
     def run(self, context: ExperimentContext) -> None:
         """Runs the experiment to its end; see `mlgym.training.context.Experiment`."""
-        Session(self, context).run()
+        with context.world.group(context.device, alone=self.trainer.parallelism is not None):
+            Session(self, context).run()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -61,8 +61,23 @@ class FullState:
             "generators": _plain_generators(generator_states()),
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def capture_own(self) -> dict[str, Any]:
+        """Gives what each of several processes has for itself: the states of generators."""
+        own = {name: part.state_dict() for name, part in self._parts.items() if isinstance(part, _OwnGenerator)}
+        return {"parts": own, "generators": _plain_generators(generator_states())}
+
+    def restore_own(self, state: Mapping[str, Any]) -> None:
+        """Puts back what `capture_own` gave, but for the global generators."""
+        for name, own in state["parts"].items():
+            if name in self._parts:
+                self._parts[name].load_state_dict(own)
+
+    def restore(self, state: Mapping[str, Any], cut: Callable[[Any, Any], Any] | None = None) -> None:
         """Puts everything but the generators back.
+
+        Args:
+            state: as `capture` gave it.
+            cut: from the state of a part and the part to what this process has of it, where it does not have all.
 
         Raises:
             TrainingError: it belongs to an experiment of other parts.
@@ -76,7 +91,7 @@ class FullState:
             )
         put_rest(state["model"], self._model)
         for name, part in self._parts.items():
-            _put_state(part, saved[name])
+            _put_state(part, saved[name] if cut is None else cut(saved[name], part))
 
 
 def restore_generators_of(state: Mapping[str, Any]) -> None:

@@ -8,9 +8,11 @@ from typing import Any, Protocol, TypeAlias
 
 from mlgym.training.callbacks import Hooks
 from mlgym.training.losses import EpochLosses
+from mlgym.training.parallel import Parallel
 from mlgym.training.state import State
 from mlgym.training.trainer import Trainer
 from mlgym.training.update import Update
+from mlgym.training.world import World
 
 Progress: TypeAlias = Callable[[int], None]
 """Told how many batches of the epoch are done."""
@@ -23,12 +25,14 @@ class Epoch:
     Args:
         num_batches: batches of the epoch.
         done: batches that are done.
-        losses: their losses, while the parameters moved.
+        losses: their losses, while the parameters moved; those of this process.
+        number: which epoch it is, from 0.
     """
 
     num_batches: int
     done: int = 0
     losses: EpochLosses = field(default_factory=EpochLosses)
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class Gear:
         hooks: those of `on_step_end` are called after each update.
         attention: asks to be looked after at a step boundary.
         progress: told now and then how many batches are done.
+        parallel: what several devices do together.
     """
 
     updates: tuple[Update, ...]
@@ -48,6 +53,7 @@ class Gear:
     hooks: Hooks
     attention: Attention
     progress: Progress
+    parallel: Parallel = field(default_factory=lambda: Parallel(World.single()))
 
 
 class Attention(Protocol):
@@ -87,9 +93,11 @@ def train_epoch(
     step_hooks = gear.hooks.of("on_step_end")
     scheduler = trainer.lr_scheduler if trainer.lr_scheduler_interval == "step" else None
     updates, move, attention, losses = gear.updates, gear.move, gear.attention, epoch.losses
+    parallel, alone = gear.parallel, gear.parallel.world.size == 1
     report_every = max(1, -(-num_batches // 10))  # rounded up: ten times at most
     next_report = epoch.done + report_every
     trainer.model.train()
+    parallel.begin_epoch()
     batches = trainer.batches(state.epoch, num_batches, epoch.done)
     if on_begin is not None:
         on_begin()
@@ -99,11 +107,13 @@ def train_epoch(
             batch = move(batch)
         first = group == 1 or done % group == 1
         last = done % group == 0 or done == num_batches
-        parts = 1.0 if group == 1 else trainer.parts(state.epoch, num_batches, done - 1)
+        parts = 1.0 if alone and group == 1 else trainer.parts(state.epoch, num_batches, done - 1)
+        if last and not alone:
+            parallel.contributors = trainer.contributors(state.epoch, num_batches, done - 1)
         for update in updates:
             if update.every > 1 and state.step % update.every:
                 continue
-            output = update.backward(batch, parts, first=first)
+            output = update.backward(batch, parts, first=first, last=last)
             if last:
                 update.apply()
         losses.add(output.loss)

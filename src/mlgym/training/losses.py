@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -54,6 +55,41 @@ class EpochLosses:
 
     def _pieces(self) -> list[Tensor]:
         return [*self._chunks, *([torch.stack(self._recent)] if self._recent else [])]
+
+
+def in_rank_order(rows: Tensor, counts: Sequence[Sequence[int]]) -> Tensor:
+    """Gives the losses of the processes that share batches, batch by batch and rank after rank.
+
+    That is the order in which one process has them that accumulates the shares.
+
+    Args:
+        rows: (processes, batches).
+        counts: for each batch how many samples each process has; those without any have no loss.
+    """
+    return rows.T[_have_samples(counts)]
+
+
+def of_rank(losses: Tensor, before: Sequence[Sequence[int]], now: Sequence[Sequence[int]], rank: int) -> Tensor:
+    """Gives the losses (batches,) of one process, from those of all that `in_rank_order` gave.
+
+    Where the batches are shared otherwise now, each share has the mean of its whole batch.
+
+    Args:
+        losses: (shares,).
+        before: for each batch how many samples each process had.
+        now: how many each has.
+        rank: which process.
+    """
+    rows = torch.zeros(len(before), len(before[0]) if before else 0, dtype=losses.dtype)
+    rows[_have_samples(before)] = losses.cpu()
+    if [len(each) for each in before] == [len(each) for each in now]:
+        return rows[:, rank] if len(rows) else rows.reshape(-1)
+    weights = torch.tensor(before, dtype=torch.float64)
+    return ((rows * weights).sum(1) / weights.sum(1)).to(losses.dtype)
+
+
+def _have_samples(counts: Sequence[Sequence[int]]) -> Tensor:
+    return torch.tensor(counts) > 0  # (batches, processes)
 
 
 def loss_hashes(losses: Tensor, batches_per_step: int) -> tuple[str, int]:

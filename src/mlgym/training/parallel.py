@@ -56,6 +56,11 @@ class Parallel:
         self.world = world
         self.contributors = world.size
 
+    @property
+    def places_model(self) -> bool:
+        """Whether `prepare` brings the model to its device, which need not have room for all of it."""
+        return False
+
     def prepare(self, model: nn.Module, optimizers: Sequence[Optimizer], turns: Sequence[Turn]) -> None:
         """Lets the model be shared; called once, when it is on its device and before anything runs.
 
@@ -127,8 +132,13 @@ class Parallel:
         """
         put_weights(weights, model, source)
 
-    def shares_of_optimizer_state(self, state: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
-        """Gives what this process loads of an optimizer's whole `state_dict()`."""
+    def share_of(self, state: Any, part: Any) -> Any:
+        """Gives what this process loads of the whole state of a part.
+
+        Args:
+            state: an optimizer's `state_dict()`, or what `FullState` keeps of another part.
+            part: whose it is.
+        """
         return state
 
 

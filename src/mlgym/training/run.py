@@ -7,6 +7,7 @@ from typing import Any
 
 from mlgym.config import RunFacts, build
 from mlgym.errors import TrainingError
+from mlgym.events.sink import NullSink
 from mlgym.training.context import Experiment, ExperimentContext
 from mlgym.training.determinism import seed_global_generators
 
@@ -15,7 +16,9 @@ def run_experiment(config: dict[str, Any], context: ExperimentContext) -> None:
     """Builds the components of an experiment and runs its root.
 
     The global generators are seeded anew for each component before it is built, by its own name, and for training
-    afterwards: another component in the config changes neither the first weights of a model nor its training.
+    afterwards: another component in the config changes neither the first weights of a model nor its training. Of
+    several processes that train it together all build the same; each draws its own numbers in training, and the first
+    one alone tells of events.
 
     Args:
         config: resolved, sweep-free.
@@ -26,14 +29,17 @@ def run_experiment(config: dict[str, Any], context: ExperimentContext) -> None:
         TrainingError: the root of the config cannot be run.
         Exception: what a component's constructor or the experiment raises, with a note of where.
     """
-    root, components = build_experiment(config, run_facts(context))
-    if not isinstance(root, Experiment):
-        raise TrainingError(
-            f"`experiment` must be something that runs, such as `training`, but is {type(root).__name__}: "
-            "it has no method `run(context)`"
-        )
-    seed_global_generators(context.seed, "training")
-    root.run(replace(context, components=components))
+    if not context.world.is_main:
+        context = replace(context, sink=NullSink())
+    with context.world.group(context.device):
+        root, components = build_experiment(config, run_facts(context))
+        if not isinstance(root, Experiment):
+            raise TrainingError(
+                f"`experiment` must be something that runs, such as `training`, but is {type(root).__name__}: "
+                "it has no method `run(context)`"
+            )
+        seed_global_generators(context.seed, "training", *([context.world.rank] if context.world.rank else []))
+        root.run(replace(context, components=components))
 
 
 def build_experiment(config: dict[str, Any], facts: RunFacts) -> tuple[Any, dict[str, Any]]:

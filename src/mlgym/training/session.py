@@ -10,19 +10,21 @@ from typing import Any
 from torch import Tensor, nn
 
 from mlgym.errors import Interrupted, TrainingError
+from mlgym.training.agreement import Agreement
 from mlgym.training.checkpoint import CheckpointContent
 from mlgym.training.checkpoint_courier import Delivered, courier_of
 from mlgym.training.checkpoint_writer import CheckpointWriter
 from mlgym.training.context import ExperimentContext
-from mlgym.training.determinism import own_randomness
+from mlgym.training.determinism import own_randomness, seed_global_generators
 from mlgym.training.device import Device
 from mlgym.training.evaluator import SplitScores
+from mlgym.training.exchange import all_rows, packed, told_to_main, unpacked
 from mlgym.training.full_state import FullState, restore_generators_of
 from mlgym.training.loop import Epoch, Gear, train_epoch
-from mlgym.training.losses import EpochLosses
-from mlgym.training.model_state import put_weights, weights_of
+from mlgym.training.losses import EpochLosses, in_rank_order, of_rank
+from mlgym.training.parallel import start
 from mlgym.training.plan import Plan
-from mlgym.training.reporting import RUNNING_LOSS, TRAIN, Reporter, flat_scores
+from mlgym.training.reporting import RUNNING_LOSS, TRAIN, Contents, Reporter, flat_scores
 from mlgym.training.resumption import STATE_FORMAT, Resumption
 from mlgym.training.retention import Retention
 from mlgym.training.split_data import SplitData
@@ -54,12 +56,17 @@ class Session:
         self.data = SplitData({TRAIN: self.trainer.loader} | (evaluator.loaders if evaluator else {}))
         self.folder: Path = context.run_dir / str(context.experiment_id) / "checkpoints"
         self.retention = Retention(training.checkpoints, self.folder)
-        self.courier = courier_of(context, self.folder)
+        self.agreement = Agreement(context.world)
+        self.courier = courier_of(context, self.folder) if self.agreement.is_main else None
         self.writer = CheckpointWriter(self.folder, self.courier)
-        self.updates = self.trainer.updates(self.device)
+        self.trainer.share(context.world)
+        self.parallel = start(self.trainer.parallelism, context.world, self.device.torch_device)
+        self._place()
+        self.updates = self.trainer.updates(self.device, self.parallel)
         self.full_state = FullState(training.model, self._parts(), context.components)
         self._epoch = Epoch(0)
-        self._num_told_losses = 0
+        self._num_told_batches = 0
+        self._attend_at = 0
         self._saved_at_s = self._clock_s = time.monotonic()
         self._clock_step = 0
 
@@ -71,12 +78,13 @@ class Session:
             TrainingError: it cannot be run, or what must be kept cannot be written.
         """
         training, state, hooks = self.training, self.state, self.training.hooks
-        num_batches = self._place()
-        gear = Gear(self.updates, self.device.mover(), hooks, self, self._progress)
+        num_batches = self._prepare_data()
+        gear = Gear(self.updates, self.device.mover(), hooks, self, self._progress, self.parallel)
         hooks.call("on_experiment_start", state)
         go_on = self._resume(num_batches)
         if not self.reporter.results.num_sent:
-            self.data.tell(self.reporter)
+            if self.agreement.is_main:
+                self.data.tell(self.reporter)
             self.reporter.model(training.model)
         try:
             if go_on is None:
@@ -90,6 +98,7 @@ class Session:
                 if not self._epoch.done:
                     self._stop_if_asked()
                     hooks.call("on_epoch_start", state)
+                self.agreement.begin(state.step)
                 train_epoch(self.trainer, state, self._epoch, gear, on_begin=go_on)
                 go_on = None
                 self._end_epoch()
@@ -106,32 +115,42 @@ class Session:
 
     @property
     def wanted(self) -> bool:
-        """See `Attention`."""
-        return self.context.stop.requested or self.writer.has_news
+        """See `Attention`; of several processes none does alone what concerns the others."""
+        return self.writer.has_news or (self.agreement.is_alone and self.context.stop.requested)
 
     def next_step(self) -> int:
         """See `Attention`."""
         rhythm, step = self.training.rhythm, self.state.step
         rhythms = (rhythm.checkpoint_every_n_steps, rhythm.digest_every_n_steps)
         by_steps = min((step + every - step % every for every in rhythms if every), default=_NEVER)
-        return min(by_steps, step + self._steps_before_time())
+        alone = self.agreement.is_alone
+        self._attend_at = min(by_steps, step + self._steps_before_time() if alone else self.agreement.next_step)
+        return self._attend_at
 
     def give(self, epoch: Epoch) -> None:
         """Looks after checkpoints, digests and stop requests; see `Attention`."""
         rhythm, step = self.training.rhythm, self.state.step
         if self.writer.has_news:
             self._announce()
+        if step < self._attend_at and not self.agreement.is_alone:
+            return  # the others are not here
+        stops, time_is_up = self.agreement.at(step, self.context.stop.requested, self._seconds_left() <= 0)
         if _is_due(step, rhythm.digest_every_n_steps) and epoch.done < epoch.num_batches:
             self._digest(order=None)
-        self._stop_if_asked()
-        if _is_due(step, rhythm.checkpoint_every_n_steps) or self._seconds_left() <= 0:
+        if stops:
+            self._stop()
+        if _is_due(step, rhythm.checkpoint_every_n_steps) or time_is_up:
             self._save_within_epoch("within epoch")
 
     def _stop_if_asked(self) -> None:
-        if self.context.stop.requested:
-            self._save_within_epoch("interrupted")
-            self._settle()
-            raise Interrupted(f"stopped in epoch {self.state.epoch} after step {self.state.step}")
+        (stops,) = self.agreement.on(self.context.stop.requested)
+        if stops:
+            self._stop()
+
+    def _stop(self) -> None:
+        self._save_within_epoch("interrupted")
+        self._settle()
+        raise Interrupted(f"stopped in epoch {self.state.epoch} after step {self.state.step}")
 
     def _seconds_left(self) -> float:
         every_s = self.training.rhythm.checkpoint_every_s
@@ -164,17 +183,23 @@ class Session:
             parts["evaluation.step"] = training.evaluator.step
         return parts
 
-    def _place(self) -> int:
-        """Brings everything to the device; gives the number of batches of an epoch."""
-        self.device.place(self.trainer.model)
-        evaluator = self.training.evaluator
+    def _place(self) -> None:
+        """Brings everything that computes to the device, and lets the processes share the model."""
+        model, evaluator = self.trainer.model, self.training.evaluator
+        if not self.parallel.places_model:
+            self.device.place(model)
         steps = [*(turn.step for turn in self.trainer.turns), evaluator.step if evaluator else None]
         for part in (self.trainer.loss, *steps, *(evaluator.losses.values() if evaluator else ())):
             # A step need not be a module to have some, such as a loss with class weights.
             for module in [part] if isinstance(part, nn.Module) else getattr(part, "__dict__", {}).values():
                 if isinstance(module, nn.Module):
                     self.device.place(module)
-        for loader in (self.trainer.loader, *(evaluator.loaders.values() if evaluator else ())):
+        self.parallel.prepare(model, self.trainer.optimizers, self.trainer.turns)
+
+    def _prepare_data(self) -> int:
+        """Brings data in memory to the device; gives the number of batches of an epoch."""
+        evaluator = self.training.evaluator
+        for loader in (self.trainer, *(evaluator.loaders.values() if evaluator else ())):
             loader.to(self.device.torch_device)
         num_batches = self.trainer.num_batches(self.training.steps_per_epoch)
         if self.training.epochs and not num_batches:
@@ -188,47 +213,104 @@ class Session:
         """Goes on from the newest checkpoint where there is one; gives what is to be done last, None else."""
         if self.context.attempt == 0:
             return None
-        resumption = Resumption(self.folder, self.context, self.reporter, self.courier)
-        saved = resumption.newest_state()
+        is_main = self.agreement.is_main
+        resumption = Resumption(self.folder, self.context, self.reporter, self.courier) if is_main else None
+        saved = self._newest(resumption)
         if saved is None:
-            resumption.settle(frozenset())
-            self.writer.settle(())
+            if resumption is not None:
+                resumption.settle(frozenset())
+                self.writer.settle(())
             self.reporter.resumed(self.state, None, replaces_later=self.context.lineage > 0)
             return None
-        content, path, state = saved
-        # Before parts are put back: a dataset with a generator of its own draws from it when it is read.
-        self.data.compare(
-            state.get("data", {}),
-            self.reporter,
-            checkpoint=path.name,
-            allow_change=self.context.allow_data_change,
-        )
+        weights, path, state = saved
+        if is_main:
+            # Before parts are put back: a dataset with a generator of its own draws from it when it is read.
+            self.data.compare(
+                state.get("data", {}),
+                self.reporter,
+                checkpoint=path.name,
+                allow_change=self.context.allow_data_change,
+            )
         if state["num_batches"] != num_batches:
             raise TrainingError(
                 f"checkpoint {path} does not fit: an epoch had {state['num_batches']} batches and has {num_batches} now"
             )
-        put_weights(content.model, self.training.model, str(path))
-        self.full_state.restore(state)
-        self.retention.load_state_dict(state["retention"], resumption.elsewhere)
+        self.parallel.load_full_weights(weights, self.training.model, str(path))
+        self.full_state.restore(state, self.parallel.share_of)
+        self._restore_own(state)
         position = state["position"]
         for name in ("epoch", "step", "scores", "stop_reason"):
             setattr(self.state, name, position[name])
-        losses: Tensor = position["losses"]
-        self._epoch = Epoch(num_batches, position["batch"], EpochLosses(losses.to(self.device.torch_device)))
-        self._num_told_losses = position["num_told_losses"]
+        losses = self._own_losses(position, num_batches).to(self.device.torch_device)
+        self._epoch = Epoch(num_batches, position["batch"], EpochLosses(losses), position["epoch"])
+        self._num_told_batches = position["num_told_losses"]
         self._clock_step = self.state.step
         is_other = not self.reporter.load_state_dict(state["reporter"], step=self.state.step)
         self.reporter.resumed(self.state, path, replaces_later=is_other)
-        resumption.settle(self.retention.names)
-        self.writer.settle(self.retention.names)
+        if resumption is not None:
+            self.retention.load_state_dict(state["retention"], resumption.elsewhere)
+            resumption.settle(self.retention.names)
+            self.writer.settle(self.retention.names)
 
         def go_on() -> None:
-            restore_generators_of(state)
+            self._restore_generators(state)
             if position["regular"]:
                 # Its state is from before the hook, which may not have been called, and may change what comes.
                 self.training.hooks.call("on_checkpoint", self.state, path)
 
         return go_on
+
+    def _newest(self, resumption: Resumption | None) -> tuple[dict[str, Tensor], Path, dict[str, Any]] | None:
+        """Gives all processes what the main one finds: weights, path and state of the newest checkpoint."""
+
+        def find() -> Any:
+            saved = resumption.newest_state() if resumption is not None else None
+            return None if saved is None else (saved[0].model, str(saved[1]), saved[2])
+
+        found = self.agreement.as_main(find)
+        return None if found is None else (found[0], Path(found[1]), found[2])
+
+    def _own_losses(self, position: dict[str, Any], num_batches: int) -> Tensor:
+        """Gives the losses (batches,) that this process had, or would have had, in the epoch that goes on."""
+        losses: Tensor = position["losses"]
+        world, before = self.context.world, position.get("world_size", 1)
+        if world.size != before:
+            self.reporter.warn(
+                f"trained on {before} device{'s' * (before > 1)} so far, and on {world.size} from here on: sums are "
+                "rounded otherwise, so that the bits are not those of a run without that change"
+            )
+        if world.size == before == 1:
+            return losses
+        were, are = (
+            self.trainer.counts(position["epoch"], num_batches, size)[: position["batch"]]
+            for size in (before, world.size)
+        )
+        return of_rank(losses, were, are, world.rank)
+
+    def _own_state(self, state: dict[str, Any]) -> dict[str, Any] | None:
+        """Gives what a checkpoint holds for this process alone; None for the main one, or where it was not there."""
+        rank, others = self.context.world.rank, state.get("ranks", [])
+        return others[rank - 1] if 0 < rank <= len(others) else None
+
+    def _restore_own(self, state: dict[str, Any]) -> None:
+        own = self._own_state(state)
+        if own is not None:
+            self.full_state.restore_own(own)
+
+    def _restore_generators(self, state: dict[str, Any]) -> None:
+        own, rank = self._own_state(state), self.context.world.rank
+        if own is None and rank:
+            seed_global_generators(self.context.seed, "training", rank, self.state.step)
+        else:
+            restore_generators_of(own or state)
+
+    def _losses(self) -> EpochLosses:
+        """Gives the losses of the epoch so far, of all processes."""
+        own, epoch = self._epoch.losses, self._epoch
+        if self.agreement.is_alone:
+            return own
+        counts = self.trainer.counts(epoch.number, epoch.num_batches, self.context.world.size)[: epoch.done]
+        return EpochLosses(in_rank_order(all_rows(own.all().cpu()), counts) if counts else None)
 
     def _progress(self, done: int) -> None:
         num_batches = self._epoch.num_batches
@@ -237,7 +319,7 @@ class Session:
     def _end_epoch(self) -> None:
         training, state = self.training, self.state
         state.epoch += 1
-        measured = {TRAIN: SplitScores(losses={RUNNING_LOSS: self._epoch.losses.mean()})}
+        measured = {TRAIN: SplitScores(losses={RUNNING_LOSS: self._losses().mean()})}
         due = state.epoch % training.evaluate_every_n_epochs == 0 or state.epoch == training.epochs
         try:
             self._evaluate(measured, with_evaluator=due)
@@ -251,8 +333,8 @@ class Session:
         self._ask_early_stopping()
         training.hooks.call("on_epoch_end", state)
         self._digest(order=self.trainer.order_digest(state.epoch - 1, self._epoch.num_batches))
-        self._epoch = Epoch(self._epoch.num_batches)
-        self._num_told_losses = 0
+        self._epoch = Epoch(self._epoch.num_batches, number=state.epoch)
+        self._num_told_batches = 0
         self._save_after_epoch()
 
     def _evaluate(self, measured: dict[str, SplitScores], *, with_evaluator: bool = True) -> None:
@@ -262,16 +344,19 @@ class Session:
 
             def progress(split: str, done: int, num_batches: int) -> None:
                 self.reporter.progress(state, "evaluation", split, splits=splits, batch=done, num_batches=num_batches)
-                if self.context.stop.requested:
+                (stops,) = self.agreement.on(self.context.stop.requested)
+                if stops:
                     raise Interrupted(f"stopped in the evaluation after step {state.step}")
 
             with own_randomness(state.context.seed, "evaluation", state.epoch):
-                evaluated = evaluator.evaluate(self.device, progress)
+                evaluated = evaluator.evaluate(self.device, progress, self.parallel)
             for split, running in measured.items():
                 evaluated.setdefault(split, SplitScores()).losses.update(running.losses)
             measured = evaluated
-            self.training.refuse_unmeasured(flat_scores(evaluated))
-        state.scores = flat_scores(measured)
+            if self.agreement.is_main:
+                self.training.refuse_unmeasured(flat_scores(evaluated))
+        # The main process alone has seen all of a split.
+        state.scores = self.agreement.as_main(lambda: flat_scores(measured))
         if measured:
             self.reporter.scores(state, measured)
         self.training.hooks.call("on_evaluation", state, state.scores)
@@ -283,35 +368,72 @@ class Session:
             if metric is None or metric in state.scores:
                 reason = rule.update(state.epoch, state.scores)
                 state.stop_reason = state.stop_reason or reason
+        if self.training.early_stopping:
+            state.stop_reason = self.agreement.as_main(lambda: state.stop_reason)
+
+    def contents(self) -> Contents:
+        """Gives what the model and the optimizers hold; whole in the main process, which all of them help with."""
+        optimizers = [self.parallel.full_optimizer_state(optimizer) for optimizer in self.trainer.optimizers]
+        return Contents(self.parallel.full_model_state(self.training.model), optimizers)
 
     def _digest(self, *, order: str | None) -> None:
-        losses = self._epoch.losses.all()
-        self.reporter.digest(
-            self.state,
-            losses[self._num_told_losses :],
-            batches_per_step=self.trainer.gradients.accumulation_steps,
-            order=order,
-        )
-        self._num_told_losses = len(losses)
+        contents, losses = self.contents(), self._losses().all()
+        if self.agreement.is_main:
+            self.reporter.digest(
+                self.state,
+                contents,
+                losses[self._num_told_losses() :],
+                batches_per_step=self.trainer.gradients.accumulation_steps * self.context.world.size,
+                order=order,
+            )
+        self._num_told_batches = len(self._epoch.losses)
+
+    def _num_told_losses(self) -> int:
+        size, epoch = self.context.world.size, self._epoch
+        if size == 1 or not self._num_told_batches:
+            return self._num_told_batches
+        counts = self.trainer.counts(epoch.number, epoch.num_batches, size)[: self._num_told_batches]
+        return sum(count > 0 for each in counts for count in each)
 
     def _save_after_epoch(self) -> None:
-        state = self.state
-        reasons, replaced = self.retention.after_epoch(Snapshot(state.epoch, state.step, dict(state.scores)))
+        snapshot = self._snapshot()
+        replaced: tuple[Path, ...] = ()
+
+        def decide() -> tuple[str, ...]:
+            nonlocal replaced
+            reasons, replaced = self.retention.after_epoch(snapshot)
+            return reasons
+
+        reasons = self.agreement.as_main(decide)
         if reasons:
             self._save(reasons, replaced, regular=True)
 
     def _save_within_epoch(self, reason: str) -> None:
-        state, newest = self.state, self.retention.newest
-        is_saved = newest is not None and (newest.epoch, newest.step) == (state.epoch, state.step)
-        if state.step and not is_saved:
-            replaced = self.retention.within_epoch(Snapshot(state.epoch, state.step, dict(state.scores)))
+        state = self.state
+        replaced: tuple[Path, ...] = ()
+
+        def decide() -> bool:
+            nonlocal replaced
+            newest = self.retention.newest
+            is_saved = newest is not None and (newest.epoch, newest.step) == (state.epoch, state.step)
+            if is_saved or not state.step:
+                return False
+            replaced = self.retention.within_epoch(self._snapshot())
+            return True
+
+        if self.agreement.as_main(decide):
             regular = self._epoch.done > 0 and _is_due(state.step, self.training.rhythm.checkpoint_every_n_steps)
             self._save((reason,), replaced, regular=regular)
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(self.state.epoch, self.state.step, dict(self.state.scores))
 
     def _save(self, reasons: tuple[str, ...], replaced: tuple[Path, ...], *, regular: bool) -> None:
         """Saves; a regular checkpoint is one that every repeat of the experiment takes here."""
         self._announce()
-        self.writer.save(self._content(regular=regular), reasons, replaced)
+        content = self._content(regular=regular)
+        if self.agreement.is_main:
+            self.writer.save(content, reasons, replaced)
         self._saved_at_s = time.monotonic()
         if self.training.hooks.of("on_checkpoint"):
             # Else callbacks would be called at a step that depends on the speed of the disk.
@@ -323,8 +445,9 @@ class Session:
             "epoch": state.epoch,
             "step": state.step,
             "batch": self._epoch.done,
-            "losses": self._epoch.losses.all(),
-            "num_told_losses": self._num_told_losses,
+            "losses": self._losses().all(),
+            "num_told_losses": self._num_told_batches,
+            "world_size": self.context.world.size,
             "scores": state.scores,
             "stop_reason": state.stop_reason,
             "regular": regular,
@@ -332,7 +455,7 @@ class Session:
         plain, tensors = flatten(
             {
                 "format": STATE_FORMAT,
-                **self.full_state.capture(),
+                **self._captured(),
                 "position": position,
                 "num_batches": self._epoch.num_batches,
                 "retention": self.retention.state_dict(),
@@ -340,14 +463,34 @@ class Session:
                 "data": self.data.state_dict(),
             }
         )
-        return CheckpointContent(state.epoch, state.step, weights_of(state.model), tensors, plain)
+        return CheckpointContent(state.epoch, state.step, self.parallel.full_weights(state.model), tensors, plain)
+
+    def _captured(self) -> dict[str, Any]:
+        """Gives the full state, with what each process has for itself; whole in the main process."""
+        captured: dict[str, Any] = self.parallel.full(self.full_state.capture())
+        if not self.agreement.is_alone:
+            own, _ = told_to_main(packed(self.full_state.capture_own()))
+            captured["ranks"] = [unpacked(each) for each in own[1:]]
+        return captured
 
     def _settle(self) -> None:
         """Waits until the checkpoints that were asked for stand, and tells of them."""
         self.writer.wait()
-        self._announce()
+        news = self._tell_news()
+        if self.training.hooks.of("on_checkpoint"):
+            news = list(map(Path, self.agreement.as_main(lambda: list(map(str, news)))))
+        self._call_on_checkpoint(news)
 
     def _announce(self) -> None:
+        """Tells of checkpoints that stand by now; where callbacks want to hear of them, all of them were settled."""
+        self._call_on_checkpoint(self._tell_news())
+
+    def _call_on_checkpoint(self, paths: list[Path]) -> None:
+        for path in paths:
+            self.training.hooks.call("on_checkpoint", self.state, path)
+
+    def _tell_news(self) -> list[Path]:
+        paths = []
         for news in self.writer.take_news():
             if not isinstance(news, Delivered):
                 self.reporter.checkpoint_saved(news.checkpoint, news.reasons)
@@ -356,7 +499,8 @@ class Session:
             for complaint in news.complaints:
                 self.reporter.warn(complaint)
             if not isinstance(news, Delivered):
-                self.training.hooks.call("on_checkpoint", self.state, news.checkpoint.path)
+                paths.append(news.checkpoint.path)
+        return paths
 
 
 def _is_due(step: int, every: int | None) -> bool:

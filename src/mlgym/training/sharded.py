@@ -50,6 +50,11 @@ class Sharded(Parallel):
         self._root: nn.Module | None = None
         self._buffers: list[Tensor] = []
 
+    @property
+    def places_model(self) -> bool:
+        """See `Parallel.places_model`: only shares are brought there."""
+        return True
+
     def prepare(self, model: nn.Module, optimizers: Sequence[Optimizer], turns: Sequence[Turn]) -> None:
         """Cuts the model into shares, from then on in place of its parameters; see `Parallel.prepare`.
 
@@ -106,15 +111,23 @@ class Sharded(Parallel):
         self.end_evaluation()
         put_weights(weights, model, source, cut=_like)
 
-    def shares_of_optimizer_state(self, state: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
-        """See `Parallel.shares_of_optimizer_state`."""
-        parameters = list(_updated([optimizer]))
-        return state | {
-            "state": {
+    def share_of(self, state: Any, part: Any) -> Any:
+        """See `Parallel.share_of`."""
+        if isinstance(part, Optimizer):
+            parameters = list(_updated([part]))
+            shares: Any = {
                 place: {name: _like_if_shaped(value, parameters[place]) for name, value in values.items()}
                 for place, values in state["state"].items()
             }
-        }
+        elif isinstance(part, nn.Module):
+            own = part.state_dict()
+            shares = {
+                name: _like(value, own[name]) if isinstance(own.get(name), DTensor) else value
+                for name, value in state["state"].items()
+            }
+        else:
+            return state
+        return {**state, "state": shares}
 
     def _run(self, turn: Turn, model: nn.Module, batch: Any) -> StepOutput:
         assert self._root is not None

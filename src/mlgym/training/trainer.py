@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
@@ -12,7 +13,7 @@ from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
-from mlgym.components.data import order_digest
+from mlgym.components.data import SliceOfEach, order_digest, sharded
 from mlgym.components.data.adapted_loader import as_loader
 from mlgym.components.data.loader import Loader
 from mlgym.components.loss.base import AnyLoss
@@ -21,7 +22,9 @@ from mlgym.components.tensors import Step
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
 from mlgym.training.device import Device, Precision
+from mlgym.training.parallel import Parallel, Parallelism, refuse_together
 from mlgym.training.update import GradientRules, Update
+from mlgym.training.world import World
 
 PositiveInt: TypeAlias = Annotated[int, Field(ge=1)]
 PositiveFloat: TypeAlias = Annotated[float, Field(gt=0)]
@@ -47,6 +50,7 @@ class Trainer:
         clip_gradient_value: PositiveFloat | None = None,
         precision: Precision = "fp32",
         compile: bool = False,  # noqa: A002 - the field's word
+        parallelism: Parallelism | None = None,
         seed: int = 0,
     ) -> None:
         """Puts together what training needs.
@@ -66,6 +70,8 @@ class Trainer:
             clip_gradient_value: largest absolute value of a gradient's element, > 0.
             precision: number format of forward and backward passes; parameters stay fp32.
             compile: compile the model with `torch.compile`.
+            parallelism: how several devices train the model together, `ddp` or `fsdp`; how many there are is said at
+                the launch. `batch_size` is that of all devices together. None: `ddp` where there are several.
             seed: of order and augmentation, >= 0, where `loader` is a plain torch `DataLoader`; others have their own.
 
         Raises:
@@ -81,6 +87,11 @@ class Trainer:
         self.gradients = GradientRules(gradient_accumulation_steps, clip_gradient_norm, clip_gradient_value)
         self.precision: Precision = precision
         self.compile = compile
+        self.parallelism = parallelism
+        self._shard: SliceOfEach | None = None
+        self._reader = self.loader
+        if parallelism is not None:
+            refuse_together(self.optimizers)
         if len(self.turns) > 1 and gradient_accumulation_steps > 1:
             raise TrainingError("`gradient_accumulation_steps` does not go with several turns of an `alternating_step`")
         if any(isinstance(one, LBFGS) for one in self.optimizers):
@@ -94,10 +105,40 @@ class Trainer:
         """The optimizers in the order of their turns."""
         return tuple(turn.optimizer for turn in self.turns)
 
-    def updates(self, device: Device) -> tuple[Update, ...]:
-        """Gives the update of each turn, ready to run on `device`."""
+    def share(self, world: World) -> None:
+        """Reads from here on the share of each batch that one of several processes has.
+
+        Raises:
+            TrainingError: the optimizer or the batches cannot be shared.
+        """
+        if world.size == 1:
+            return
+        refuse_together(self.optimizers)
+        if self.loader.batch_size < world.size:
+            raise TrainingError(
+                f"{world.size} devices cannot share batches of {self.loader.batch_size}: `batch_size` is that of all "
+                "devices together, and must be known; `data_loaders` tells it"
+            )
+        self._shard = SliceOfEach(world.rank, world.size)
+        self._reader = sharded(self.loader, self._shard)
+
+    def to(self, device: torch.device) -> None:
+        """Prepares what is read for training on `device`; see `Loader.to`."""
+        self._reader.to(device)
+
+    def updates(self, device: Device, parallel: Parallel | None = None) -> tuple[Update, ...]:
+        """Gives the update of each turn, ready to run on `device`.
+
+        Args:
+            device: where it runs.
+            parallel: what several devices do together, with the model prepared; None for one device.
+        """
         model = cast("nn.Module", torch.compile(self.model)) if self.compile else self.model
-        return tuple(Update(turn, model, device, self.gradients) for turn in self.turns)
+        parallel = parallel or Parallel(World.single())
+        return tuple(
+            Update(parallel.forward(turn, model), turn.optimizer, device, self.gradients, every=turn.every)
+            for turn in self.turns
+        )
 
     def num_batches(self, steps_per_epoch: int | None) -> int:
         """Gives the number of batches of an epoch: one pass over the data, or those that make `steps_per_epoch`."""
@@ -118,22 +159,52 @@ class Trainer:
         if start_batch >= num_batches:
             return iter(())
         if num_batches == len(self.loader):
-            return iter(self.loader.epoch(epoch, start_batch))
-        return _running_batches(self.loader, epoch * num_batches + start_batch, num_batches - start_batch)
+            return iter(self._reader.epoch(epoch, start_batch))
+        return _running_batches(self._reader, epoch * num_batches + start_batch, num_batches - start_batch)
 
     def parts(self, epoch: int, num_batches: int, batch: int) -> float:
         """Gives how many batches of its size make the update that a batch belongs to, by their numbers of samples.
+
+        Where several processes share batches, its size is that of the share of this one; infinity where it has none.
 
         Args:
             epoch: its epoch, from 0.
             num_batches: batches of the epoch.
             batch: its number in the epoch, from 0.
         """
+        sizes, place = self._sizes(epoch, num_batches, batch)
+        if self._shard is None:
+            return sum(sizes) / sizes[place]
+        own = self._shard.counts(self.loader.batch_size, sizes[place])[self._shard.rank]
+        return sum(sizes) / own if own else math.inf
+
+    def contributors(self, epoch: int, num_batches: int, batch: int) -> int:
+        """Gives how many processes have samples in the update that a batch belongs to: those of the first ranks."""
+        if self._shard is None:
+            return 1
+        sizes, _ = self._sizes(epoch, num_batches, batch)
+        return sum(count > 0 for count in self._shard.counts(self.loader.batch_size, max(sizes)))
+
+    def counts(self, epoch: int, num_batches: int, size: int) -> list[list[int]]:
+        """Gives for each of the first batches of an epoch how many samples each process has.
+
+        Args:
+            epoch: its number, from 0.
+            num_batches: how many batches of it, with those before it as many each.
+            size: how many processes there are.
+        """
+        shard = SliceOfEach(0, size)
+        first = epoch * num_batches
+        sizes = (self._num_samples(first + batch) for batch in range(num_batches))
+        return [shard.counts(self.loader.batch_size, count) for count in sizes]
+
+    def _sizes(self, epoch: int, num_batches: int, batch: int) -> tuple[list[int], int]:
+        """Gives the samples in each batch of the update that a batch belongs to, and its place among them."""
         group = self.gradients.accumulation_steps
         start = batch - batch % group
         first = epoch * num_batches
         sizes = [self._num_samples(first + one) for one in range(start, min(start + group, num_batches))]
-        return sum(sizes) / sizes[batch - start]
+        return sizes, batch - start
 
     def _num_samples(self, batch: int) -> int:
         """Gives the samples in a batch, counted from the start of training."""

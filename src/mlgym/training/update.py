@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import LBFGS
+from torch.optim import LBFGS, Optimizer
 
-from mlgym.components.step import Turn
 from mlgym.components.tensors import StepOutput
 from mlgym.training.device import Device
+from mlgym.training.parallel import Forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +36,48 @@ class GradientRules:
 class Update:
     """One turn, ready to run on a device.
 
-    Attributes:
+    Args:
+        forward: runs its step.
+        optimizer: updates its parameters.
+        device: where it runs.
+        gradients: what happens to gradients before an update.
         every: it runs at every so many steps.
+
+    Attributes:
+        every: see above.
         scaler: scales its losses; None where that is not needed.
     """
 
-    def __init__(self, turn: Turn, model: nn.Module, device: Device, gradients: GradientRules) -> None:
-        """Binds a turn to a model on a device."""
-        self.every = turn.every
+    def __init__(
+        self, forward: Forward, optimizer: Optimizer, device: Device, gradients: GradientRules, *, every: int = 1
+    ) -> None:
+        self.every = every
         self.scaler = device.scaler()
-        self._step = turn.step
-        self._optimizer = turn.optimizer
-        self._model = model
+        self._run = forward.run
+        self._before = forward.before
+        self._optimizer = optimizer
         self._autocast = device.autocast()
         self._gradients = gradients
-        self._parameters = [parameter for group in turn.optimizer.param_groups for parameter in group["params"]]
+        self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self._batch: Any = None
         self._loss: Tensor | None = None
 
-    def backward(self, batch: Any, parts: float, *, first: bool) -> StepOutput:
+    def backward(self, batch: Any, parts: float, *, first: bool, last: bool = True) -> StepOutput:
         """Runs the step on a batch and adds its gradients.
 
         Args:
             batch: one batch, on the device.
-            parts: how many of its size make the update, >= 1; its gradients are divided by that.
+            parts: how many of its size make the update, >= 1; its gradients are divided by that. Infinity for a batch
+                that counts for nothing.
             first: whether it is the first batch of the update, so that old gradients are dropped.
+            last: whether it is the last one, so that devices sum their gradients.
         """
         if first:
             self._optimizer.zero_grad(set_to_none=True)
+        if self._before is not None:
+            self._before(last)
         with self._autocast:
-            output = self._step(self._model, batch)
+            output = self._run(batch)
         loss = output.loss if parts == 1 else output.loss / parts
         if self.scaler is not None:
             loss = self.scaler.scale(loss)

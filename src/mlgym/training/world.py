@@ -70,13 +70,17 @@ class World:
         """Whether it is the one that writes events and checkpoints."""
         return self.rank == 0
 
-    def open(self, device: str = "cpu", *, timeout_s: float = TIMEOUT_S) -> None:
+    def open(
+        self, device: str = "cpu", *, store: distributed.Store | None = None, timeout_s: float = TIMEOUT_S
+    ) -> None:
         """Joins the group, which exists from when all have joined; one process alone is a group too.
 
-        Several find each other by `MASTER_ADDR` and `MASTER_PORT`.
+        Several find each other by `MASTER_ADDR` and `MASTER_PORT`, once; a later group of the same processes needs a
+        store with keys of its own.
 
         Args:
             device: where tensors live: gloo connects CPUs, NCCL GPUs.
+            store: where they find each other; None for the one at that address.
             timeout_s: seconds, > 0, that one waits for the others before it gives up.
 
         Raises:
@@ -95,7 +99,12 @@ class World:
                 # Else gloo listens on the address that the machine's name has, where it has one.
                 os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
             distributed.init_process_group(
-                _BACKENDS[kind], init_method="env://", rank=self.rank, world_size=self.size, timeout=timeout
+                _BACKENDS[kind],
+                init_method="env://" if store is None else None,
+                store=store,
+                rank=self.rank,
+                world_size=self.size,
+                timeout=timeout,
             )
         except (RuntimeError, ValueError) as error:
             raise TrainingError(
@@ -109,9 +118,15 @@ class World:
             distributed.destroy_process_group()
 
     @contextmanager
-    def group(self, device: str = "cpu", *, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
-        """Is in the group while its body runs; see `open`. A single process needs none and joins none."""
-        if self.size == 1 or distributed.is_initialized():
+    def group(self, device: str = "cpu", *, alone: bool = False, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
+        """Is in the group while its body runs; see `open`.
+
+        Args:
+            device: where tensors live.
+            alone: whether a single process, which hardly ever needs a group, joins one of its own.
+            timeout_s: seconds, > 0, that one waits for the others.
+        """
+        if (self.size == 1 and not alone) or distributed.is_initialized():
             yield
             return
         self.open(device, timeout_s=timeout_s)

@@ -201,6 +201,10 @@ class PlainMetric(NamedMetric):
         self, metric: StreamingMetric, *, name: str, prediction: str | None = None, target: str | None = None
     ) -> None:
         self.metric = metric
+        for part in metric.modules() if isinstance(metric, torch.nn.Module) else ():
+            if hasattr(part, "sync_on_compute"):
+                # Where several processes evaluate together, one of them sees all batches and computes alone.
+                setattr(part, "sync_on_compute", False)  # noqa: B010
         self.name = name
         self.prediction = prediction
         self.target = target
