@@ -78,7 +78,7 @@ def export_weights(
     overwrite: bool = False,
     rest_endpoint: str | None = None,
 ) -> ExperimentCheckpoint:
-    """Writes the weights of a checkpoint to a safetensors file, whole or not at all.
+    """Writes the weights of a checkpoint to a safetensors file, whole or not at all; shares are put together.
 
     Args:
         run: the run.
@@ -95,7 +95,7 @@ def export_weights(
         RunError: there is no such experiment or checkpoint, or the file cannot be written.
         TrainingError: the checkpoint is damaged; nothing was written.
     """
-    from mlgym.training.checkpoint import MODEL_FILE, verify_checkpoint
+    from mlgym.training.checkpoint import verify_checkpoint
 
     if target.suffix != _SUFFIX:
         raise RunError(f"`{target}` must end in `{_SUFFIX}`: that is the format of the weights")
@@ -105,10 +105,19 @@ def export_weights(
     with chosen_checkpoint(_folder(run), state, checkpoint, rest_endpoint=rest_endpoint) as stored:
         verify_checkpoint(stored)
         try:
-            write_atomically(target.absolute(), (stored.path / MODEL_FILE).read_bytes())
+            write_atomically(target.absolute(), _weights_of(stored))
         except OSError as error:
             raise RunError(f"`{target}` cannot be written: {error.strerror}") from error
         return _described(run, experiment, stored)
+
+
+def _weights_of(stored: StoredCheckpoint) -> bytes:
+    """Gives the weights in a verified checkpoint as a safetensors file; whole ones where it was written in shares."""
+    from safetensors.torch import save
+
+    from mlgym.training.checkpoint import MODEL_FILE, is_sharded, read_weights
+
+    return save(read_weights(stored)) if is_sharded(stored) else (stored.path / MODEL_FILE).read_bytes()
 
 
 def _of_experiment(

@@ -2,7 +2,7 @@
 
 One is a folder `checkpoints/epoch_3-step_120` with `model.safetensors` (parameters and buffers),
 `training.safetensors` (every other tensor), `state.json` (everything else) and `manifest.json` (size and sha256 of each
-file), which is written last.
+file), which is written last. Where a model is cut into shares, each process adds a file with its own.
 """
 
 from __future__ import annotations
@@ -34,6 +34,16 @@ from mlgym.tracking.manifest import (
     remove_checkpoint,
     sha256_of,
 )
+from mlgym.training.checkpoint_shards import (
+    Member,
+    Share,
+    Target,
+    hand_over,
+    read_shares,
+    shard_files,
+    take_over,
+    write_shard,
+)
 from mlgym.training.model_state import put_rest, put_weights
 from mlgym.training.state_codec import restore
 from mlgym.training.tensor_file import write_tensors
@@ -41,6 +51,8 @@ from mlgym.training.tensor_file import write_tensors
 MODEL_FILE: Final = "model.safetensors"
 TRAINING_FILE: Final = "training.safetensors"
 STATE_FILE: Final = "state.json"
+MODEL_SHARES: Final = "model:"
+TRAINING_SHARES: Final = "training:"
 _OF_MODEL: Final = "state.model."
 _HIDDEN: Final = re.compile(r"\.(epoch_\d+-step_\d+)\.\d+\.(tmp|old|deleted)")
 
@@ -72,7 +84,7 @@ class CheckpointContent:
         epoch: finished epochs.
         step: optimizer updates.
         model: parameters and buffers by name, as `weights_of` gives them.
-        tensors: all other tensors by key path.
+        tensors: all other tensors by key path. Those here and in the model that are `DTensor`s are shares.
         state: everything else, as JSON can hold it.
     """
 
@@ -95,28 +107,40 @@ def position_of(path: Path) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def write_checkpoint(folder: Path, content: CheckpointContent) -> StoredCheckpoint:
+def write_checkpoint(
+    folder: Path,
+    content: CheckpointContent,
+    shares: Mapping[str, Share] | None = None,
+    member: Member | None = None,
+) -> StoredCheckpoint:
     """Writes a checkpoint: under a temporary name, synced, then renamed, so that a crash never leaves half of one.
 
     Args:
         folder: the checkpoints' folder of the experiment; made where missing.
         content: what to write; its tensors are contiguous, on the CPU, and do not change meanwhile.
+        shares: what this process has of tensors that are cut, by name with its prefix.
+        member: which of several processes this is, the first one; the others call `write_share`. None for a process
+            alone.
 
     Raises:
-        TrainingError: a tensor that cannot be written.
+        TrainingError: a tensor that cannot be written, or another process has not written its share.
         OSError: the disk refused; nothing of the checkpoint is visible then.
     """
     name = checkpoint_name(content.epoch, content.step)
     make_checkpoints_folder(folder)
-    temporary = folder / f".{name}.{os.getpid()}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = folder / f".{name}.{os.getpid() if member is None else member.token}.tmp"
+    if member is None:
+        shutil.rmtree(temporary, ignore_errors=True)
     try:
-        temporary.mkdir()
+        temporary.mkdir(exist_ok=member is not None)
         files = {
             MODEL_FILE: write_tensors(temporary / MODEL_FILE, content.model),
             TRAINING_FILE: write_tensors(temporary / TRAINING_FILE, content.tensors),
             STATE_FILE: _write_synced(temporary / STATE_FILE, _encoded(content.state)),
         }
+        if member is not None:
+            entries = {member.file: write_shard(temporary, member, shares or {})} | take_over(temporary, member)
+            files |= {file: (entry.bytes, entry.sha256) for file, entry in entries.items()}
         manifest = manifest_bytes({file: FileEntry(size, sha256) for file, (size, sha256) in files.items()})
         files[MANIFEST_FILE] = _write_synced(temporary / MANIFEST_FILE, manifest)
         fsync_folder(temporary)
@@ -127,6 +151,25 @@ def write_checkpoint(folder: Path, content: CheckpointContent) -> StoredCheckpoi
     hashes = {file: sha256 for file, (_, sha256) in files.items() if file != MANIFEST_FILE}
     size = sum(size for size, _ in files.values())
     return StoredCheckpoint(folder / name, content.epoch, content.step, size, hashes)
+
+
+def write_share(folder: Path, content: CheckpointContent, shares: Mapping[str, Share], member: Member) -> None:
+    """Writes what a process other than the first adds to a checkpoint; the first one publishes it.
+
+    Args:
+        folder: the checkpoints' folder of the experiment; made where missing.
+        content: says which checkpoint it is.
+        shares: what this process has.
+        member: which process this is.
+
+    Raises:
+        TrainingError: a tensor that cannot be written.
+        OSError: the disk refused.
+    """
+    make_checkpoints_folder(folder)
+    temporary = folder / f".{checkpoint_name(content.epoch, content.step)}.{member.token}.tmp"
+    temporary.mkdir(exist_ok=True)
+    hand_over(temporary, member, write_shard(temporary, member, shares))
 
 
 def delete_checkpoint(path: Path) -> None:
@@ -184,22 +227,42 @@ def verify_checkpoint(checkpoint: StoredCheckpoint) -> None:
             )
 
 
-def read_checkpoint(checkpoint: StoredCheckpoint) -> CheckpointContent:
+def read_checkpoint(
+    checkpoint: StoredCheckpoint, target: Target | None = None, *, verify: bool = True
+) -> CheckpointContent:
     """Gives the content of a checkpoint after verifying it; its tensors have memory of their own.
+
+    Args:
+        checkpoint: which one.
+        target: makes what each tensor is read into that was written in shares; None for whole ones on the CPU.
+        verify: compare all files with the manifest; not where another process has done so.
 
     Raises:
         TrainingError: a file does not match its manifest.
     """
-    verify_checkpoint(checkpoint)
+    if verify:
+        verify_checkpoint(checkpoint)
     state = json.loads((checkpoint.path / STATE_FILE).read_text())
+    shares = read_shares(checkpoint.path, checkpoint.sha256, TRAINING_SHARES, target)
     return CheckpointContent(
         epoch=checkpoint.epoch,
         step=checkpoint.step,
-        model=load_file(checkpoint.path / MODEL_FILE),
+        model=read_weights(checkpoint, target),
         # Slices of one mapped file lie at odd addresses, where vectorised kernels give other bits.
-        tensors={name: tensor.clone() for name, tensor in load_file(checkpoint.path / TRAINING_FILE).items()},
+        tensors={name: tensor.clone() for name, tensor in load_file(checkpoint.path / TRAINING_FILE).items()} | shares,
         state=state,
     )
+
+
+def read_weights(checkpoint: StoredCheckpoint, target: Target | None = None) -> dict[str, Tensor]:
+    """Gives the weights in a verified checkpoint, whole or in shares; see `read_checkpoint`."""
+    shares = read_shares(checkpoint.path, checkpoint.sha256, MODEL_SHARES, target)
+    return load_file(checkpoint.path / MODEL_FILE) | shares
+
+
+def is_sharded(checkpoint: StoredCheckpoint) -> bool:
+    """Tells whether a checkpoint was written in shares."""
+    return bool(shard_files(checkpoint.sha256))
 
 
 def load_weights(checkpoint: StoredCheckpoint, model: nn.Module) -> None:
@@ -209,7 +272,7 @@ def load_weights(checkpoint: StoredCheckpoint, model: nn.Module) -> None:
         TrainingError: a file does not match its manifest, or was written by another architecture.
     """
     verify_checkpoint(checkpoint)
-    put_weights(load_file(checkpoint.path / MODEL_FILE), model, str(checkpoint.path))
+    put_weights(read_weights(checkpoint), model, str(checkpoint.path))
     rest = json.loads((checkpoint.path / STATE_FILE).read_text()).get("model")
     if rest is not None:
         # One by one: most of the file are the optimizers' tensors, which nobody wants here.

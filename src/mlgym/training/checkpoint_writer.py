@@ -18,8 +18,17 @@ import torch
 from torch import Tensor
 
 from mlgym.errors import TrainingError
-from mlgym.training.checkpoint import CheckpointContent, StoredCheckpoint, delete_checkpoint, write_checkpoint
+from mlgym.training.checkpoint import (
+    MODEL_SHARES,
+    TRAINING_SHARES,
+    CheckpointContent,
+    StoredCheckpoint,
+    delete_checkpoint,
+    write_checkpoint,
+    write_share,
+)
 from mlgym.training.checkpoint_courier import Courier, Delivered
+from mlgym.training.checkpoint_shards import Member, Share, is_share, shares_of
 
 _PATIENCE_S: Final = 60.0
 _URGENT_S: Final = 15.0
@@ -48,15 +57,18 @@ class CheckpointWriter:
     Args:
         folder: where they go; made where missing.
         courier: brings them to another place, too; None for none.
+        member: which one of the processes that write each checkpoint together; None where one alone does.
 
     Attributes:
         has_news: whether `take_news` has something to give or to raise; cheap enough to be read at every step.
     """
 
-    def __init__(self, folder: Path, courier: Courier | None = None) -> None:
+    def __init__(self, folder: Path, courier: Courier | None = None, member: Member | None = None) -> None:
         self.has_news = False
         self._folder = folder
         self._courier = courier
+        self._member = member
+        self._num_saves = 0
         self._copies = _Copies()
         self._thread: threading.Thread | None = None
         # Filled by the writing thread and emptied by the other, neither of which ever replaces it or the failure.
@@ -77,9 +89,10 @@ class CheckpointWriter:
             TrainingError: an earlier one could not be written.
         """
         self.wait()
-        copy = self._copies.of(content)
+        copy, shares = self._copies.of(content)
+        self._num_saves += 1
         self._thread = threading.Thread(
-            target=self._write, args=(copy, tuple(reasons), tuple(replaced)), name="checkpoint", daemon=True
+            target=self._write, args=(copy, shares, tuple(reasons), tuple(replaced)), name="checkpoint", daemon=True
         )
         self._thread.start()
 
@@ -133,9 +146,19 @@ class CheckpointWriter:
         if failure is not None:
             raise failure
 
-    def _write(self, content: CheckpointContent, reasons: tuple[str, ...], replaced: tuple[Path, ...]) -> None:
+    def _write(
+        self,
+        content: CheckpointContent,
+        shares: dict[str, Share],
+        reasons: tuple[str, ...],
+        replaced: tuple[Path, ...],
+    ) -> None:
         try:
-            checkpoint = write_checkpoint(self._folder, content)
+            member = self._member_now()
+            if member is not None and member.rank:
+                write_share(self._folder, content, shares, member)
+                return
+            checkpoint = write_checkpoint(self._folder, content, shares, member)
             deleted, complaints = _delete(replaced)
         except Exception as failure:
             self._failure = failure
@@ -146,6 +169,11 @@ class CheckpointWriter:
                 self._courier.replace(checkpoint.path.name, [path.name for path in replaced])
             self._news.append(Saved(checkpoint, reasons, deleted, complaints))
         self.has_news = True
+
+    def _member_now(self) -> Member | None:
+        """Gives the member with a token of this save alone: all of them save equally often."""
+        member = self._member
+        return None if member is None else replace(member, token=member.token + self._num_saves)
 
     def _tell(self, news: Delivered) -> None:
         self._news.append(news)
@@ -166,21 +194,33 @@ def _delete(replaced: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[str, ...]
     return tuple(path for path in replaced if not path.exists()), tuple(complaints)
 
 
+def _divided(tensors: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], dict[str, Share]]:
+    """Gives the tensors that each process has, and what this one has of the others, their names with a prefix."""
+    plain = {name: tensor for name, tensor in tensors.items() if not is_share(tensor)}
+    cut = {f"{prefix}{name}": tensor for name, tensor in tensors.items() if is_share(tensor)}
+    return plain, shares_of(cut) if cut else {}
+
+
 class _Copies:
     """Memory for one checkpoint, used again for the next: a fresh allocation costs more than the copy into it."""
 
     def __init__(self) -> None:
         self._buffers: dict[tuple[str, str], Tensor] = {}
 
-    def of(self, content: CheckpointContent) -> CheckpointContent:
-        """Gives the content with its tensors copied to the host; valid until the next call."""
-        copied = replace(
-            content, model=self._copied("model", content.model), tensors=self._copied("training", content.tensors)
-        )
+    def of(self, content: CheckpointContent) -> tuple[CheckpointContent, dict[str, Share]]:
+        """Gives the content with its tensors copied to the host, and what this process has of those that are cut.
+
+        Both are valid until the next call.
+        """
+        model, model_shares = _divided(content.model, MODEL_SHARES)
+        tensors, training_shares = _divided(content.tensors, TRAINING_SHARES)
+        shares = model_shares | training_shares
+        locals_ = self._copied("share", {name: share.tensor for name, share in shares.items()})
+        copied = replace(content, model=self._copied("model", model), tensors=self._copied("training", tensors))
         # The copies to pinned memory were only queued, each on the device of its tensor.
         for device in {one.device for one in (*content.model.values(), *content.tensors.values()) if one.is_cuda}:
             torch.cuda.synchronize(device)
-        return copied
+        return copied, {name: replace(share, tensor=locals_[name]) for name, share in shares.items()}
 
     def _copied(self, kind: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         copies = {}

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -30,12 +30,15 @@ _DTYPES: Final = {
 _PIECE_BYTES: Final = 16 * 2**20
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> tuple[int, str]:
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> tuple[int, str]:
     """Writes a safetensors file and syncs it.
 
     Args:
         path: where; there is no such file yet.
         tensors: by name, contiguous, on the CPU; each with memory of its own.
+        metadata: texts for the header.
 
     Returns:
         Its size in bytes and its sha256 (hex).
@@ -46,7 +49,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> tuple[int, str]:
     """
     # No gaps are allowed, so that the widest numbers come first for all to lie at multiples of their size.
     ordered = sorted(tensors.items(), key=lambda entry: (-entry[1].element_size(), entry[0]))
-    header = _header(ordered)
+    header = _header(ordered, metadata)
     hasher = hashlib.sha256()
     num_bytes = 0
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -63,8 +66,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> tuple[int, str]:
     return num_bytes, hasher.hexdigest()
 
 
-def _header(ordered: list[tuple[str, Tensor]]) -> bytes:
-    entries = {}
+def _header(ordered: list[tuple[str, Tensor]], metadata: Mapping[str, str] | None) -> bytes:
+    entries: dict[str, Any] = {} if metadata is None else {"__metadata__": dict(metadata)}
     end = 0
     for name, tensor in ordered:
         if tensor.dtype not in _DTYPES:
