@@ -42,10 +42,11 @@ def test_what_a_node_started_ends_with_its_raylet(cluster: LoopbackCluster, tmp_
     made = OnCluster(cluster)
     cluster.grow()
     try:
-        for number in range(4):
+        for number in range(2):
             made.executor.submit(make_job("ignore_stop", tmp_path, number))
-        poll_until(made.executor, lambda: len(made.handler.started) == 4)
-        left = cluster.kill_raylet(0)
+        poll_until(made.executor, lambda: len(made.handler.started) == 2)
+        address = next(message.split()[5] for _, message in made.handler.notes if "runs on node" in message)
+        left = cluster.kill_raylet([node.node_ip_address for node in cluster.nodes].index(address))
         assert any(is_alive(pid) for pid in left)
         wait_for(lambda: not any(is_alive(pid) for pid in left), 20)
     finally:

@@ -119,6 +119,7 @@ def _attach(options: RayOptions, code: UserCode, scratch: Path) -> str:
         security.require_token()
         security.refuse_open_cluster(address)
         use_token_mode("token")
+    _ask_for_entry(address)
     settings: dict[str, Any] = {"address": address}
     if options.code == "upload" and not code.is_empty:
         package = scratch / "code"
@@ -154,6 +155,23 @@ def _resolved(address: str) -> str:
         return str(services.canonicalize_bootstrap_address_or_die(address))
     except (ConnectionError, ValueError, OSError) as error:
         raise RunError(f"there is no Ray cluster at `{address}`: {error}") from error
+
+
+def _ask_for_entry(address: str) -> None:
+    """Shows the token to a head; attaching would fail, too, but without a word why."""
+    import ray
+    from ray.exceptions import AuthenticationError
+
+    library: Any = ray._raylet
+    try:
+        library.GcsClient(address=address).internal_kv_keys(b"", b"mlgym", 10)
+    except AuthenticationError as error:
+        raise RunError(
+            f"the Ray cluster at {address} does not take the token that this process has, or asks for one and it has "
+            f"none: give the cluster's in `{security.TOKEN_VARIABLE}` or {security.token_file()}"
+        ) from error
+    except Exception as error:
+        raise RunError(f"the Ray cluster at {address} does not answer: {_first_sentence(error)}") from error
 
 
 def use_token_mode(mode: str) -> None:

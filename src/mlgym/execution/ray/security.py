@@ -49,17 +49,21 @@ def write_token(folder: Path) -> Path:
     return path
 
 
+def token_file() -> Path:
+    """Gives the file in which Ray looks for a token, where there is none in a variable."""
+    named = os.environ.get(TOKEN_PATH_VARIABLE)
+    return Path(named) if named else Path.home() / _DEFAULT_TOKEN_FILE
+
+
 def require_token() -> None:
     """Sees to it that this process has a token to show.
 
     Raises:
         RunError: there is none where Ray looks for it.
     """
-    file = os.environ.get(TOKEN_PATH_VARIABLE)
-    places = [Path(file)] if file else [Path.home() / _DEFAULT_TOKEN_FILE]
-    if not os.environ.get(TOKEN_VARIABLE) and not any(place.is_file() for place in places):
+    if not os.environ.get(TOKEN_VARIABLE) and not token_file().is_file():
         raise RunError(
-            f"there is no token for the Ray cluster: neither in `{TOKEN_VARIABLE}`, nor in {places[0]}. Put the "
+            f"there is no token for the Ray cluster: neither in `{TOKEN_VARIABLE}`, nor in {token_file()}. Put the "
             "cluster's there (`ray get-auth-token` prints it on its head), or pass `--insecure-cluster` where the "
             "cluster asks for none and nobody else reaches it"
         )

@@ -1,0 +1,253 @@
+"""Whole runs on a cluster: the results of a run at home, whatever happens to nodes and drivers meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mlgym
+from mlgym.config import check, load
+from mlgym.errors import RunError
+from mlgym.events import read_log
+from mlgym.execution import Counts, RunOptions, RunSummary, launch
+from mlgym.execution.ray import RayOptions
+from mlgym.tracking import RunFolder
+from tests.execution.ray.clusters import LoopbackCluster, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+# Beside the config, so that it has to travel; slow, so that there is time to kill something.
+MODULE = """
+import time
+
+from torch import Tensor
+from torch.nn import functional
+
+from mlgym import register
+
+
+@register("slow_cross_entropy", call_args=("prediction", "target"))
+def slow_cross_entropy(prediction: Tensor, target: Tensor, delay_s: float = 0.0) -> Tensor:
+    time.sleep(delay_s)
+    return functional.cross_entropy(prediction, target)
+"""
+CONFIG = """
+version: 1
+name: travelling
+extends: preset/classification
+imports: [travelling_loss]
+components:
+  data: {use: digits}
+  model: {use: mlp, hidden: [16], dropout: 0.2}
+  optimizer: {use: adam, model: $model, lr: {sweep: [1e-2, 1e-3, 3e-3]}}
+  loss: {use: slow_cross_entropy, delay_s: 0.0}
+  loaders: {batch_size: 64}
+experiment: {epochs: 4, early_stopping: [], checkpoint_every_n_steps: 8}
+"""
+RESULTS = ("evaluation_result", "digest", "training_stopped", "data_fingerprint")
+
+
+def written(folder: Path) -> Path:
+    """Writes a config with a module beside it."""
+    (folder / "travelling_loss.py").write_text(MODULE)
+    path = folder / "travelling.yml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The config, in a folder of its own."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return written(folder)
+
+
+def results(run: Path) -> Counter[str]:
+    """Each result in the log, as text, with how often it stands there; without the delay, which is no result."""
+    found: Counter[str] = Counter()
+    for _, event in read_log(run / "event_storage.log"):
+        if event["event_type"] in RESULTS:
+            payload = {key: value for key, value in event["payload"].items() if key != "grid_search_id"}
+            found[json.dumps([event["event_type"], payload], sort_keys=True)] += 1
+    return found
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Counter[str]:
+    """What the run gives in this process."""
+    folder = tmp_path_factory.mktemp("home")
+    return results(mlgym.run(written(folder), storage=folder, executor="inline", progress=False).path)
+
+
+def launched(
+    config: Path, cluster: LoopbackCluster, storage: Path, *, on_event: Callable[[dict[str, Any]], bool], **options: Any
+) -> RunSummary:
+    """Runs a config on a cluster, slowly, and shows each event."""
+    document = load(config, ["loss.delay_s=0.03"])
+    on_ray = RunOptions(
+        storage=storage, executor="ray", processes=2, ray=RayOptions(address=cluster.address), **options
+    )
+    return launch(document, check(document), on_ray, command=["mlgym", "run"], on_event=on_event)
+
+
+class NodeKiller:
+    """Kills the node of the first experiment that has a checkpoint; a watch that ends nothing."""
+
+    def __init__(self, cluster: LoopbackCluster) -> None:
+        self.cluster = cluster
+        self.node_of: dict[int, str] = {}
+        self.killed: str | None = None
+        self.victims: set[int] = set()
+
+    def __call__(self, event: dict[str, Any]) -> bool:
+        payload = event["payload"]
+        words = str(payload.get("message", "")).split()
+        if words[2:5] == ["runs", "on", "node"]:
+            self.node_of[int(words[1])] = words[5]
+        if event["event_type"] == "checkpoint_saved" and self.killed is None and len(self.node_of) == 2:
+            address = self.node_of[payload["experiment_id"]]
+            self.victims = {number for number, node in self.node_of.items() if node == address}
+            number = [node.node_ip_address for node in self.cluster.nodes].index(address)
+            self.killed = self.cluster.kill_node(number)
+        return False
+
+
+def test_a_grid_gives_the_bits_of_home_and_the_users_module_travels(
+    cluster: LoopbackCluster, config: Path, home: Counter[str], tmp_path: Path
+) -> None:
+    """Every result of every experiment is the same on nodes, which got the module, as in this process."""
+    run = mlgym.run(
+        config, storage=tmp_path / "ray", executor="ray", processes=2, ray={"address": cluster.address}, progress=False
+    )
+    assert (run.exit_code, run.num_failed) == (0, 0)
+    assert results(run.path) == home
+    said = [
+        event["payload"]["message"]
+        for _, event in read_log(run.path / "event_storage.log")
+        if event["event_type"] == "log"
+    ]
+    assert sum("runs on node 127.0.0." in message for message in said) == 3
+
+
+def test_experiments_of_a_killed_node_go_on_elsewhere(
+    cluster: LoopbackCluster, config: Path, home: Counter[str], tmp_path: Path
+) -> None:
+    """A node dies with all its workers: every experiment ends with the results of home, and nothing is there twice."""
+    killer = NodeKiller(cluster)
+    summary = launched(config, cluster, tmp_path / "ray", on_event=killer)
+    cluster.grow()
+    assert killer.killed is not None
+    assert killer.victims
+    assert summary.counts == Counts(succeeded=3)
+    attempts = {
+        number: one.attempt for number, one in RunFolder(tmp_path / "ray", summary.run_id).state().experiments.items()
+    }
+    assert attempts == {number: int(number in killer.victims) for number in range(3)}
+    assert results(summary.path) == home
+
+
+def test_without_retries_they_fail_and_the_others_do_not(
+    cluster: LoopbackCluster, config: Path, tmp_path: Path
+) -> None:
+    """The control: told not to go on elsewhere, the experiments of the killed node fail, and say why."""
+    killer = NodeKiller(cluster)
+    summary = launched(config, cluster, tmp_path / "ray", on_event=killer, node_retries=0)
+    cluster.grow()
+    state = RunFolder(tmp_path / "ray", summary.run_id).state()
+    failed = {number for number, one in state.experiments.items() if one.status == "failed"}
+    assert failed == killer.victims
+    assert all(f"was lost with its node: {killer.killed}" in str(state.experiments[each].error) for each in failed)
+    assert summary.counts == Counts(succeeded=3 - len(failed), failed=len(failed))
+
+
+def test_a_killed_driver_leaves_nothing_running_and_its_run_goes_on(
+    cluster: LoopbackCluster, config: Path, home: Counter[str], tmp_path: Path
+) -> None:
+    """The cluster ends the experiments of a driver that is gone; `resume` finishes them with the results of home."""
+    storage = tmp_path / "ray"
+    command = ["run", str(config), "loss.delay_s=0.03", "--executor", "ray", "-p", "2", "--address", cluster.address]
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "mlgym", *command, "--storage", str(storage), "--run-id", "run"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    folder = RunFolder(storage, "run")
+    wait_for(lambda: any((storage / "run").glob("*/checkpoints/epoch_2-*")), 120)
+    workers = cluster.processes_with("mlgym")
+    assert len(workers) >= 2
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.communicate()
+    wait_for(lambda: not cluster.processes_with("mlgym.execution"), 30)
+    before = folder.state()
+    assert before.status == "crashed"
+    resumed = mlgym.resume("run", storage=storage, progress=False)
+    assert (resumed.exit_code, resumed.num_failed) == (0, 0)
+    assert results(folder.path) == home
+
+
+def test_an_experiment_on_two_devices_is_reserved_together(
+    cluster: LoopbackCluster, config: Path, tmp_path: Path
+) -> None:
+    """Two processes of one experiment run on one node, and give what they give at home."""
+    config.write_text(CONFIG.replace("{sweep: [1e-2, 1e-3, 3e-3]}", "1e-2"))
+    ways: list[dict[str, Any]] = [
+        {"executor": "processes"},
+        {"executor": "ray", "ray": {"address": cluster.address}},
+    ]
+    found = []
+    for number, way in enumerate(ways):
+        run = mlgym.run(config, storage=tmp_path / str(number), devices_per_experiment=2, progress=False, **way)
+        assert (run.exit_code, run.num_failed) == (0, 0), [one.error for one in run.state.experiments.values()]
+        found.append(results(run.path))
+    assert found[0] == found[1]
+
+
+def test_what_no_node_can_hold_is_refused_before_anything_is_written(
+    cluster: LoopbackCluster, config: Path, tmp_path: Path
+) -> None:
+    """Ray would wait for ever: the error says what was asked and what each node has."""
+    expected = r"needs 8 CPUs on one node\. The cluster has .*127\.0\.0\.\d+: 2 CPUs"
+    with pytest.raises(RunError, match=expected):
+        mlgym.run(
+            config,
+            storage=tmp_path / "ray",
+            executor="ray",
+            ray={"address": cluster.address},
+            devices_per_experiment=8,
+            progress=False,
+        )
+    assert not (tmp_path / "ray").exists()
+
+
+def test_a_run_without_a_token_or_with_a_wrong_one_does_not_start(
+    cluster: LoopbackCluster, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has no token is told where it belongs; who has another one gets no further than the head."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for token, expected in (
+        (None, "there is no token for the Ray cluster"),
+        ("0" * 32, "does not take the token that this process has"),
+    ):
+        if token is None:
+            monkeypatch.delenv("RAY_AUTH_TOKEN")
+        else:
+            monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+        with pytest.raises(RunError, match=expected):
+            mlgym.run(
+                config,
+                storage=tmp_path / "ray",
+                executor="ray",
+                ray={"address": cluster.address},
+                progress=False,
+            )
+    assert not (tmp_path / "ray").exists()
