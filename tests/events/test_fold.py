@@ -361,7 +361,8 @@ def test_what_a_search_said_and_was_told() -> None:
     state = state_of(
         msgspec.structs.replace(started(9), validation={"num_configurations": 9}),
         SearchDecision(**who, action="try", epochs=1, rung=0, choices={"lr": 3}, parameters={"lr": 0.1}),
-        ExperimentConfig(grid_search_id=RUN_ID, experiment_id=0, job_id="r-0", config={}, until_epoch=1),
+        job("INIT", until_epoch=1),
+        job("RUNNING"),
         SearchResult(**who, epochs=1, score=0.5, state="paused"),
     )
     assert [(step.action, step.trial, step.epochs, step.score, step.state) for step in state.search] == [
@@ -370,8 +371,8 @@ def test_what_a_search_said_and_was_told() -> None:
     ]
     assert (state.search[0].choices, state.search[0].parameters) == ({"lr": 3}, {"lr": 0.1})
     assert (state.num_experiments, state.experiments[0].until_epoch) == (9, 1)
-    state.apply(4, {"event_type": "search_decision", "payload": {"action": "finish", "reason": "enough"}})
-    assert (state.num_experiments, state.validation["num_configurations"], state.counts["waiting"]) == (1, 1, 1)
+    state.apply(5, {"event_type": "search_decision", "payload": {"action": "finish", "reason": "enough"}})
+    assert (state.num_experiments, state.validation["num_configurations"], state.counts["waiting"]) == (1, 1, 0)
 
 
 def test_size_of_the_model_and_its_classes() -> None:

@@ -447,7 +447,6 @@ def _on_config(experiment: ExperimentState, payload: Fields, at: float) -> None:
     experiment.swept = payload.mapping("swept")
     experiment.lineage = payload.integer("lineage") or 0
     experiment.trial = payload.mapping("trial") or experiment.trial
-    experiment.until_epoch = payload.integer("until_epoch")
 
 
 def _on_data_fingerprint(experiment: ExperimentState, payload: Fields, at: float) -> None:
@@ -473,6 +472,8 @@ def _on_job_status(experiment: ExperimentState, payload: Fields, at: float) -> N
     status = payload.text("status")
     if status not in ("INIT", "RUNNING", "DONE"):
         return
+    if status == "INIT":
+        experiment.until_epoch = payload.integer("until_epoch")
     if status != "DONE":
         experiment.progress = None
     experiment.error = payload.text("error")

@@ -99,8 +99,6 @@ class ExperimentConfig(Payload, kw_only=True, frozen=True):
         trial: what the experiment is for, as far as its mode has it: `configuration` (number of the point of the grid,
             from 0), `role` (`grid`, `fold`, `inner` or `outer`), `outer_fold`, `fold` (the inner one where the role is
             `inner`), `repeat`, `seed_index`, `seed`.
-        until_epoch: after so many epochs the job ends, ready to go on where a search wants it; null for all epochs of
-            the config.
     """
 
     event_type: ClassVar[str] = "experiment_config"
@@ -111,7 +109,6 @@ class ExperimentConfig(Payload, kw_only=True, frozen=True):
     swept: dict[str, Any] = {}
     lineage: int = 0
     trial: dict[str, Any] = {}
-    until_epoch: int | None = None
 
 
 class JobStatus(Payload, kw_only=True, frozen=True):
@@ -129,6 +126,8 @@ class JobStatus(Payload, kw_only=True, frozen=True):
         attempt: 0 for the first time, 1 after one resume ...
         log_tail: the last lines that it printed, where it could not tell its own end.
         interrupted: whether the run was stopped while it ran.
+        until_epoch: with `INIT`: after so many epochs the job ends, ready to go on where a search wants it; null for
+            all epochs of the config.
     """
 
     event_type: ClassVar[str] = "job_status"
@@ -146,6 +145,7 @@ class JobStatus(Payload, kw_only=True, frozen=True):
     attempt: int = 0
     log_tail: list[str] = []
     interrupted: bool = False
+    until_epoch: int | None = None
 
 
 class ExperimentStatus(Payload, kw_only=True, frozen=True):

@@ -374,16 +374,17 @@ class Driver:
         )
         who: dict[str, Any] = {"grid_search_id": job.run_id, "experiment_id": experiment_id, "job_id": job.job_id}
         self.journal.emit(
-            ExperimentConfig(
+            ExperimentConfig(**who, config=config, swept=point.swept, lineage=job.lineage, trial=point.trial)
+        )
+        self.journal.emit(
+            JobStatus(
                 **who,
-                config=config,
-                swept=point.swept,
-                lineage=job.lineage,
-                trial=point.trial,
+                status="INIT",
+                device=job.device_label,
+                attempt=job.attempt,
                 until_epoch=job.until_epoch,
             )
         )
-        self.journal.emit(JobStatus(**who, status="INIT", device=job.device_label, attempt=job.attempt))
         return job
 
     def _go_on_with(self, under_way: UnderWay) -> Job:

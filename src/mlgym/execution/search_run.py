@@ -32,7 +32,6 @@ class SearchRun(Course):
         self._plan = plan
         self._desk = desk
         self._account = plan.begin(desk.journal.state.search)
-        self._scores: dict[int, float | None] = {}
         self._ready: deque[int] = deque()
         self._open: dict[int, set[int]] = {}
         self._waits = False
@@ -95,10 +94,10 @@ class SearchRun(Course):
                 )
                 self._send(point.experiment_id)
             case Promote():
-                self._decided("promote", action.trial, action, score=self._scores.get(action.trial))
+                self._decided("promote", action.trial, action, score=self._account.scores.get(action.trial))
                 self._send(action.trial)
             case Stop():
-                self._decided("stop", action.trial, action, score=self._scores.get(action.trial))
+                self._decided("stop", action.trial, action, score=self._account.scores.get(action.trial))
             case Finish():
                 self._plan.close()
                 self._decided("finish", None, action)
@@ -120,7 +119,6 @@ class SearchRun(Course):
     def _tell(self, trial: int) -> None:
         """Writes a result down, then tells the strategy of it."""
         result = self._result(trial)
-        self._scores[trial] = result.score
         self._desk.journal.emit(
             SearchResult(
                 grid_search_id=self._desk.run_id,

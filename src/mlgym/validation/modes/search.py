@@ -15,7 +15,7 @@ from mlgym.validation.modes.deciding import DecidingPlan
 from mlgym.validation.modes.grid import NumSamples
 from mlgym.validation.modes.seeds import Seeds, faults_of_seeds, seeds_of
 from mlgym.validation.modes.select import Decision, Select, decision_of, faults_of_select, warnings_of_test
-from mlgym.validation.search import Configuration, Parameters, Problem, Strategy, StrategyError
+from mlgym.validation.search import Configuration, Parameter, Parameters, Problem, Strategy, StrategyError
 from mlgym.validation.search.account import SearchAccount
 
 
@@ -85,19 +85,37 @@ class Search(Mode):
             evaluate_every_n_epochs=_number(view, "evaluate_every_n_epochs") or 1,
         )
         try:
-            SearchAccount(self.strategy, problem)
+            account = SearchAccount(self.strategy, problem)
         except StrategyError as error:
             raise ConfigError([_fault(view, error)]) from error
         return SearchPlan(
             view,
             space,
-            {"num_trials": num_trials, "select": decision.facts},
+            {
+                "num_trials": num_trials,
+                "select": decision.facts,
+                "max_epochs": problem.max_epochs,
+                "rungs": list(account.rungs),
+                "parameters": [_facts(one) for one in parameters],
+            },
             warnings_of_test(view, decision),
             seeds=seeds_of(view, self.seeds),
             strategy=self.strategy,
             problem=problem,
             decision=decision,
         )
+
+
+def _facts(parameter: Parameter) -> dict[str, Any]:
+    """Gives what is searched over, as plain data; how many values a distribution has says nothing."""
+    drawn = parameter.distribution
+    return {
+        "name": parameter.name,
+        "key": parameter.key,
+        "num_values": parameter.num_values if drawn is None else None,
+        "distribution": None if drawn is None else {drawn.name: [drawn.low, drawn.high]},
+        "conditional": parameter.is_conditional,
+    }
 
 
 def _fault(view: ModeView, error: StrategyError) -> Fault:

@@ -28,8 +28,10 @@ class SearchAccount:
     Attributes:
         configurations: those that were tried, by trial.
         running: the trials whose results are still to come, with the epochs that they run to; None for all.
+        scores: the latest score of each trial that has a result; None for none.
         is_over: whether the strategy has finished.
         num_decisions: how many decisions were replayed.
+        rungs: the epochs at which trials are compared; empty where they are not.
     """
 
     def __init__(self, strategy: Strategy, problem: Problem, steps: Iterable[SearchStep] = ()) -> None:
@@ -46,12 +48,14 @@ class SearchAccount:
         """
         self.configurations: list[Configuration] = []
         self.running: dict[int, int | None] = {}
+        self.scores: dict[int, float | None] = {}
         self.is_over = False
         self.num_decisions = 0
         self._strategy = copy.deepcopy(strategy)
         self._problem = problem
         self._paused: dict[int, int] = {}
         self._strategy.begin(problem)
+        self.rungs = tuple(self._strategy.rungs)
         for step in steps:
             self._replay(step)
 
@@ -81,6 +85,7 @@ class SearchAccount:
     def tell(self, result: Result) -> None:
         """Takes the result of a trial that runs."""
         del self.running[result.trial]
+        self.scores[result.trial] = result.score
         if result.state == "paused":
             assert result.epochs is not None
             self._paused[result.trial] = result.epochs

@@ -114,6 +114,8 @@ class OptunaStrategy(Strategy):
                 pruner=pruner,
                 study_name=_STUDY,
             )
+        if self.pruner is not None and problem.max_epochs is not None:
+            self.rungs = [*range(self._every, problem.max_epochs, self._every), problem.max_epochs]
         self._optuna = optuna
         self._trials: dict[int, Any] = {}
         self._running: set[int] = set()

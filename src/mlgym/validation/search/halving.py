@@ -114,7 +114,7 @@ class SuccessiveHalving(Halving):
             num_kept = max(1, len(ranked) // self.reduction_factor)
             for place, trial in enumerate(ranked):
                 if trial not in self._over:
-                    standing = f"{ordinal(place + 1)} of {len(ranked)} after {self.rungs[self._rung]} epochs"
+                    standing = f"{ordinal(place + 1)} of {len(ranked)} after epoch {self.rungs[self._rung]}"
                     goes_on = place < num_kept and math.isfinite(self.losses[self._rung][trial])
                     self._due.append(self.promote(trial, standing) if goes_on else Stop(trial=trial, reason=standing))
             self._rung += 1
@@ -144,7 +144,7 @@ class Asha(Halving):
             num_best = len(ranked) // self.reduction_factor
             for place, trial in enumerate(ranked[:num_best]):
                 if self._may_go_on(trial, rung):
-                    standing = f"{ordinal(place + 1)} of {len(ranked)} after {self.rungs[rung]} epochs"
+                    standing = f"{ordinal(place + 1)} of {len(ranked)} after epoch {self.rungs[rung]}"
                     return self.promote(trial, standing)
         if self._num_tried < self.problem.num_trials:
             return self.try_next()

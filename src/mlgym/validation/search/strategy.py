@@ -190,9 +190,11 @@ class Strategy(abc.ABC):
 
     Attributes:
         problem: what it searches; set before it is asked.
+        rungs: the epochs at which it compares trials, for tables; empty where it does not.
     """
 
     problem: Problem
+    rungs: Sequence[int] = ()
 
     def begin(self, problem: Problem) -> None:
         """Is called once, on a fresh object, before anything is asked.
