@@ -392,7 +392,15 @@ class Driver:
         job = under_way.job
         who: dict[str, Any] = {"grid_search_id": job.run_id, "experiment_id": job.experiment_id, "job_id": job.job_id}
         status: Literal["INIT", "RUNNING"] = "INIT" if under_way.begin is None else "RUNNING"
-        self.journal.emit(JobStatus(**who, status=status, device=job.device_label, attempt=under_way.attempt))
+        self.journal.emit(
+            JobStatus(
+                **who,
+                status=status,
+                device=job.device_label,
+                attempt=under_way.attempt,
+                until_epoch=job.until_epoch,
+            )
+        )
         return job
 
     def _continuation(self, experiment_id: int, devices: Slot) -> dict[str, Any]:
