@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections import deque
 from collections.abc import Callable, Container, Sequence
@@ -87,7 +88,7 @@ class Counts:
 
 @dataclass(slots=True)
 class _Active:
-    """A submitted job. `act_at` is when the next rung of the ladder is due, on the scheduler's clock."""
+    """A submitted job. `act_at` is when the next rung of the ladder is due; see `_set_rung`."""
 
     job: Job
     slot: int
@@ -174,6 +175,7 @@ class Scheduler(Handler):
         self._ended = ended
         self._clock = clock
         self._active: dict[str, _Active] = {}
+        self._rungs: list[tuple[float, str]] = []
         self._executor: Executor | None = None
         self._num_interrupts = 0
         self._has_said_so = False
@@ -230,7 +232,7 @@ class Scheduler(Handler):
         active = self._active[job_id]
         # Its first event may have come before this.
         if self._limits.time_limit_s is not None and active.act_at is None:
-            active.act_at = self._clock() + self._limits.time_limit_s + _START_S
+            self._set_rung(active, self._clock() + self._limits.time_limit_s + _START_S)
 
     def on_events(self, job_id: str, lines: list[bytes]) -> None:
         """See `Handler`."""
@@ -239,10 +241,12 @@ class Scheduler(Handler):
             if status.get("status") == "RUNNING":
                 active.started_at = status.get("starting_time", -1.0)
                 if self._limits.time_limit_s is not None and active.asked_to_stop is None:
-                    active.act_at = self._clock() + self._limits.time_limit_s
+                    self._set_rung(active, self._clock() + self._limits.time_limit_s)
             elif status.get("status") == "DONE":
                 active.done = status
-                active.act_at = self._clock() + min(_LINGER_S, self._limits.grace_s)
+                self._set_rung(active, self._clock() + min(_LINGER_S, self._limits.grace_s))
+            elif active.asked_to_stop is None:
+                active.act_at = None  # back in the queue of a cluster, where it may wait for long
 
     def on_output(self, job_id: str | None, stream: Stream, lines: list[str]) -> None:
         """See `Handler`."""
@@ -356,26 +360,40 @@ class Scheduler(Handler):
                 "stopping: running experiments save a checkpoint and end at their next step; asked again, at once",
             )
 
+    def _set_rung(self, active: _Active, at: float) -> None:
+        active.act_at = at
+        heapq.heappush(self._rungs, (at, active.job.job_id))
+
+    def _next_due(self) -> _Active | None:
+        """Gives the job whose rung comes first, without looking at those of all the others."""
+        while self._rungs:
+            # Taken out before it is looked at: a signal handler may put another one on top meanwhile.
+            rung = heapq.heappop(self._rungs)
+            active = self._active.get(rung[1])
+            if active is not None and active.act_at == rung[0]:
+                heapq.heappush(self._rungs, rung)
+                return active
+        return None
+
     def _seconds_to_next_rung(self) -> float:
-        due = [active.act_at for active in list(self._active.values()) if active.act_at is not None]
-        return max(0.0, min(due) - self._clock()) if due else _LONGEST_WAIT_S
+        due = self._next_due()
+        return _LONGEST_WAIT_S if due is None or due.act_at is None else max(0.0, due.act_at - self._clock())
 
     def _climb(self, executor: Executor) -> None:
         """Goes one rung up the ladder with each job that is due: ask to stop, then kill."""
         now = self._clock()
-        for active in list(self._active.values()):
-            if active.act_at is None or active.act_at > now:
-                continue
+        while (active := self._next_due()) is not None and active.act_at is not None and active.act_at <= now:
+            active.act_at = None
             if active.asked_to_stop is None and active.done is None:
                 self._ask_to_stop(executor, active, "time_limit")
             else:
-                active.killed, active.act_at = True, None
+                active.killed = True
                 executor.kill(active.job.job_id)
 
     def _ask_to_stop(self, executor: Executor, active: _Active, reason: StopReason) -> None:
         if active.asked_to_stop is None and active.done is None:
             active.asked_to_stop = reason
-            active.act_at = self._clock() + self._limits.grace_s
+            self._set_rung(active, self._clock() + self._limits.grace_s)
             executor.stop(active.job.job_id, reason)
 
 
