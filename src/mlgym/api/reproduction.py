@@ -77,7 +77,7 @@ def reproduce(
     chosen = original.chosen(experiments)
     recorded = Launching(
         storage=original.folder.storage,
-        executor=executor or original.record.executor,
+        executor=executor or original.record.usual_executor,
         processes=processes,
         devices=tuple(devices or original.record.devices),
         slots_per_device=original.record.slots_per_device,

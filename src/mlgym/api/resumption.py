@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from mlgym.api.arguments import command_text, override_texts
 from mlgym.api.launch_check import check_launch, local_devices
 from mlgym.api.results import Run
+from mlgym.api.together import by_rank_0, executor_and_size
 from mlgym.config import Document, check, load
 from mlgym.display.progress import open_display
 from mlgym.display.reproduction import tell
@@ -28,6 +29,7 @@ from mlgym.tracking.places import check_place
 EPOCHS: Final = "experiment.epochs"
 
 
+@by_rank_0
 def resume(
     run_id: str,
     *,
@@ -103,6 +105,7 @@ def resume(
         ConfigChangedError: it differs from what the run was started with, in what nobody allowed.
         RunError: there is no such run, somebody else is at it, or it cannot go on.
     """
+    executor, devices_per_experiment = executor_and_size(executor, processes, devices_per_experiment)
     raised = [] if epochs is None else [f"{EPOCHS}={epochs}"]
     texts = [*overrides, *override_texts(changes), *raised]
     return go_on(

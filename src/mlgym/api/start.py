@@ -10,6 +10,7 @@ from mlgym.api.arguments import command_text, override_texts
 from mlgym.api.launch_check import check_launch, local_devices
 from mlgym.api.results import Run
 from mlgym.api.resumption import go_on, unfinished_run
+from mlgym.api.together import by_rank_0, executor_and_size
 from mlgym.config import check, load
 from mlgym.display.progress import open_display
 from mlgym.display.reproduction import tell
@@ -21,13 +22,14 @@ from mlgym.tracking.delivery import Hubs
 from mlgym.tracking.places import check_place
 
 
+@by_rank_0
 def run(
     config: str | Path | Mapping[str, Any],
     *,
     overrides: Sequence[str] = (),
     storage: str | Path = DEFAULT_STORAGE,
     run_id: str | None = None,
-    executor: Literal["processes", "inline", "ray", "slurm"] = "processes",
+    executor: Literal["processes", "inline", "ray", "slurm"] | None = None,
     processes: int | None = None,
     devices: Sequence[str] = ("cpu",),
     slots_per_device: int | Literal["auto"] = 1,
@@ -56,8 +58,8 @@ def run(
         overrides: changes as the command line takes them, `"optimizer.lr=0.01"`.
         storage: where the run folder goes.
         run_id: its name; None for the time of the start.
-        executor: `processes`: a fresh process per experiment; `inline`: one after the other in this one; `ray`: a fresh
-            process per experiment on the nodes of a Ray cluster; `slurm`: jobs of a batch system.
+        executor: `processes`, the default: a fresh process per experiment; `inline`: one after the other in this one;
+            `ray`: a fresh process per experiment on the nodes of a Ray cluster; `slurm`: jobs of a batch system.
         processes: experiments at a time; None: one per core, or per slot of the devices.
         devices: such as `cpu` or `cuda:0`, `cuda:1`.
         slots_per_device: experiments at a time on one GPU; `auto` for as many as its memory has room for.
@@ -92,6 +94,8 @@ def run(
         RunError: the run could not be started, for a device that is not there, for example.
     """
     overrides = [*overrides, *override_texts(changes)]
+    executor, size = executor_and_size(executor, processes, devices_per_experiment)
+    executor, devices_per_experiment = executor or "processes", size or 1
     document = load(config, overrides)
     space = check(document)
     logs = None if text_logging_path is None else Path(text_logging_path)

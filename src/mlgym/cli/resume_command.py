@@ -27,6 +27,7 @@ from mlgym.cli.run_command import (
     LocalCheckpoints,
     Overrides,
     choice,
+    follow_rank_0,
     names,
     number_or_auto,
     show_results,
@@ -96,6 +97,7 @@ def resume(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Go on with a run where each of its experiments stands."""
+    follow_rank_0()
     from mlgym.api import resume as resume_run
 
     resumed = resume_run(

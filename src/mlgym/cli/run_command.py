@@ -79,8 +79,9 @@ def run(
     epochs: Annotated[int | None, typer.Option("--epochs", min=0, help="Instead of the config's.")] = None,
     storage: Annotated[Path, typer.Option("--storage", help="Where the run folder goes.")] = Path(DEFAULT_STORAGE),
     executor: Annotated[
-        str, typer.Option("--executor", help="`processes`, `inline` (this process, for debugging), `ray` or `slurm`.")
-    ] = "processes",
+        str | None,
+        typer.Option("--executor", help="`processes` (the default), `inline` (this process), `ray` or `slurm`."),
+    ] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="Default: the time of the start.")] = None,
     time_limit_s: Annotated[
         float | None, typer.Option("--time-limit-s", min=0, help="Limit for each experiment, in seconds.")
@@ -111,6 +112,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Run every experiment that a config unfolds into."""
+    follow_rank_0()
     from mlgym.api import run as run_config
 
     changes = [*(overrides or []), *([f"experiment.epochs={epochs}"] if epochs is not None else [])]
@@ -119,7 +121,7 @@ def run(
         overrides=changes,
         storage=storage,
         run_id=run_id,
-        executor=choice(executor, EXECUTORS, "--executor"),  # type: ignore[arg-type]
+        executor=None if executor is None else choice(executor, EXECUTORS, "--executor"),  # type: ignore[arg-type]
         processes=processes,
         devices=names(devices),
         slots_per_device=number_or_auto(slots_per_device, "--slots-per-device"),
@@ -143,6 +145,19 @@ def run(
     with readers_may_leave():
         show_results(finished, as_json=as_json)
     raise typer.Exit(finished.exit_code)
+
+
+def follow_rank_0() -> None:
+    """Ends this process once it has done its share, where it was started with others and another one drives the run.
+
+    Raises:
+        typer.Exit: it has.
+    """
+    from mlgym.execution.group.together import follow, is_follower
+
+    if is_follower():
+        follow()
+        raise typer.Exit
 
 
 def show_results(finished: Run, *, as_json: bool) -> None:

@@ -84,6 +84,31 @@ def device_slots(
     return slots[:processes]
 
 
+def rank_devices(devices: Sequence[str], size: int, local_size: int) -> Slot:
+    """Gives the device of each of the processes that were started together, on machines that are alike.
+
+    Args:
+        devices: those of one machine, a process on each; `cpu` or `cuda` alone for all that there are; or, as a run
+            has them recorded, those of all processes.
+        size: how many processes there are.
+        local_size: how many of them are on each machine.
+
+    Raises:
+        RunError: the devices do not fit the processes.
+    """
+    local = list(devices)
+    if len(local) == size > local_size:
+        return tuple(local)
+    if local in (["cpu"], ["cuda"]) and local_size > 1:
+        local = ["cpu"] * local_size if local == ["cpu"] else [f"cuda:{number}" for number in range(local_size)]
+    if len(local) != local_size or size % local_size:
+        raise RunError(
+            f"{local_size} processes of one experiment were started on this machine, {size} in all, but `devices` is "
+            f"{', '.join(devices)}: name one for each process of a machine, or `cpu` or `cuda` alone"
+        )
+    return tuple(local * (size // local_size))
+
+
 def _groups(devices: Sequence[str], size: int) -> list[Slot]:
     """Gives the devices in groups of neighbours; `cpu` stands for as many processes as an experiment needs."""
     if size == 1:

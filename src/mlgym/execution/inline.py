@@ -15,6 +15,7 @@ from typing import Any
 from mlgym.errors import RunError
 from mlgym.events import Event, EventSink, Payload, Producer, encode
 from mlgym.execution.executor import Executor, Handler, StopReason, Stream
+from mlgym.execution.group.together import leader
 from mlgym.execution.job import DEFAULT_ENTRY, Exit, Job
 from mlgym.execution.tap import tapped_output
 from mlgym.execution.worker import Killed, StopRequest, perform
@@ -78,7 +79,10 @@ class InlineExecutor(Executor):
         try:
             self._current = job.job_id, stop
             with preserved_process(uses_torch=job.entry == DEFAULT_ENTRY), _time_limit(job.time_limit_s, stop):
-                ended = Exit(code=0 if perform(job, sink, stop, self._listening(job, sink)) else 1)
+                # The others, where this process was started with some, do their share of it at the same time.
+                led = leader()
+                succeeded = perform(job, sink, stop, self._listening(job, sink), led.run if led is not None else None)
+                ended = Exit(code=0 if succeeded else 1)
         except Killed:
             pass  # asked for by `kill`; its exit says so
         finally:

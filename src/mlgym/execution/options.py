@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from mlgym.errors import RunError
-from mlgym.execution.devices import MOST_SLOTS_PER_DEVICE, Slot, device_slots, kind_of
+from mlgym.execution.devices import MOST_SLOTS_PER_DEVICE, Slot, device_slots, kind_of, rank_devices
 from mlgym.execution.environment import usable_cores
+from mlgym.execution.group.together import leader
 from mlgym.execution.job import DEFAULT_ENTRY
 from mlgym.execution.ray.ray_options import RayOptions
 from mlgym.execution.server_process import PRELOAD, PRELOAD_IF_INSTALLED
@@ -94,11 +95,23 @@ class RunOptions:
         """
         size = self.devices_per_experiment
         if self.executor == "inline":
-            return device_slots(self.devices, 1, None, size)[:1]
+            return [self._inline_slot()]
         if self.executor == "slurm":
             # A task has devices of its own, which have the same names in each.
             return device_slots(self.devices, 1, None, size)[:1] * (self.processes or SLURM_SLOTS)
         return device_slots(self.devices, self._slots_per_device(), self._num_experiments(), size)
+
+    def _inline_slot(self) -> Slot:
+        """Gives the devices of the one experiment at a time that this process runs, with others or alone."""
+        led, size = leader(), self.devices_per_experiment
+        if led is not None:
+            return rank_devices(self.devices, led.standing.size, led.standing.local_size)
+        if size > 1:
+            raise RunError(
+                f"`devices_per_experiment` is {size}, but `inline` is this process alone: leave `--executor inline` "
+                f"out, or start it by `torchrun --nproc-per-node {size} -m mlgym run ...`"
+            )
+        return device_slots(self.devices, 1, None, size)[0]
 
     def _slots_per_device(self) -> int:
         if self.slots_per_device != "auto":

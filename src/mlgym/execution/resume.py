@@ -70,7 +70,7 @@ class HeldRun:
         recorded = RunOptions(
             storage=self.folder.storage,
             run_id=self.folder.run_id,
-            executor=record.executor,
+            executor=record.usual_executor,
             processes=processes,
             devices=record.devices,
             slots_per_device=record.slots_per_device,

@@ -79,6 +79,11 @@ class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
     admitted_changes: list[str] = []
     config: dict[str, Any] | None = None
 
+    @property
+    def usual_executor(self) -> ExecutorKind:
+        """What goes on with the run where nobody says it: processes of its own for one that `torchrun` had started."""
+        return "processes" if self.executor == "inline" and self.devices_per_experiment > 1 else self.executor
+
     def code_folder(self, run: RunFolder) -> Path | None:
         """Gives where the user's modules are looked for: None where that is unknown or gone.
 

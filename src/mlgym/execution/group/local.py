@@ -18,8 +18,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from mlgym.errors import Interrupted, RunError
+from mlgym.execution.group.failure import failure_of
 from mlgym.execution.group.rank import STOP_SIGNALS, Birth, become_rank
-from mlgym.execution.group.standing import RankProcess, failure_of
+from mlgym.execution.group.standing import RankProcess
 from mlgym.execution.job import STOP_SIGNAL, TIME_LIMIT_SIGNAL, Job
 from mlgym.execution.linux import event_pipe, num_threads, oom_kills
 from mlgym.execution.worker import StopRequest
@@ -115,7 +116,11 @@ class _Group:
             # Its last event may be unfinished; what this process tells next is a line of its own.
             if not self._ranks[0].told:
                 os.write(self._events, b"\n")
-            raise failure_of(self._ranks, out_of_memory=oom_kills() > self._oom_kills_before)
+            raise failure_of(
+                [rank.end for rank in self._ranks if rank.failed],
+                self._job.world_size,
+                out_of_memory=oom_kills() > self._oom_kills_before,
+            )
         if self._ranks[0].interrupted:
             raise Interrupted
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from collections import deque
@@ -11,11 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from mlgym.errors import RankFailedError
 from mlgym.events import JobStatus, decode
 from mlgym.execution.executor import Stream
+from mlgym.execution.group.failure import RankEnd
 from mlgym.execution.job import Exit, Job, time_limit_error
-from mlgym.execution.out_of_memory import KERNEL_KILLED
 from mlgym.execution.output import LineSplitter
 from mlgym.execution.pipe_sink import split_lines
 from mlgym.execution.printed import NUM_TAIL_LINES
@@ -25,10 +23,6 @@ _READ_BYTES: Final = 1024 * 1024
 # Of one pipe before the others get their turn.
 _MAX_READS_A_TURN: Final = 4
 _DESCRIPTORS: Final[dict[Stream, int]] = {"stdout": 1, "stderr": 2}
-# What a rank says whose connection to another one broke, mostly because that one is dead.
-_OF_CONNECTION: Final = re.compile(
-    r"Dist(?:Backend|Network|Store)Error|\bgloo\b|\bNCCL\b|Connection (?:closed|reset) by peer|cannot reach the others"
-)
 
 
 class RankProcess:
@@ -78,27 +72,20 @@ class RankProcess:
     @property
     def failed(self) -> bool:
         """Whether it died, or told an error."""
-        return self.died or (self.error is not None and not self.interrupted)
+        return self.died or (self._done is not None and self._done["error"] is not None and not self.interrupted)
 
     @property
-    def error(self) -> str | None:
-        """What it told of its failure."""
-        return self._done["error"] if self._done else None
-
-    @property
-    def stacktrace(self) -> str | None:
-        """The traceback that it told."""
-        return self._done["stacktrace"] if self._done else None
-
-    @property
-    def exit(self) -> Exit | None:
-        """How its process ended."""
-        return self._exit
-
-    @property
-    def told_at(self) -> float:
-        """When it told its end, in s since the epoch."""
-        return float(self._done["finishing_time"]) if self._done else 0.0
+    def end(self) -> RankEnd:
+        """What is known of its end."""
+        if self._done is None:
+            return RankEnd(rank=self.number, exit=self._exit, log_tail=tuple(self.tail))
+        return RankEnd(
+            rank=self.number,
+            error=self._done["error"],
+            stacktrace=self._done["stacktrace"],
+            told_at=self._done["finishing_time"],
+            log_tail=tuple(self.tail),
+        )
 
     def readers(self, *, max_reads: int = _MAX_READS_A_TURN) -> Iterator[tuple[int, Callable[[], None]]]:
         """Gives its pipes with what to call when there is something in them."""
@@ -170,39 +157,3 @@ class RankProcess:
             text = "".join(f"{mark}{line}\n" for line in lines).encode("utf-8", "backslashreplace")
             while text:
                 text = text[os.write(_DESCRIPTORS[stream], text) :]
-
-
-def failure_of(ranks: Sequence[RankProcess], *, out_of_memory: bool) -> RankFailedError:
-    """Gives the failure of a group: that of the rank which failed first, not of one that lost its connection by it.
-
-    Args:
-        ranks: all of them, ended; some failed.
-        out_of_memory: whether the kernel killed a process for lack of memory meanwhile.
-    """
-    failed = [rank for rank in ranks if rank.failed]
-    cause = min(failed, key=_suspicion)
-    same = len(failed) == len(ranks) and len({rank.error for rank in ranks}) == 1 and cause.error is not None
-    if same:  # nothing of it is that rank's own
-        return RankFailedError(
-            str(cause.error), stacktrace=cause.stacktrace, exit_signal=None, log_tail=list(cause.tail)
-        )
-    if not cause.died:
-        return RankFailedError(
-            f"rank {cause.number}: {cause.error}",
-            stacktrace=cause.stacktrace,
-            exit_signal=None,
-            log_tail=list(cause.tail),
-        )
-    assert cause.exit is not None
-    error = f"rank {cause.number} {cause.exit.describe()}"
-    if cause.exit.signal == signal.SIGKILL and out_of_memory:
-        error += f"; {KERNEL_KILLED}: run fewer processes, or smaller batches"
-    return RankFailedError(error, stacktrace=None, exit_signal=cause.exit.signal_name, log_tail=list(cause.tail))
-
-
-def _suspicion(rank: RankProcess) -> tuple[int, float]:
-    """Gives a key by which the rank comes first whose failure is most likely the cause of the others'."""
-    if rank.died:
-        return 0, 0.0
-    text = f"{rank.error}\n{rank.stacktrace or ''}"
-    return (2 if _OF_CONNECTION.search(text) else 1), rank.told_at
