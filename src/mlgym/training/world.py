@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import distributed
@@ -70,9 +70,7 @@ class World:
         """Whether it is the one that writes events and checkpoints."""
         return self.rank == 0
 
-    def open(
-        self, device: str = "cpu", *, store: distributed.Store | None = None, timeout_s: float = TIMEOUT_S
-    ) -> None:
+    def open(self, device: str = "cpu", *, store: Any = None, timeout_s: float = TIMEOUT_S) -> None:
         """Joins the group, which exists from when all have joined; one process alone is a group too.
 
         Several find each other by `MASTER_ADDR` and `MASTER_PORT`, once; a later group of the same processes needs a
@@ -80,7 +78,7 @@ class World:
 
         Args:
             device: where tensors live: gloo connects CPUs, NCCL GPUs.
-            store: where they find each other; None for the one at that address.
+            store: where they find each other, a `torch.distributed.Store`; None for the one at that address.
             timeout_s: seconds, > 0, that one waits for the others before it gives up.
 
         Raises:
