@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from mlgym.errors import RunError
-from mlgym.execution.ray import security
+from mlgym.execution.ray import guard, security
 from mlgym.execution.ray.cluster import Cluster
 from mlgym.execution.ray.code_package import UserCode
 from mlgym.execution.ray.listening import descendants, open_ports
@@ -52,33 +53,22 @@ def connect(options: RayOptions, code: UserCode, *, num_cpus: int | None = None)
             "of the cluster, by `ray job submit` for example, and give `--address auto`"
         )
     quiet = Quiet()
-    scratch = Path(tempfile.mkdtemp(prefix="mlgym-ray-"))
-    environment = dict(os.environ)
-
-    def leave() -> None:
-        with suppress(Exception):  # it may be gone already
-            ray.shutdown()
-        quiet.end()
-        _put_back(environment)
-        shutil.rmtree(scratch, ignore_errors=True)
-
-    quiet.begin()
-    try:
-        os.environ.update(_OURS | {name: environment[name] for name in _OURS if name in environment})
-        address = _start(scratch, num_cpus) if options.address is None else _attach(options, code, scratch)
-        cluster = Cluster(
+    with ExitStack() as undo:
+        undo.callback(_put_back, dict(os.environ))
+        undo.callback(quiet.end)
+        quiet.begin()
+        os.environ.update({name: value for name, value in _OURS.items() if name not in os.environ})
+        address = _start(undo, num_cpus) if options.address is None else _attach(options, code)
+        undo.callback(_shut_down)
+        if options.address is None:
+            _tell_open_ports(quiet)
+        return Cluster(
             address,
             is_own=options.address is None,
             code="shared" if options.address is None else options.code,
             quiet=quiet,
-            leave=leave,
+            leave=undo.pop_all().close,
         )
-    except BaseException:
-        leave()
-        raise
-    if cluster.is_own:
-        _tell_open_ports(quiet)
-    return cluster
 
 
 def _require_ray() -> None:
@@ -88,9 +78,12 @@ def _require_ray() -> None:
         raise RunError(f"the executor `ray` needs Ray: install it with `pip install 'mlgym[ray]'` ({error})") from None
 
 
-def _start(scratch: Path, num_cpus: int | None) -> str:
+def _start(undo: ExitStack, num_cpus: int | None) -> str:
     """Starts a cluster of one node for this process alone, behind a token that nobody else has."""
-    os.environ[security.TOKEN_PATH_VARIABLE] = str(security.write_token(scratch))
+    scratch = Path(tempfile.mkdtemp(prefix="mlgym-ray-"))
+    token = security.write_token(scratch)
+    undo.callback(_end_guard, _start_guard(token, scratch))
+    os.environ[security.TOKEN_PATH_VARIABLE] = str(token)
     os.environ.pop(security.TOKEN_VARIABLE, None)
     os.environ.pop("RAY_ADDRESS", None)
     use_token_mode("token")
@@ -99,8 +92,8 @@ def _start(scratch: Path, num_cpus: int | None) -> str:
         "num_cpus": num_cpus or len(os.sched_getaffinity(0)),
         "include_dashboard": False,
         "object_store_memory": _OBJECT_STORE_BYTES,
-        # Ray's own folder of logs and sockets can be read by everybody.
-        "_temp_dir": str(scratch),
+        # Ray opens its folder of logs and sockets to everybody; this one lies in a folder of this user alone.
+        "_temp_dir": str(scratch / "ray"),
         "_node_ip_address": _OWN_ADDRESS,
     }
     try:
@@ -110,7 +103,19 @@ def _start(scratch: Path, num_cpus: int | None) -> str:
         return _init(settings, "a Ray cluster cannot be started on this machine")
 
 
-def _attach(options: RayOptions, code: UserCode, scratch: Path) -> str:
+def _start_guard(token: Path, scratch: Path) -> subprocess.Popen[bytes]:
+    """Starts what ends the cluster's processes, which all know where the token is, when this process has ended."""
+    mark = f"{security.TOKEN_PATH_VARIABLE}={token}"
+    return subprocess.Popen(  # noqa: S603 - this interpreter
+        [sys.executable, "-I", guard.__file__, mark, str(scratch)], stdin=subprocess.PIPE, start_new_session=True
+    )
+
+
+def _end_guard(process: subprocess.Popen[bytes]) -> None:
+    process.communicate()
+
+
+def _attach(options: RayOptions, code: UserCode) -> str:
     assert options.address is not None
     address = _resolved(options.address)
     if options.insecure:
@@ -120,13 +125,12 @@ def _attach(options: RayOptions, code: UserCode, scratch: Path) -> str:
         security.refuse_open_cluster(address)
         use_token_mode("token")
     _ask_for_entry(address)
-    settings: dict[str, Any] = {"address": address}
-    if options.code == "upload" and not code.is_empty:
-        package = scratch / "code"
-        package.mkdir()
-        code.collect(package)
-        settings["runtime_env"] = {"working_dir": str(package)}
-    return _init(settings, f"cannot attach to the Ray cluster at {address}")
+    failure = f"cannot attach to the Ray cluster at {address}"
+    if options.code == "shared" or code.is_empty:
+        return _init({"address": address}, failure)
+    with tempfile.TemporaryDirectory(prefix="mlgym-ray-") as package:
+        code.collect(Path(package))
+        return _init({"address": address, "runtime_env": {"working_dir": package}}, failure)
 
 
 def _init(settings: dict[str, Any], failure: str) -> str:
@@ -142,10 +146,16 @@ def _init(settings: dict[str, Any], failure: str) -> str:
                 **settings,
             )
         except Exception as error:
-            with suppress(Exception):
-                ray.shutdown()
+            _shut_down()
             raise RunError(f"{failure}: {_first_sentence(error)}") from error
     return str(context.address_info["gcs_address"])
+
+
+def _shut_down() -> None:
+    import ray
+
+    with suppress(Exception):  # it may be gone already
+        ray.shutdown()
 
 
 def _resolved(address: str) -> str:
