@@ -37,6 +37,9 @@ test("rows and curves grow, and nothing is lost or doubled when the hub restarts
     await expect.poll(async () => Object.keys(await cellsOf(page)).length).toBe(Object.keys(grown).length);
     const facts = (cells: typeof grown): unknown => Object.entries(cells).map(([id, cell]) => [id, without(cell, ["time"])]);
     expect(facts(await cellsOf(page))).toEqual(facts(grown));
+
+    await open(page, board.address, { run_id: RUN, page: "experiment", experiment: "0", part: "system" });
+    await expect(page.getByRole("img", { name: /^memory in MB over time/ })).toBeVisible();
   } finally {
     await run.stop();
     await board.stop();

@@ -2,7 +2,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import { gzipSync } from "node:zlib";
 import { CORPUS, HOSTILE } from "./setup/events";
-import { TRAINED } from "./setup/storage";
+import { CUT, TRAINED } from "./setup/storage";
 import { expect, open, test } from "./setup/test";
 
 const VIEWS = [
@@ -11,7 +11,7 @@ const VIEWS = [
   { page: "analysis", run_id: TRAINED, sel: "0,3" },
   { page: "parameters", run_id: TRAINED },
   { page: "validation", run_id: TRAINED },
-  ...["overview", "curves", "config", "checkpoints", "logs", "card"].map((part) => ({ page: "experiment", run_id: TRAINED, experiment: "0", part })),
+  ...["overview", "curves", "config", "checkpoints", "logs", "system", "card"].map((part) => ({ page: "experiment", run_id: TRAINED, experiment: "0", part })),
   { page: "settings", run_id: TRAINED },
 ] as const;
 
@@ -29,6 +29,27 @@ for (const scheme of ["light", "dark"] as const) {
     }
   });
 }
+
+test("what opens above a page keeps WCAG AA, takes the focus, and closes with Escape", async ({ strict, address }) => {
+  const views = [
+    { at: { run_id: TRAINED }, open: () => strict.keyboard.press("Control+k"), shown: () => strict.getByRole("dialog", { name: "Go to" }) },
+    { at: { run_id: TRAINED }, open: () => strict.getByRole("button", { name: "Columns" }).click(), shown: () => strict.getByRole("dialog", { name: "Columns" }) },
+    { at: { run_id: TRAINED }, open: () => strict.getByRole("button", { name: "Group" }).click(), shown: () => strict.getByRole("dialog", { name: "Group" }) },
+    { at: { page: "runs" }, open: () => strict.getByRole("button", { name: `Name, tags and notes of run ${TRAINED}` }).click(), shown: () => strict.getByRole("dialog", { name: `Run ${TRAINED}` }) },
+    { at: { page: "runs", runs: `${TRAINED},${CUT}` }, open: () => strict.getByRole("button", { name: "Compare" }).click(), shown: () => strict.getByRole("dialog", { name: "2 runs" }) },
+  ]; // prettier-ignore
+  for (const { at, open: act, shown } of views) {
+    await open(strict, address, at);
+    await strict.waitForLoadState("networkidle");
+    await act();
+    await expect(shown()).toBeVisible();
+    await expect.poll(() => shown().evaluate((dialog) => dialog.contains(document.activeElement))).toBe(true);
+    const { violations } = await new AxeBuilder({ page: strict }).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]).analyze();
+    expect(violations.map(({ id, nodes }) => `${id} at ${nodes.map(({ target }) => target.join(" ")).join("; ")}`)).toEqual([]);
+    await strict.keyboard.press("Escape");
+    await expect(shown()).toBeHidden();
+  }
+});
 
 test("every page fits a phone", async ({ strict, address }) => {
   test.setTimeout(120_000);
@@ -49,7 +70,7 @@ test("hostile texts stay texts in every field", async ({ strict, address }) => {
     await open(strict, address, { run_id: HOSTILE, ...view });
     await strict.waitForLoadState("networkidle");
   }
-  for (const part of ["overview", "curves", "config", "checkpoints", "logs", "card"]) {
+  for (const part of ["overview", "curves", "config", "checkpoints", "logs", "system", "card"]) {
     for (const experiment of ["0", "1", "6"]) {
       await open(strict, address, { run_id: HOSTILE, page: "experiment", experiment, part });
       await strict.waitForLoadState("networkidle");

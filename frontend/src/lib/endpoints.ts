@@ -84,6 +84,9 @@ function originsTold(): readonly string[] {
   return cookie === undefined ? [] : decodeURIComponent(cookie.slice(COOKIE.length + 1)).split(" ");
 }
 
+/** What this page was loaded with: its policy is the one of then. */
+const toldAtLoad = originsTold();
+
 const originOf = (address: string): string => new URL(address).origin;
 
 /** Gives the origins that the policy of this page names, as the server sends it with or without the user's cookie. */
@@ -109,7 +112,12 @@ export interface Verdict {
   readonly origins: readonly string[];
 }
 
-const GO: Verdict = { kind: "go", origins: [] };
+export const GO: Verdict = { kind: "go", origins: [] };
+
+/** Gives the origins of services that are not the page's own. */
+export function foreignOrigins(asked: Endpoints): string[] {
+  return [...new Set([asked.rest, asked.socket].map(originOf))].filter((origin) => origin !== window.location.origin);
+}
 
 /**
  * Tells whether the services may be asked.
@@ -118,7 +126,7 @@ const GO: Verdict = { kind: "go", origins: [] };
  * board opens at once. All others need the user's word, and then the page is loaded once more, with a policy that has them.
  */
 export async function whoMayAsk(asked: Endpoints): Promise<Verdict> {
-  const foreign = [...new Set([asked.rest, asked.socket].map(originOf))].filter((origin) => origin !== window.location.origin);
+  const foreign = foreignOrigins(asked);
   if (foreign.length === 0) return GO;
   const named = await policyOrigins("omit");
   const origins = foreign.filter((origin) => !(named ?? []).includes(origin));
@@ -127,7 +135,7 @@ export async function whoMayAsk(asked: Endpoints): Promise<Verdict> {
   if (origins.some((origin) => choices[origin] === "denied")) return { kind: "denied", origins };
   if (unknown.length > 0) return { kind: "ask", origins: unknown };
   if (origins.length === 0 || named === null) return GO;
-  if (!origins.every((origin) => originsTold().includes(origin))) {
+  if (!origins.every((origin) => toldAtLoad.includes(origin))) {
     tellServer();
     return origins.every((origin) => originsTold().includes(origin)) ? { kind: "reload", origins } : { kind: "blocked", origins };
   }

@@ -52,6 +52,7 @@ export function hostileEvents(): object[] {
     const scores = CORPUS.slice(0, 4).map((metric, i) => ({ metric, split: text.slice(0, 8).replace("/", ""), score: id + i }));
     events.push(event("evaluation_result", { ...own, epoch: 1, step: 1, metric_scores: [...scores, { metric: pick(0), split: "val", score: id }], loss_scores: [] }));
     events.push(event("evaluation_result", { ...own, epoch: 2, step: 2, metric_scores: [{ metric: pick(0), split: "val", score: id + 1 }], loss_scores: [] }));
+    events.push(event("system_metrics", { ...own, steps_per_s: 10 + id, rss_bytes: 3e8, cpu_percent: text }));
     events.push(event("log", { ...own, level: "error", logger: text, message: text }));
     events.push(event("training_stopped", { ...own, epoch: 1, step: 1, reason: text }));
     events.push(event("checkpoint_saved", { ...own, epoch: 1, step: 1, path: `${id}/checkpoints/${text}`, bytes: 3, sha256: { [text]: text }, reasons: [text] }));

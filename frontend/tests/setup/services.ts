@@ -28,9 +28,9 @@ function mlgym(...words: readonly string[]): ChildProcess {
 }
 
 /** Starts hub and board, as `mlgym board` does, and waits until it answers. */
-export async function startBoard(storage: string, wanted?: number): Promise<Service> {
+export async function startBoard(storage: string, wanted?: number, ...more: readonly string[]): Promise<Service> {
   const port = wanted ?? (await freePort());
-  const child = mlgym("board", "--storage", storage, "--port", String(port));
+  const child = mlgym("board", "--storage", storage, "--port", String(port), ...more);
   const said: string[] = [];
   for (const stream of [child.stdout, child.stderr]) stream?.on("data", (text: Buffer) => said.push(text.toString()));
   const address = `http://127.0.0.1:${port}`;
@@ -57,14 +57,22 @@ export interface Run {
   readonly stop: () => Promise<void>;
 }
 
-/** Starts a training run; the promise gives its exit code. */
-export function startRun(config: string, storage: string, ...more: readonly string[]): Run {
-  const child = mlgym("run", config, "--storage", storage, "--processes", "1", ...more);
+/** Runs a command to its end; the promise gives its exit code. */
+export function finished(child: ChildProcess): Promise<number> {
   const said: string[] = [];
   child.stderr?.on("data", (text: Buffer) => said.push(text.toString()));
-  const ended = new Promise<number>((resolve, reject) => {
+  return new Promise<number>((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", (code) => (code === null || code > 1 ? reject(new Error(said.join(""))) : resolve(code)));
   });
-  return { ended, stop: () => stopped(child) };
+}
+
+/** Runs an experiment again, as a run of its own, and compares the two. */
+export const reproduce = (run: string, experiment: number, storage: string): Promise<number> =>
+  finished(mlgym("reproduce", run, "--experiment", String(experiment), "--storage", storage));
+
+/** Starts a training run; the promise gives its exit code. */
+export function startRun(config: string, storage: string, ...more: readonly string[]): Run {
+  const child = mlgym("run", config, "--storage", storage, "--processes", "1", ...more);
+  return { ended: finished(child), stop: () => stopped(child) };
 }

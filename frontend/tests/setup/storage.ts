@@ -4,11 +4,13 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HOSTILE, hostileEvents, oldEvents } from "./events";
-import { startRun } from "./services";
+import { reproduce, startRun } from "./services";
 
 export const TRAINED = "trained";
 export const OLD = "2023-05-17--10-01-02";
 export const CUT = "cut";
+/** The experiment of the trained run that was run again. */
+export const REPRODUCED = 0;
 
 const CONFIG = `
 version: 1
@@ -61,6 +63,7 @@ export default async function setUp(): Promise<() => void> {
   const log = join(storage, CUT, "event_storage.log");
   const lines = readFileSync(log, "utf8").split("\n");
   writeFileSync(log, `${lines.slice(0, Math.floor(lines.length / 2)).join("\n")}\n`);
+  await reproduce(TRAINED, REPRODUCED, storage);
   if (readdirSync(storage).length < 4) throw new Error("the storage was not made");
   return () => rmSync(storage, { recursive: true, force: true });
 }

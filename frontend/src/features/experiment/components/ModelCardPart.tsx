@@ -12,6 +12,17 @@ import type { PartProps } from "../model/part";
 import { cardQuery } from "../api/card";
 import classes from "./Experiment.module.css";
 
+/** Of the page that is saved, which stands alone. */
+const STYLE = `
+  body { max-width: 56rem; margin: 2rem auto; padding: 0 1rem; font: 15px/1.5 system-ui, sans-serif; color: #1a1f27; }
+  dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0.2rem 1.2rem; }
+  dt { color: #566070; }
+  dd { margin: 0; overflow-wrap: anywhere; }
+  table { border-collapse: collapse; }
+  th, td { padding: 0.25rem 1rem 0.25rem 0; border-bottom: 1px solid #dfe3e8; text-align: right; font-weight: 400; }
+  th:first-child { text-align: left; }
+`;
+
 export function ModelCardPart({ run, row }: PartProps): ReactNode {
   const at = useAt();
   const { data, error, refetch } = useQuery(cardQuery(run, row.experiment_id, at));
@@ -26,7 +37,7 @@ export function ModelCardPart({ run, row }: PartProps): ReactNode {
     if (card.current === null) return;
     // The browser writes out what is on the page: text stays text.
     const body = new XMLSerializer().serializeToString(card.current);
-    saveText(`<!doctype html><html lang="en"><head><meta charset="utf-8"/><title>${run} ${row.experiment_id}</title></head><body>${body}</body></html>`, `${name}.html`, "text/html");
+    saveText(`<!doctype html><html lang="en"><head><meta charset="utf-8"/><title>${run} ${row.experiment_id}</title><style>${STYLE}</style></head><body>${body}</body></html>`, `${name}.html`, "text/html");
   };
   return (
     <>
@@ -105,9 +116,17 @@ function Card({ card }: { readonly card: ModelCard }): ReactNode {
         </>
       )}
       <h2>How to get it again</h2>
-      <Facts of={[["command", card.command.join(" ")], ["config sha256", card.config_sha256], ...Object.entries(card.versions)]} />
+      <Facts of={[["command", card.command.join(" ")], ["and compare", `mlgym reproduce ${card.run_id} --experiment ${card.experiment_id}`], ["run again", reproductionOf(card)], ["config sha256", card.config_sha256], ...Object.entries(card.versions)]} />
     </>
   );
+}
+
+const VERDICTS: Readonly<Record<string, string>> = { identical: "identical, bit for bit", within_tolerance: "nearly equal", diverged: "it differed" };
+
+function reproductionOf({ reproduction: found }: ModelCard): string | null {
+  if (found === null) return null;
+  const where = found.epoch === null || found.verdict === "identical" ? "" : ` from epoch ${found.epoch} on`;
+  return `${VERDICTS[found.verdict] ?? found.verdict}${where} (${found.num_digests} digests, run ${found.new_run_id})`;
 }
 
 function Facts({ of }: { readonly of: readonly (readonly [name: string, value: unknown])[] }): ReactNode {

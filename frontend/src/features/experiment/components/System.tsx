@@ -17,12 +17,12 @@ export function System({ run, row }: PartProps): ReactNode {
   const scheme = useScheme();
   const charts = useMemo(() => (data === undefined ? [] : loadCharts(data, (slot) => selectionColour(slot, scheme))), [data, scheme]);
   if (data === undefined) return error === null ? <Waiting what="the load" /> : <Problem error={error} what="load" onRetry={() => void refetch()} />;
-  if (charts.length === 0) return <p className="dim">Nothing was told: load is measured every 5 s, and this experiment was over before, or is of an older version.</p>;
+  if (charts.length === 0) return <p className="dim">Nothing was told: load is measured every second at first, and this experiment was over before, or is of an older version.</p>;
   const thinned = data.series.find(({ num_points: points, times }) => points > times.length);
   return (
     <>
       <p className="dim">
-        Of the process that trains, every 5 s.
+        Of the process that trains, every 5 s, at first every second.
         {thinned === undefined ? "" : ` Thinned from ${thinned.num_points.toLocaleString("en")} points; peaks stay.`}
       </p>
       <div className={classes.charts}>

@@ -90,6 +90,7 @@ const nameOf = ({ title, note }: FlowColumn): string => (note === undefined ? ti
 
 export function Download({ run, view }: { readonly run: string; readonly view: FlowView }): ReactNode {
   const at = useAt();
+  const [problem, setProblem] = useState<string | null>(null);
   const saveShown = (): void => {
     const columns = view.shown.filter((id) => id !== "curve" && id !== "left");
     const rows = view.rows.map((row) => columns.map((id) => csvValue(valueOf(row, id))));
@@ -97,7 +98,11 @@ export function Download({ run, view }: { readonly run: string; readonly view: F
   };
   const fetchAll = (what: string, format: string): void => {
     const query = { what, format, at, filter: what === "experiments" ? view.filterText : null };
-    void getBlob(runRoute(run, "/export"), query).then((blob) => saveBlob(blob, `${run}-${what}.${format}`));
+    setProblem(null);
+    getBlob(runRoute(run, "/export"), query).then(
+      (blob) => saveBlob(blob, `${run}-${what}.${format}`),
+      (error: unknown) => setProblem(error instanceof Error ? error.message : String(error)),
+    );
   };
   return (
     <Panel label="Download" icon={<IconDownload />} width={270}>
@@ -105,6 +110,7 @@ export function Download({ run, view }: { readonly run: string; readonly view: F
       <Button onClick={() => fetchAll("experiments", "csv")}>All columns (CSV)</Button>
       <Button onClick={() => fetchAll("metrics", "csv")}>Every measurement (CSV)</Button>
       <Button onClick={() => fetchAll("metrics", "parquet")}>Every measurement (Parquet)</Button>
+      {problem === null ? null : <p role="alert">{problem}</p>}
     </Panel>
   );
 }
