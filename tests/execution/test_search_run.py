@@ -20,6 +20,7 @@ from mlgym.execution.job import Job
 from mlgym.execution.worker import StopRequest
 from mlgym.tracking import RunFolder
 from mlgym.validation.modes import SearchPlan
+from mlgym.validation.report import report_of
 from mlgym.validation.search import Action, Finish, Promote, Result, Stop, Strategy, Try, Wait
 from mlgym.validation.search.account import SearchAccount
 from tests.execution.stand_ins import _environment_without_sources
@@ -158,6 +159,27 @@ def test_the_score_of_a_trial_is_the_mean_of_its_seeds(whole: Searching) -> None
     scores = [state.experiments[2 * (result.trial or 0) + seed].metrics["val/f1_macro"][0].value for seed in (0, 1)]
     assert result.score == pytest.approx(sum(scores) / 2)
     assert scores[1] - scores[0] == pytest.approx(0.01)
+
+
+def test_the_report_of_a_search(whole: Searching) -> None:
+    """How far each trial came and why, who went on at each rung, the best so far, and what to beware of."""
+    report = report_of(whole.state)
+    search = report.facts.search
+    assert search is not None
+    assert (search.strategy, search.num_tried, search.is_over, search.max_epochs) == ("asha", 5, True, 4)
+    standings = {one.trial: (one.standing, one.epochs) for one in search.trials}
+    assert standings == {
+        0: ("stopped early", 2), 1: ("complete", 4), 2: ("left", 1), 3: ("failed", 0), 4: ("left", 1),
+    }  # fmt: skip
+    assert [(one.epochs, one.num_trials, one.num_promoted) for one in search.rungs] == [(1, 5, 2), (2, 2, 1), (4, 1, 0)]
+    assert search.epochs_trained == search.course[-1].epochs_trained == 2 * (2 + 4 + 1 + 1)
+    best = [one.best for one in search.course if one.best is not None]
+    assert best == sorted(best)
+    assert search.course[-1].best_trial == 1
+    text = report.to_text()
+    assert "tried 5 configurations with 16 epochs of training in all; each to its end would have taken 40" in text
+    assert "what the search did not go on with has the score after 1 epoch," in text
+    assert "The best score as the search went on" in report.to_html()
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Final
 from mlgym.events import RunState
 from mlgym.names import TRACKED
 from mlgym.texts import first_line, number
-from mlgym.validation.report.facts import DataUseFacts, ImportancesFacts
+from mlgym.validation.report.facts import DataUseFacts, ImportancesFacts, SearchFacts
 from mlgym.validation.report.findings import Findings
 from mlgym.validation.report.scoring import Score, Scoring
 from mlgym.validation.report.trials import TRAIN, Trial, has_folds
@@ -101,6 +101,7 @@ def warnings_of(state: RunState, findings: Findings, importance: ImportancesFact
             f"them is not shown: those concerned ({hit}) rank last and have no mean."
         )
     found += _errors(trials)
+    found += _of_search(findings.search, importance)
     if nested is not None and scoring is not None and _flatters(trials, scoring.outer):
         found.append(
             "The outer scores are those of the best epoch on the outer test folds, so that they flatter. Set "
@@ -110,6 +111,26 @@ def warnings_of(state: RunState, findings: Findings, importance: ImportancesFact
         found.append(
             f"The forest behind the shares of variance hardly predicts scores (R\N{SUPERSCRIPT TWO} = "
             f"{share_text(importance.fit) if importance.fit > 0 else number(importance.fit, 2)}): they say little."
+        )
+    return found
+
+
+def _of_search(search: SearchFacts | None, importance: ImportancesFacts | None) -> list[str]:
+    """Gives what the scores of a search do not say, because the search has steered by them."""
+    if search is None:
+        return []
+    found = []
+    epochs = sorted({one.epochs for one in search.trials if one.standing in ("left", "stopped", "paused")})
+    if epochs:
+        after = f"{epochs[0]} to {epochs[-1]} epochs" if len(epochs) > 1 else count(epochs[0], "epoch")
+        found.append(
+            "Configurations were trained for different numbers of epochs: what the search did not go on with has the "
+            f"score after {after}, which says little about what all epochs would give."
+        )
+    if importance is not None and (epochs or search.strategy not in ("grid", "random")):
+        found.append(
+            "The shares of variance rest on configurations that the search chose by their scores, at the epochs that "
+            "they came to: they are about where the search went."
         )
     return found
 

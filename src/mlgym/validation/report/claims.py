@@ -7,7 +7,7 @@ from typing import Final
 
 from mlgym.texts import number
 from mlgym.validation.ranking import Selection
-from mlgym.validation.report.facts import ConfigurationFacts, IntervalFacts, NestedFacts
+from mlgym.validation.report.facts import ConfigurationFacts, IntervalFacts, NestedFacts, SearchFacts
 from mlgym.validation.report.findings import Findings
 from mlgym.validation.report.scoring import Scoring
 from mlgym.validation.report.trials import has_folds
@@ -27,7 +27,7 @@ def claims_of(findings: Findings) -> list[str]:
     if best is None or best.rank != 1:
         return []
     if not has_folds(findings.ranked):
-        return _of_grid(best, scoring.selection, num)
+        return [*_of_grid(best, scoring.selection, num), *_of_search(findings.search)]
     if num == 1:
         return [_of_one(best, scoring)]
     return [_of_best(best, scoring, num), *_of_others(findings.configurations)]
@@ -62,6 +62,17 @@ def _optimism(optimism: float) -> str:
         f"The inner score of the winner was {number(optimism, 2)} better than its outer score on average: by so much a "
         "search without outer folds would have flattered itself."
     )
+
+
+def _of_search(search: SearchFacts | None) -> list[str]:
+    """Gives what a search has cost, where it has spared anything."""
+    if search is None or search.max_epochs is None:
+        return []
+    num_experiments = sum(max(1, len(one.experiment_ids)) for one in search.trials)
+    whole = num_experiments * search.max_epochs
+    tried = f"The search ({search.strategy}) tried {count(search.num_tried, 'configuration')}"
+    spent = f"{search.epochs_trained} epochs of training in all; each to its end would have taken {whole}."
+    return [f"{tried} with {spent}"]
 
 
 def _of_one(only: ConfigurationFacts, scoring: Scoring) -> str:

@@ -300,6 +300,91 @@ class ComparisonFacts(Facts, frozen=True):
     claim: str
 
 
+class RungFacts(Facts, frozen=True):
+    """Epochs at which a search compared its trials.
+
+    Args:
+        rung: its number, from 0.
+        epochs: that a trial has behind it there.
+        num_trials: trials that came to it.
+        num_promoted: those of them that the search went on with.
+        best: the best score there; null without any.
+    """
+
+    rung: int
+    epochs: int
+    num_trials: int
+    num_promoted: int
+    best: float | None
+
+
+class SearchTrialFacts(Facts, frozen=True):
+    """A configuration that a search tried.
+
+    Args:
+        trial: its number, in the order in which they were tried, from 0; the number of the configuration.
+        experiment_ids: its experiments, one for each seed.
+        epochs: that it has behind it.
+        rung: at which it stands, from 0; null where the strategy has none.
+        standing: `running`; `paused`: the search may go on with it; `left`: the search ended without going on with it;
+            `stopped`: the strategy stopped it; `complete`; `stopped early`: by early stopping; `failed`.
+        score: the latest that the strategy was told; null without any.
+        reason: what the strategy said when it decided about it last.
+    """
+
+    trial: int
+    experiment_ids: list[int]
+    epochs: int
+    rung: int | None
+    standing: str
+    score: float | None
+    reason: str
+
+
+class BestSoFarFacts(Facts, frozen=True):
+    """A result of a search, with the best score that it had then.
+
+    Args:
+        trial: whose result it was.
+        epochs_trained: in all trials together up to then.
+        score: of the result; null without any.
+        best: the best one up to then; null before the first.
+        best_trial: whose that was.
+    """
+
+    trial: int
+    epochs_trained: int
+    score: float | None
+    best: float | None
+    best_trial: int | None
+
+
+class SearchFacts(Facts, frozen=True):
+    """How a search went.
+
+    Args:
+        strategy: what decided.
+        num_trials: how many configurations it was to try at most.
+        num_tried: how many it has tried.
+        is_over: whether it has come to its end.
+        max_epochs: of a training by its config; null where the config does not say one number.
+        epochs_trained: in all its experiments together.
+        rungs: empty where the strategy trains each trial to its end.
+        trials: in the order in which they were tried.
+        course: its results in their order.
+    """
+
+    strategy: str
+    num_trials: int
+    num_tried: int
+    is_over: bool
+    max_epochs: int | None
+    epochs_trained: int
+    rungs: list[RungFacts]
+    trials: list[SearchTrialFacts]
+    course: list[BestSoFarFacts]
+
+
 class DataUseFacts(Facts, frozen=True):
     """Which data a number was computed on.
 
@@ -330,6 +415,7 @@ class ReportFacts(Facts, frozen=True):
         duration_s: from the start to the end, or to the latest event, in s.
         configurations: the best first. In a nested cross validation over the inner folds of all outer folds.
         nested: of a nested cross validation only.
+        search: of a search only.
         importance: which swept values mattered; null where it cannot be told.
         comparisons: those asked for.
         claims: sentences that may be quoted.
@@ -353,6 +439,7 @@ class ReportFacts(Facts, frozen=True):
     duration_s: float | None
     configurations: list[ConfigurationFacts]
     nested: NestedFacts | None
+    search: SearchFacts | None
     importance: ImportancesFacts | None
     comparisons: list[ComparisonFacts]
     claims: list[str]

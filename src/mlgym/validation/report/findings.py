@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from mlgym.events import RunState
 from mlgym.names import Best
 from mlgym.validation.report.configurations import configurations_of, num_configurations_of, num_planned_of
-from mlgym.validation.report.facts import ConfigurationFacts, NestedFacts
+from mlgym.validation.report.facts import ConfigurationFacts, NestedFacts, SearchFacts
 from mlgym.validation.report.nested import NESTED, nested_of
 from mlgym.validation.report.scoring import Scoring, scoring_of
+from mlgym.validation.report.search import search_of
 from mlgym.validation.report.trials import Trial, trials_of
 
 
@@ -25,6 +26,7 @@ class Findings:
         num_configurations: how many points its grid or search has.
         configurations: the best first.
         nested: of a nested cross validation only.
+        search: of a search only.
     """
 
     run_id: str
@@ -33,6 +35,7 @@ class Findings:
     num_configurations: int
     configurations: Sequence[ConfigurationFacts]
     nested: NestedFacts | None
+    search: SearchFacts | None
 
     @property
     def ranked(self) -> list[Trial]:
@@ -66,4 +69,4 @@ def findings_of(state: RunState, run_id: str, metric: str | None, best: Best | N
         with_intervals=not is_nested,
     )
     nested = nested_of(state, trials, scoring, confidence) if is_nested and scoring is not None else None
-    return Findings(run_id, scoring, trials, num_configurations, configurations, nested)
+    return Findings(run_id, scoring, trials, num_configurations, configurations, nested, search_of(state, trials))

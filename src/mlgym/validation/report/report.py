@@ -158,6 +158,7 @@ def _facts(state: RunState, findings: Findings, comparisons: list[ComparisonFact
         duration_s=_duration(state),
         configurations=list(findings.configurations),
         nested=findings.nested,
+        search=findings.search,
         importance=importance,
         comparisons=comparisons,
         claims=claims_of(findings),

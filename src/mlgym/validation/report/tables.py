@@ -14,6 +14,7 @@ from mlgym.validation.report.facts import (
     NestedFacts,
     ReportFacts,
     ScoreFacts,
+    SearchFacts,
     SpreadFacts,
 )
 from mlgym.validation.report.wording import (
@@ -81,6 +82,8 @@ def tables_of(facts: ReportFacts, max_rows: int = DEFAULT_ROWS) -> list[Table]:
     if facts.nested is not None:
         tables.append(_outer_table(facts.nested, swept_keys(facts.configurations)))
     tables.append(_configurations_table(facts, max_rows))
+    if facts.search is not None:
+        tables.append(_rungs_table(facts.search, _metric_head(facts)))
     if facts.nested is None:
         tables.append(_folds_table(facts, max_rows))
     tables.append(_comparisons_table(facts.comparisons))
@@ -114,7 +117,7 @@ def _configurations_table(facts: ReportFacts, max_rows: int) -> Table:
         *_ranking_column(facts, shown),
         Column(metric, [_score(one) for one in shown]),
     ]
-    columns += _interval_columns(shown)
+    columns += _search_columns(facts, shown) + _interval_columns(shown)
     columns += _metric_columns(facts, shown)
     if any(one.num_failed for one in shown):
         columns.append(Column("failed", [str(one.num_failed or "") for one in shown]))
@@ -123,6 +126,30 @@ def _configurations_table(facts: ReportFacts, max_rows: int) -> Table:
     columns.append(Column("time", [duration(one.duration_s) for one in shown], detail=2))
     note = f"The best {len(shown)} of {len(every)}; CSV and JSON have all." if len(shown) < len(every) else ""
     return Table(_title(facts), columns, best=0 if shown and shown[0].rank == 1 else None, note=note)
+
+
+def _search_columns(facts: ReportFacts, shown: Sequence[ConfigurationFacts]) -> list[Column]:
+    """Gives how far a search came with each configuration, and why no further."""
+    if facts.search is None:
+        return []
+    trials = {one.trial: one for one in facts.search.trials}
+    own = [trials.get(one.configuration) for one in shown]
+    return [
+        Column("epochs", ["" if one is None else str(one.epochs) for one in own]),
+        Column("search", ["" if one is None else one.standing for one in own], "left", detail=1),
+    ]
+
+
+def _rungs_table(search: SearchFacts, metric: str) -> Table:
+    rungs = search.rungs
+    columns = [
+        Column("rung", [str(one.rung) for one in rungs]),
+        Column("epochs", [str(one.epochs) for one in rungs]),
+        Column("trials", [str(one.num_trials) for one in rungs]),
+        Column("went on", [str(one.num_promoted) for one in rungs]),
+        Column(f"best {metric}", [number(one.best) for one in rungs]),
+    ]
+    return Table(f"Rungs of the search: {search.strategy}", columns)
 
 
 def _title(facts: ReportFacts) -> str:

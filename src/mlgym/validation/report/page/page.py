@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from mlgym.texts import key_text
 from mlgym.validation.report.formats import headline, sections
 from mlgym.validation.report.page.canvas import Picture
+from mlgym.validation.report.page.course import course_pictures
 from mlgym.validation.report.page.curves import curve_pictures
 from mlgym.validation.report.page.folds import fold_pictures
 from mlgym.validation.report.page.matrices import matrix_pictures
@@ -53,6 +54,7 @@ def to_fragment(facts: ReportFacts, max_rows: int) -> str:
 def pictures_of(facts: ReportFacts, trials: Sequence[Trial]) -> Iterator[Picture]:
     """Gives the pictures that the log has the data for, those that matter most first."""
     yield from fold_pictures(facts)
+    yield from course_pictures(facts)
     yield from search_pictures(facts)
     yield from curve_pictures(facts, trials)
     yield from matrix_pictures(facts, trials)
