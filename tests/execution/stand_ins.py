@@ -130,6 +130,7 @@ def resume_straw(
     allowed_changes: Sequence[str] = (),
     retry_failed: bool = False,
     observer: Observer | None = None,
+    code: WorkerCode | dict[str, Any] = CODE,
     **options: Any,
 ) -> RunSummary:
     """Goes on with such a run."""
@@ -145,7 +146,7 @@ def resume_straw(
             allowed_changes=allowed_changes,
             retry_failed=retry_failed,
             observer=observer,
-            code=CODE,
+            code=msgspec.convert(asdict(CODE) | code, WorkerCode) if isinstance(code, dict) else code,
         )
 
 

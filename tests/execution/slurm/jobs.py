@@ -13,9 +13,9 @@ from mlgym.execution.worker import StopRequest
 
 
 def count(job: Job, sink: EventSink, stop: StopRequest) -> None:
-    """Counts epochs, one whenever the file `epochs` in the run folder allows it; saves one when asked to stop.
+    """Counts epochs, as far as the file `epochs` in the run folder or the folder `gate` allows.
 
-    Its results have the number of their epoch, as those of a training do. `barren` never saves.
+    Its results have the number of their epoch, as those of a training do. Asked to stop it saves, unless it is `barren`.
     """
     checkpoints = Path(job.run_dir) / str(job.experiment_id) / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def count(job: Job, sink: EventSink, stop: StopRequest) -> None:
 
 def allowed(job: Job) -> int:
     """How many epochs may be counted by now."""
-    path = Path(job.run_dir) / "epochs"
+    path = Path(job.config.get("gate", job.run_dir)) / "epochs"
     return int(path.read_text()) if path.exists() else int(job.config["epochs"])
 
 

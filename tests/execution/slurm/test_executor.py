@@ -126,11 +126,12 @@ def test_where_slurm_does_not_requeue_the_driver_may_submit_again(slurm: Slurm, 
 
 
 def test_without_a_step_further_it_does_not_go_back_for_ever(slurm: Slurm, cluster: Cluster) -> None:
-    """An experiment whose time is too short for a step fails and says what to change."""
+    """An experiment whose time is too short for a step, two times in a row, fails and says what to change."""
     (slurm.folder.run_dir / "epochs").write_text("1")
     slurm.executor.submit(a_job(slurm.folder.run_dir, barren=True))
-    slurm.until(lambda: slurm.epochs("run-0") == [0])
-    cluster.call("scancel", "--signal=USR2", "1_0")
+    for attempt in (1, 2):
+        slurm.until(lambda attempt=attempt: slurm.epochs("run-0") == [0] * attempt)
+        cluster.call("scancel", "--signal=USR2", "1_0")
     slurm.until(lambda: "run-0" in slurm.handler.exits)
     done = slurm.handler.done("run-0")
     assert done is not None

@@ -19,6 +19,7 @@ import mlgym
 from mlgym.events import read_log
 from mlgym.tracking import RunFolder
 from tests.execution.slurm.conftest import Cluster
+from tests.execution.stand_ins import resume_straw, start_program
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -115,7 +116,7 @@ def test_a_grid_gives_the_bits_of_home(cluster: Cluster, config: Path, tmp_path:
 
 
 def test_jobs_outlive_their_driver_and_are_taken_over(cluster: Cluster, config: Path, tmp_path: Path) -> None:
-    """The driver is killed, a task is sent back into the queue meanwhile: `resume` submits nothing and loses nothing."""
+    """A task is sent back into the queue while no driver is there: `resume` submits nothing and loses nothing."""
     storage = tmp_path / "slurm"
     driver = start_driver(config, storage)
     wait_for(lambda: num_running(storage) == 3)
@@ -133,14 +134,30 @@ def test_jobs_outlive_their_driver_and_are_taken_over(cluster: Cluster, config: 
     assert not (resumed.path / "slurm").exists()
 
 
-def test_jobs_that_may_not_go_on_are_ended_first(cluster: Cluster, config: Path, tmp_path: Path) -> None:
-    """Resumed on this machine, no experiment has two writers: its job saves, ends, and what it told is kept."""
-    storage = tmp_path / "slurm"
-    driver = start_driver(config, storage)
-    wait_for(lambda: num_running(storage) == 3)
+def test_jobs_that_may_not_go_on_are_ended_first(cluster: Cluster, tmp_path: Path) -> None:
+    """Resumed on this machine, no experiment has two writers: its job saves and ends before another one begins."""
+    code = {"entry": "tests.execution.slurm.jobs:count", "preload": ["tests.execution.slurm.jobs"]}
+    arguments: dict[str, Any] = {"entries": ["count"] * 2, "config": {"epochs": 4, "gate": str(tmp_path)}, "code": code}
+    (tmp_path / "epochs").write_text("2")
+    driver = start_program(tmp_path, executor="slurm", slurm=OPTIONS, run_id="run", **arguments)
+    wait_for(lambda: num_running(tmp_path) == 2)
     os.kill(driver.pid, signal.SIGKILL)
     driver.communicate()
-    resumed = mlgym.resume("run", storage=storage, executor="processes", progress=False)
-    assert (resumed.exit_code, resumed.num_failed) == (0, 0), [one.error for one in resumed.state.experiments.values()]
-    assert cluster.tasks("RUNNING") == []
-    assert results(resumed.path) == at_home(config, tmp_path / "home")
+    seen: list[str] = []
+
+    def look(state: Any) -> None:
+        seen.extend(cluster.tasks("RUNNING") if state.counts["running"] else [])
+
+    class Looking:
+        update = staticmethod(look)
+
+    (tmp_path / "epochs").write_text("4")
+    summary = resume_straw(tmp_path, "run", executor="processes", observer=Looking(), **arguments)
+    assert summary.counts.succeeded == 2
+    assert seen == []
+    epochs = [
+        (event["payload"]["experiment_id"], event["payload"]["epoch"])
+        for _, event in read_log(summary.path / "event_storage.log")
+        if event["event_type"] == "evaluation_result"
+    ]
+    assert sorted(epochs) == [(number, epoch) for number in range(2) for epoch in range(4)]

@@ -39,6 +39,7 @@ _LOCAL_REQUEUE_CODE: Final = 144
 """Has submitit's stand-in for a cluster start a task again."""
 _SIGNALS: Final = (STOP_SIGNAL, BATCH_SIGNAL, TIME_LIMIT_SIGNAL)
 _STATUS_START: Final = b'{"event_type":"job_status"'
+_SAVED_START: Final = b'{"event_type":"checkpoint_saved"'
 _POLL_S: Final = 0.1
 _NO_STEP: Final = (
     "the time of its SLURM job is too short for a single step and a checkpoint of it: give more, as in "
@@ -148,19 +149,17 @@ def run_task(folder: JobFolder, job_id: str) -> int:
         os.close(descriptor)
         folder.spool_path(job_id, number).unlink(missing_ok=True)
         return 0
-    job = msgspec.structs.replace(
-        job,
-        attempt=job.attempt + number,
-        known_checkpoints=known_checkpoints(job, folder.spools(job_id)[:number]),
-    )
+    earlier = folder.spools(job_id)[:number]
+    job = msgspec.structs.replace(job, attempt=job.attempt + number, known_checkpoints=known_checkpoints(job, earlier))
     sink = SpoolSink(descriptor, job.run_id, job.experiment_id, folder.spool_path(job_id, number + 1).exists)
     sink.tell(Begin(host=socket.gethostname(), pid=os.getpid(), queue_id=queue_id()))
     before = _checkpoints(job)
     task = Task(folder, job, sink, signals)
     task.run(folder.setup())
     ended = task.ended or Exit(reason="ended with its task")
-    if task.left and task.requeues and not _checkpoints(job) - before:
-        # It would come no further the next time.
+    is_barren = task.left and task.requeues and not _checkpoints(job) - before
+    if is_barren and earlier and not _has_saved(earlier[-1]):
+        # Twice in a row is no bad luck: it would come no further the next time either.
         task.left = False
         sink.emit(_status(job, status="DONE", finishing_time=time.time(), error=_NO_STEP))
     elif task.left:
@@ -184,6 +183,15 @@ def known_checkpoints(job: Job, spools: Iterable[Path]) -> list[str]:
                 if record_of(line) is None:
                     _take_checkpoint(known, line)
     return list(known)
+
+
+def _has_saved(spool: Path) -> bool:
+    """Tells whether a start of a job has saved a checkpoint."""
+    reader = SpoolReader(spool)
+    while lines := reader.read():
+        if any(line.startswith(_SAVED_START) for line in lines):
+            return True
+    return False
 
 
 def _take_checkpoint(known: dict[str, None], line: bytes) -> None:
