@@ -21,6 +21,7 @@ from mlgym.components.step import Turn
 from mlgym.components.tensors import StepOutput
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
+from mlgym.training.checkpoint_shards import Target
 from mlgym.training.model_state import put_weights, weights_of
 from mlgym.training.world import World
 
@@ -124,6 +125,25 @@ class Parallel:
         state: dict[str, Any] = self.full(optimizer.state_dict())
         return state
 
+    @property
+    def keeps_shares(self) -> bool:
+        """Whether each process writes what it has into a file of its own of each checkpoint."""
+        return False
+
+    def stored(self, state: Any) -> Any:
+        """Gives what this process adds to a checkpoint of a nested state; all processes call it."""
+        return self.full(state)
+
+    def stored_weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """Gives what this process adds to a checkpoint of what `weights_of` gives."""
+        weights: dict[str, Tensor] = self.stored(weights_of(model))
+        return weights
+
+    @property
+    def share_target(self) -> Target | None:
+        """Makes what a tensor of a checkpoint in shares is read into; None for whole tensors."""
+        return None
+
     def load_full_weights(self, weights: Mapping[str, Tensor], model: nn.Module, source: str) -> None:
         """Puts whole weights, as `weights_of` gives them, into the model; each process has all of them.
 
@@ -199,6 +219,7 @@ class FullySharded(Parallelism):
         reshard_after_forward: bool = True,
         param_dtype: ShardType | None = None,
         sum_in_rank_order: bool = True,
+        checkpoints: Literal["sharded", "full"] = "sharded",
     ) -> None:
         """Sets what is cut, and how it travels.
 
@@ -213,7 +234,10 @@ class FullySharded(Parallelism):
                 same; halves the traffic. None: as they are.
             sum_in_rank_order: sum gradients rank after rank, so that they have the same bits as those of one device
                 with as many accumulated batches; `false` leaves the order to the library.
+            checkpoints: `sharded`: each process writes what it has into the run folder, which all must see; `full`: one
+                gathers everything, and needs the memory for that. Both are read by any number of processes.
         """
+        self.checkpoints = checkpoints
         self.units = None if units is None else tuple(units)
         self.min_unit_parameters = min_unit_parameters
         self.reshard_after_forward = reshard_after_forward

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from torch import Tensor
+
 from mlgym.errors import PlaceError, TrainingError
 from mlgym.tracking.backoff import Backoff
 from mlgym.tracking.manifest import FileEntry
@@ -20,6 +22,7 @@ from mlgym.training.checkpoint import (
     tidy,
 )
 from mlgym.training.checkpoint_courier import Courier
+from mlgym.training.checkpoint_shards import Target
 from mlgym.training.context import ExperimentContext
 from mlgym.training.reporting import Reporter
 from mlgym.training.state_codec import restore
@@ -41,15 +44,22 @@ class Resumption:
         context: the surroundings.
         reporter: is told what is found.
         courier: knows the place where checkpoints stand beside the folder; None for none.
+        target: makes what tensors are read into that were written in shares; None for whole ones.
     """
 
     def __init__(
-        self, folder: Path, context: ExperimentContext, reporter: Reporter, courier: Courier | None = None
+        self,
+        folder: Path,
+        context: ExperimentContext,
+        reporter: Reporter,
+        courier: Courier | None = None,
+        target: Target | None = None,
     ) -> None:
         self._folder = folder
         self._context = context
         self._reporter = reporter
         self._courier = courier
+        self._target = target
         self._elsewhere: dict[str, dict[str, FileEntry]] = {}
         tidy(folder)
         if courier is not None:
@@ -91,7 +101,7 @@ class Resumption:
 
     def _read(self, stored: StoredCheckpoint, name: str) -> CheckpointContent | None:
         try:
-            return read_checkpoint(stored)
+            return read_checkpoint(stored, self._target)
         except TrainingError as error:
             instead = "the one at the other place" if name in self._elsewhere else "the checkpoint before it"
             self._reporter.warn(f"{error}; {instead} is taken, or the start")
@@ -149,6 +159,23 @@ class Resumption:
             delete_checkpoint(path)
         except OSError as error:
             self._reporter.warn(f"checkpoint {path} is not needed, but cannot be deleted: {error.strerror or error}")
+
+
+def read_share(path: Path, target: Target) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Gives weights and state of a checkpoint that another process found to be whole, with this one's shares.
+
+    Args:
+        path: where it is.
+        target: makes what a share is read into.
+
+    Raises:
+        TrainingError: it is not there.
+    """
+    stored = [one for one in list_checkpoints(path.parent) if one.path == path]
+    if not stored:
+        raise TrainingError(f"there is no checkpoint {path} for this process; all must see the same run folder")
+    content = read_checkpoint(stored[0], target, verify=False)
+    return dict(content.model), restore(content.state, content.tensors)
 
 
 def _age(name: str) -> tuple[int, int]:

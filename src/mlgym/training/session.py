@@ -13,6 +13,7 @@ from mlgym.errors import Interrupted, TrainingError
 from mlgym.training.agreement import Agreement
 from mlgym.training.checkpoint import CheckpointContent
 from mlgym.training.checkpoint_courier import Delivered, courier_of
+from mlgym.training.checkpoint_shards import Member, is_share, leave_mark, remove_mark, sees_mark
 from mlgym.training.checkpoint_writer import CheckpointWriter
 from mlgym.training.context import ExperimentContext
 from mlgym.training.determinism import own_randomness, seed_global_generators
@@ -25,7 +26,7 @@ from mlgym.training.losses import EpochLosses, in_rank_order, of_rank
 from mlgym.training.parallel import start
 from mlgym.training.plan import Plan
 from mlgym.training.reporting import RUNNING_LOSS, TRAIN, Contents, Reporter, flat_scores
-from mlgym.training.resumption import STATE_FORMAT, Resumption
+from mlgym.training.resumption import STATE_FORMAT, Resumption, read_share
 from mlgym.training.retention import Retention
 from mlgym.training.split_data import SplitData
 from mlgym.training.state import State
@@ -58,9 +59,9 @@ class Session:
         self.retention = Retention(training.checkpoints, self.folder)
         self.agreement = Agreement(context.world)
         self.courier = courier_of(context, self.folder) if self.agreement.is_main else None
-        self.writer = CheckpointWriter(self.folder, self.courier)
         self.trainer.share(context.world)
         self.parallel = start(self.trainer.parallelism, context.world, self.device.torch_device)
+        self.writer = CheckpointWriter(self.folder, self.courier, self._member())
         self._place()
         self.updates = self.trainer.updates(self.device, self.parallel)
         self.full_state = FullState(training.model, self._parts(), context.components)
@@ -214,7 +215,8 @@ class Session:
         if self.context.attempt == 0:
             return None
         is_main = self.agreement.is_main
-        resumption = Resumption(self.folder, self.context, self.reporter, self.courier) if is_main else None
+        target = self.parallel.share_target
+        resumption = Resumption(self.folder, self.context, self.reporter, self.courier, target) if is_main else None
         saved = self._newest(resumption)
         if saved is None:
             if resumption is not None:
@@ -261,14 +263,47 @@ class Session:
         return go_on
 
     def _newest(self, resumption: Resumption | None) -> tuple[dict[str, Tensor], Path, dict[str, Any]] | None:
-        """Gives all processes what the main one finds: weights, path and state of the newest checkpoint."""
+        """Gives all processes weights, path and state of the newest checkpoint, which the main one finds.
 
-        def find() -> Any:
-            saved = resumption.newest_state() if resumption is not None else None
-            return None if saved is None else (saved[0].model, str(saved[1]), saved[2])
+        It tells them what is in it, or, where it was written in shares, which one it is: each reads its own.
+        """
+        saved = resumption.newest_state() if resumption is not None else None
+        own = None if saved is None else (dict(saved[0].model), saved[1], saved[2])
+        in_shares = saved is not None and _has_shares(saved[0])
 
-        found = self.agreement.as_main(find)
-        return None if found is None else (found[0], Path(found[1]), found[2])
+        def tell() -> Any:
+            return None if own is None else (None if in_shares else own[0], str(own[1]), None if in_shares else own[2])
+
+        found, target = self.agreement.as_main(tell), self.parallel.share_target
+        if found is None or own is not None:
+            return own
+        weights, path, state = found
+        if weights is None and target is not None:
+            weights, state = read_share(Path(path), target)
+        return weights, Path(path), state
+
+    def _member(self) -> Member | None:
+        """Gives which process of those this is that write each checkpoint together; None where one alone does."""
+        if not self.parallel.keeps_shares:
+            return None
+        world = self.context.world
+
+        def meet() -> int:
+            token = time.time_ns()
+            leave_mark(self.folder, token)
+            return token
+
+        member = Member(world.rank, world.size, self.agreement.as_main(meet))
+        (apart,) = self.agreement.on(not sees_mark(self.folder, member.token))
+        if self.agreement.is_main:
+            remove_mark(self.folder, member.token)
+        if apart:
+            raise TrainingError(
+                f"not all processes of the experiment see {self.folder}, where each is to write its share of "
+                "checkpoints: put the run folder where all of them see it (--storage), or choose `parallelism: "
+                "{use: fsdp, checkpoints: full}`"
+            )
+        return member
 
     def _own_losses(self, position: dict[str, Any], num_batches: int) -> Tensor:
         """Gives the losses (batches,) that this process had, or would have had, in the epoch that goes on."""
@@ -432,7 +467,7 @@ class Session:
         """Saves; a regular checkpoint is one that every repeat of the experiment takes here."""
         self._announce()
         content = self._content(regular=regular)
-        if self.agreement.is_main:
+        if self.agreement.is_main or self.parallel.keeps_shares:
             self.writer.save(content, reasons, replaced)
         self._saved_at_s = time.monotonic()
         if self.training.hooks.of("on_checkpoint"):
@@ -463,11 +498,12 @@ class Session:
                 "data": self.data.state_dict(),
             }
         )
-        return CheckpointContent(state.epoch, state.step, self.parallel.full_weights(state.model), tensors, plain)
+        weights = self.parallel.stored_weights(state.model)
+        return CheckpointContent(state.epoch, state.step, weights, tensors, plain)
 
     def _captured(self) -> dict[str, Any]:
-        """Gives the full state, with what each process has for itself; whole in the main process."""
-        captured: dict[str, Any] = self.parallel.full(self.full_state.capture())
+        """Gives what this process adds of the full state, in the main one with what each has for itself."""
+        captured: dict[str, Any] = self.parallel.stored(self.full_state.capture())
         if not self.agreement.is_alone:
             own, _ = told_to_main(packed(self.full_state.capture_own()))
             captured["ranks"] = [unpacked(each) for each in own[1:]]
@@ -501,6 +537,10 @@ class Session:
             if not isinstance(news, Delivered):
                 paths.append(news.checkpoint.path)
         return paths
+
+
+def _has_shares(content: CheckpointContent) -> bool:
+    return any(map(is_share, (*content.model.values(), *content.tensors.values())))
 
 
 def _is_due(step: int, every: int | None) -> bool:

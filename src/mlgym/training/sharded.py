@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor, empty
 from torch.optim import Optimizer
 
 from mlgym.components.step import Turn
 from mlgym.components.tensors import StepOutput, Tensors
 from mlgym.errors import TrainingError
 from mlgym.names import did_you_mean
+from mlgym.training.checkpoint_shards import Target
 from mlgym.training.exchange import give_to_all, summed_in_order, to_each_its_own
 from mlgym.training.model_state import put_weights
 from mlgym.training.parallel import Forward, Parallel
@@ -48,6 +49,7 @@ class Sharded(Parallel):
         self._options = options
         self._device = device
         self._root: nn.Module | None = None
+        self._mesh: DeviceMesh | None = None
         self._buffers: list[Tensor] = []
 
     @property
@@ -106,6 +108,28 @@ class Sharded(Parallel):
         self.end_evaluation()
         return _whole(state, keep=self.world.is_main)
 
+    @property
+    def keeps_shares(self) -> bool:
+        """See `Parallel.keeps_shares`."""
+        return self._options.checkpoints == "sharded" and self.world.size > 1
+
+    def stored(self, state: Any) -> Any:
+        """See `Parallel.stored`."""
+        if not self.keeps_shares:
+            return self.full(state)
+        self.end_evaluation()
+        return state
+
+    @property
+    def share_target(self) -> Target | None:
+        """See `Parallel.share_target`; `fully_shard` cuts along the first axis, and optimizers follow."""
+
+        def target(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+            share: Tensor = empty(*shape, dtype=dtype, device_mesh=self._mesh, placements=[Shard(0)])
+            return share
+
+        return None if self._mesh is None else target
+
     def load_full_weights(self, weights: Mapping[str, Tensor], model: nn.Module, source: str) -> None:
         """See `Parallel.load_full_weights`."""
         self.end_evaluation()
@@ -140,7 +164,7 @@ class Sharded(Parallel):
 
     def _cut(self, modules: Sequence[nn.Module]) -> nn.Module:
         options = self._options
-        mesh = init_device_mesh(self._device.type, (self.world.size,))
+        mesh = self._mesh = init_device_mesh(self._device.type, (self.world.size,))
         cut = partial(
             fully_shard,
             mesh=mesh,

@@ -88,7 +88,7 @@ def _has_tensor_dtype(dtype: np.dtype[Any]) -> bool:
 
 def _flatten_tensor(state: Tensor, path: str, tensors: dict[str, Tensor]) -> Plain:
     name = _store(state.detach(), path, tensors)
-    if state.is_contiguous():
+    if state.is_contiguous() or hasattr(state, "device_mesh"):  # shares of FSDP are contiguous
         return {"$tensor": name}
     # As dense as `state`, in its order of axes: fused kernels read two tensors side by side, whatever their strides.
     return {"$strided": [name, list(torch.empty_like(state, device="meta").stride())]}
