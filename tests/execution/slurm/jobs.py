@@ -15,7 +15,7 @@ from mlgym.execution.worker import StopRequest
 def count(job: Job, sink: EventSink, stop: StopRequest) -> None:
     """Counts epochs, as far as the file `epochs` in the run folder or the folder `gate` allows.
 
-    Its results have the number of their epoch, as those of a training do. Asked to stop it saves, unless it is `barren`.
+    Its results have the number of their epoch, as those of a training do. Asked to stop it saves, but not if `barren`.
     """
     checkpoints = Path(job.run_dir) / str(job.experiment_id) / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
