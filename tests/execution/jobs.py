@@ -168,6 +168,12 @@ def report_process(job: Job, sink: EventSink, stop: StopRequest) -> None:
     print(*[os.environ.get(name) for name in names])
 
 
+def report_folder(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Prints the run folder, and leaves a file in it."""
+    print(job.run_dir)
+    Path(job.run_dir, "left").write_text("behind")
+
+
 def fail_at_first(job: Job, sink: EventSink, stop: StopRequest) -> None:
     """Fails in its first attempt, and succeeds in others."""
     if job.attempt == 0:

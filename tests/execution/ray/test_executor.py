@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.execution.handlers import make_job, poll_until, run_all
@@ -117,3 +118,20 @@ def test_processes_are_fresh_though_those_of_ray_are_used_again(on_cluster: OnCl
     assert len(pids) == 6
     assert {each[0].split()[3] for each in lines.values()} == {"True"}
     assert {each[1] for each in lines.values()} == {"0 1 1 :4096:8"}
+
+
+def test_a_node_without_the_run_folder_has_one_for_a_while_where_checkpoints_go_elsewhere(
+    on_cluster: OnCluster, tmp_path: Path
+) -> None:
+    """With a place for checkpoints no file system need be shared, and nothing is left on the node."""
+    seen = make_job("report_folder", tmp_path, 0)
+    unseen = msgspec.structs.replace(
+        make_job("report_folder", tmp_path / "elsewhere", 1), checkpoint_place=f"file://{tmp_path}/place"
+    )
+    run_all(on_cluster.executor, on_cluster.handler, seen, unseen)
+    (_, own), (_, other) = (on_cluster.handler.output[f"run-{number}"][0] for number in range(2))
+    assert own == str(tmp_path)
+    assert (tmp_path / "left").exists()
+    assert Path(other).name.startswith("mlgym-run-")
+    wait_for(lambda: not Path(other).exists(), 10)
+    assert not (tmp_path / "elsewhere").exists()

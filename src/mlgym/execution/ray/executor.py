@@ -17,7 +17,7 @@ from mlgym.execution.ray.cluster import Cluster
 from mlgym.execution.ray.frames import FrameReader
 from mlgym.execution.ray.node_setup import NodeSetup, encode_setup
 from mlgym.execution.ray.orders import KILL_ORDER, STOP_ORDER, TIME_LIMIT_ORDER
-from mlgym.execution.ray.task_errors import exit_of
+from mlgym.execution.ray.task_errors import exit_of, is_not_started, not_started
 
 if TYPE_CHECKING:
     from ray import ObjectRefGenerator
@@ -184,16 +184,15 @@ class RayExecutor(Executor):
 
     def _finish(self, running: _Running, ended: Exit | None) -> None:
         reader = running.reader
-        if reader.unfit is not None:
-            assert reader.hello is not None
-            ended = Exit(reason=f"was not started: node {reader.hello.node} {reader.unfit}")
+        if reader.unfit is not None and reader.hello is not None:
+            ended = not_started(f"node {reader.hello.node} {reader.unfit}")
+        ended = ended or Exit(reason="ended without a word")
         del self._running[running.job.job_id]
         self._cluster.forget(running.stream, running.key)
-        self._handler.on_exit(running.job.job_id, ended or Exit(reason="ended without a word"))
-        if reader.unfit is not None and not self._has_started_any and self._broken is None:
-            # No node has run anything yet: the others will say the same a thousand times.
-            assert reader.hello is not None
-            self._break(RunError(f"node {reader.hello.node} of the Ray cluster {reader.unfit}"))
+        self._handler.on_exit(running.job.job_id, ended)
+        if is_not_started(ended) and not self._has_started_any and self._broken is None:
+            # No node has run anything yet: what keeps this job from starting keeps a thousand.
+            self._break(RunError(f"no experiment runs on the Ray cluster: one {ended.reason}"))
 
     def _check_place(self) -> None:
         """Gives up where nobody can be placed any more, which Ray would never say."""

@@ -13,6 +13,7 @@ import platform
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -71,7 +72,8 @@ def supervise(job_data: bytes, setup_data: bytes, order_key: bytes) -> Iterator[
         problem = _why_unfit(job, setup)
         if problem is None:
             host = _host_for(setup, setup_data)
-            yield from _watched(host, _localised(job, setup), orders)
+            with _run_folder(job) as run_dir:
+                yield from _watched(host, _localised(job, setup, run_dir), orders)
             return
     except RunError as error:
         problem = str(error)
@@ -127,10 +129,10 @@ def node_facts() -> dict[str, str]:
 
 def _why_unfit(job: Job, setup: NodeSetup) -> str | None:
     """Gives what this node lacks, so that everything would fail or, worse, be written where nobody looks."""
-    if not Path(job.run_dir).is_dir():
+    if job.checkpoint_place is None and not Path(job.run_dir).is_dir():
         return (
             f"does not see the run folder {job.run_dir}: put the storage folder on a file system that all nodes share "
-            "under the same path (`--storage`)"
+            "under the same path (`--storage`), or the checkpoints elsewhere (`--checkpoint-place`)"
         )
     if setup.code == "shared" and setup.folder is not None and setup.imports and not Path(setup.folder).is_dir():
         return (
@@ -140,11 +142,22 @@ def _why_unfit(job: Job, setup: NodeSetup) -> str | None:
     return None
 
 
-def _localised(job: Job, setup: NodeSetup) -> Job:
-    """Gives the job with the user's code where it is on this node."""
+@contextmanager
+def _run_folder(job: Job) -> Iterator[str]:
+    """Gives the run folder as this node sees it; one for the time of the job where only a place has the checkpoints."""
+    if Path(job.run_dir).is_dir():
+        yield job.run_dir
+        return
+    with tempfile.TemporaryDirectory(prefix="mlgym-run-") as folder:
+        yield folder
+
+
+def _localised(job: Job, setup: NodeSetup, run_dir: str) -> Job:
+    """Gives the job with the user's code, and the run folder, where they are on this node."""
     folder, main_script = _code_places(setup)
     return msgspec.structs.replace(
         job,
+        run_dir=run_dir,
         folder=None if folder is None else str(folder),
         main_script=None if main_script is None else str(main_script),
     )

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import signal
+from typing import Final
 
 from mlgym.execution.job import Exit
 from mlgym.execution.ray.frames import FrameReader
+
+_NOT_STARTED: Final = "was not started: "
+
+
+def not_started(why: str) -> Exit:
+    """Gives the end of a job that its node could not run."""
+    return Exit(reason=f"{_NOT_STARTED}{why}")
+
+
+def is_not_started(ended: Exit) -> bool:
+    """Whether a job ended so."""
+    return (ended.reason or "").startswith(_NOT_STARTED)
 
 
 def exit_of(error: Exception, reader: FrameReader, killed: bool) -> Exit:
@@ -30,9 +43,9 @@ def exit_of(error: Exception, reader: FrameReader, killed: bool) -> Exit:
     if isinstance(error, (exceptions.WorkerCrashedError, exceptions.ObjectLostError)):
         return Exit(reason=f"was lost: Ray's process for it on node {node} died", lost=True)
     if isinstance(error, exceptions.RuntimeEnvSetupError):
-        return Exit(reason=f"was not started: the user's code did not get to node {node}: {error}")
-    cause = getattr(error, "cause", None) or error
-    if isinstance(cause, ModuleNotFoundError) or "No module named" in str(error):
-        last = str(error).strip().splitlines()[-1]
-        return Exit(reason=f"was not started: MLgym cannot be imported on node {node}: {last}")
-    return Exit(reason=f"failed on node {node}: {str(error).strip().splitlines()[-1] if str(error) else error!r}")
+        return not_started(f"the user's code did not get to a node: {error}")
+    last = (str(error).strip().splitlines() or [repr(error)])[-1]
+    if reader.hello is None:
+        # The first word is the first thing that it says, so it did not come to be: most likely for want of MLgym.
+        return not_started(f"a node could not begin with it; is this version of MLgym installed there? {last}")
+    return Exit(reason=f"failed on node {node}: {last}")
