@@ -178,7 +178,13 @@ def resume_run(
         )
         driver = Driver(document, space, options, folder, journal, places)
         environment = driver.environment(command)
-        left = {each: surroundings for each, surroundings in held.environments.items() if each not in remaining.settled}
+        # Jobs that are taken over stay in their own surroundings.
+        unchanged = {one.job.experiment_id for one in held.under_way}
+        left = {
+            each: surroundings
+            for each, surroundings in held.environments.items()
+            if each not in remaining.settled and each not in unchanged
+        }
         parting = _parting_environments(left, environment)
         parted = (
             remaining.parted
