@@ -28,6 +28,7 @@ from mlgym.api.archive import (
     refuse_bad_names,
 )
 from mlgym.api.archive_texts import readme_text, requirements_text
+from mlgym.api.checkpoint_places import recorded_place
 from mlgym.api.chosen_checkpoint import marked_best
 from mlgym.api.packed_data import data_files
 from mlgym.api.user_code import code_folder
@@ -101,7 +102,8 @@ def pack(
     if has_writer(folder.log_path):
         raise RunError(f"run `{folder.run_id}` is still being written; pack it when it has ended")
     environment = _environment(folder)
-    files, left_out = _files_of_run(folder, folder.state(), checkpoints), []
+    state = folder.state()
+    files, left_out = _files_of_run(folder, state, checkpoints), _checkpoints_elsewhere(folder, state, checkpoints)
     code, code_left_out = _files_of_code(folder, environment.get("code"))
     files |= code
     left_out += code_left_out
@@ -157,6 +159,20 @@ def _files_of_run(folder: RunFolder, state: RunState, checkpoints: Checkpoints) 
                 names += sorted(f"{chosen}/{path.name}" for path in inner.iterdir())
     paths = {name: folder.path / name for name in names}
     return {f"{RUN}/{name}": path for name, path in paths.items() if path.is_file() and not path.is_symlink()}
+
+
+def _checkpoints_elsewhere(folder: RunFolder, state: RunState, checkpoints: Checkpoints) -> list[str]:
+    """Says which of the wanted checkpoints stand at another place than the run folder, and how they come here."""
+    if recorded_place(folder) is None:
+        return []
+    wanted = [path for experiment in state.experiments.values() for path in _chosen(experiment, checkpoints)]
+    missing = [path for path in wanted if not (folder.path / path).is_dir()]
+    if not missing:
+        return []
+    more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+    return [
+        f"checkpoints: `{missing[0]}`{more}; `mlgym checkpoints {folder.run_id} --fetch` brings what stands elsewhere"
+    ]
 
 
 def _chosen(experiment: ExperimentState, which: Checkpoints) -> list[str]:

@@ -175,6 +175,9 @@ def go_on(
                 rest_endpoint=options.hubs.rest_endpoint,
                 is_one_process=options.executor == "inline",
             )
+        if progress and options.checkpoint_place is not None:
+            # It is said, since the record may have come from anywhere.
+            tell(f"checkpoints stand at {options.checkpoint_place}, too")
         display = open_display(held.state) if progress else None
         num_events = held.log.num_events
         try:
