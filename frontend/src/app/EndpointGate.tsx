@@ -4,14 +4,16 @@ import { Button } from "@/components/Button";
 import { Command } from "@/components/Command";
 import { Dialog } from "@/components/Dialog";
 import { Notice } from "@/components/Notice";
-import { askedEndpoints, chooseOrigins, settleEndpoints, whoMayAsk, type OriginChoice, type Verdict } from "@/lib/endpoints";
+import { askedEndpoints, chooseOrigins, foreignOrigins, GO, settleEndpoints, whoMayAsk, type OriginChoice, type Verdict } from "@/lib/endpoints";
 import classes from "./EndpointGate.module.css";
 
 export function EndpointGate({ children }: { readonly children: ReactNode }): ReactNode {
-  const [verdict, setVerdict] = useState<Verdict | null>(null);
   // The address is read once: a change of endpoints loads the page anew.
   const [asked] = useState(() => askedEndpoints(new URLSearchParams(window.location.search)));
-  useEffect(() => void whoMayAsk(asked).then(setVerdict), [asked]);
+  const [verdict, setVerdict] = useState<Verdict | null>(() => (foreignOrigins(asked).length === 0 ? GO : null));
+  useEffect(() => {
+    if (foreignOrigins(asked).length > 0) void whoMayAsk(asked).then(setVerdict);
+  }, [asked]);
   useEffect(() => {
     if (verdict?.kind === "reload") window.location.reload();
   }, [verdict]);

@@ -6,7 +6,7 @@ import { changeView, toPage, usePage } from "@/lib/url";
 import { Boundary } from "./Boundary";
 import classes from "./Frame.module.css";
 import { Header } from "./Header";
-import { OF_RUN, OF_STORAGE, PLACES } from "./pages";
+import { loadPage, OF_RUN, OF_STORAGE, PLACES } from "./pages";
 import { Palette } from "./Palette";
 import { SelectionBar } from "./SelectionBar";
 import { TimeTravel } from "./TimeTravel";
@@ -47,9 +47,9 @@ export function Frame(): ReactNode {
 }
 
 function PageOf({ page, run }: { readonly page: ReturnType<typeof usePage>; readonly run: string | null }): ReactNode {
-  const [OfRun, OfStorage] = [OF_RUN[page], OF_STORAGE[page]];
-  if (OfStorage !== undefined) return <OfStorage />;
-  if (OfRun !== undefined && run !== null) return <OfRun key={run} run={run} />;
+  const [OfRun, OfStorage] = [OF_RUN[page]?.Page, OF_STORAGE[page]?.Page];
+  if (OfStorage !== undefined) return <OfStorage key={page} />;
+  if (OfRun !== undefined && run !== null) return <OfRun key={`${page} ${run}`} run={run} />;
   return <Notice title="No run is open">Choose one on the page of runs.</Notice>;
 }
 
@@ -64,6 +64,7 @@ function Places({ run, current }: { readonly run: string | null; readonly curren
           className={classes.place}
           title={question}
           aria-current={page === current ? "page" : undefined}
+          onPointerEnter={() => void loadPage(page)}
           onClick={() => changeView(toPage(page))}
         >
           <Icon aria-hidden />

@@ -1,23 +1,48 @@
 // The pages, each loaded when it is first opened; what is not finished is not here.
 import { IconAdjustments, IconChartLine, IconFlask, IconListDetails, IconRoute, IconScale, IconSettings } from "@tabler/icons-react";
-import { lazy, type ComponentType, type LazyExoticComponent } from "react";
+import { createElement, lazy, useState, type ComponentType } from "react";
 import type { Page } from "@/lib/url";
 
-type Props = { readonly run: string };
-type Lazy<P> = LazyExoticComponent<ComponentType<P>>;
+interface Loadable<P> {
+  readonly Page: ComponentType<P>;
+  readonly load: () => Promise<unknown>;
+}
 
-export const OF_RUN: Partial<Record<Page, Lazy<Props>>> = {
-  flow: lazy(async () => ({ default: (await import("@/features/flow/components/FlowPage")).FlowPage })),
-  analysis: lazy(async () => ({ default: (await import("@/features/analysis/components/AnalysisPage")).AnalysisPage })),
-  experiment: lazy(async () => ({ default: (await import("@/features/experiment/components/ExperimentPage")).ExperimentPage })),
-  parameters: lazy(async () => ({ default: (await import("@/features/parameters/components/ParametersPage")).ParametersPage })),
-  validation: lazy(async () => ({ default: (await import("@/features/validation/components/ValidationPage")).ValidationPage })),
+/**
+ * A page that is loaded when it is first opened, or before. One that is there is drawn at once: what stands in for a page
+ * that is not makes React hold back what follows for 300 ms.
+ */
+function page<P extends object>(load: () => Promise<ComponentType<P>>): Loadable<P> {
+  let loaded: ComponentType<P> | null = null;
+  const ready = async (): Promise<{ readonly default: ComponentType<P> }> => ({ default: (loaded ??= await load()) });
+  const Later = lazy(ready) as unknown as ComponentType<P>;
+  const Page = (props: P): ReturnType<typeof createElement> => {
+    // As it is when it is opened, since another component would begin anew.
+    const [Shown] = useState(() => loaded ?? Later);
+    return createElement(Shown, props);
+  };
+  return { Page, load: ready };
+}
+
+type OfRun = Loadable<{ readonly run: string }>;
+
+export const OF_RUN: Partial<Record<Page, OfRun>> = {
+  flow: page(async () => (await import("@/features/flow/components/FlowPage")).FlowPage),
+  analysis: page(async () => (await import("@/features/analysis/components/AnalysisPage")).AnalysisPage),
+  experiment: page(async () => (await import("@/features/experiment/components/ExperimentPage")).ExperimentPage),
+  parameters: page(async () => (await import("@/features/parameters/components/ParametersPage")).ParametersPage),
+  validation: page(async () => (await import("@/features/validation/components/ValidationPage")).ValidationPage),
 };
 
-export const OF_STORAGE: Partial<Record<Page, Lazy<object>>> = {
-  runs: lazy(async () => ({ default: (await import("@/features/runs/components/RunsPage")).RunsPage })),
-  settings: lazy(async () => ({ default: (await import("@/features/settings/components/SettingsPage")).SettingsPage })),
+export const OF_STORAGE: Partial<Record<Page, Loadable<object>>> = {
+  runs: page(async () => (await import("@/features/runs/components/RunsPage")).RunsPage),
+  settings: page(async () => (await import("@/features/settings/components/SettingsPage")).SettingsPage),
 };
+
+/** Loads a page that is likely to be opened. What cannot be had now is asked for again when it is. */
+export async function loadPage(name: Page): Promise<void> {
+  await (OF_STORAGE[name] ?? OF_RUN[name])?.load().catch(() => null);
+}
 
 export interface Place {
   readonly page: Page;

@@ -1,5 +1,5 @@
 // When a run will be done, from what was measured of it so far; no guess where nothing was.
-import type { ExperimentRow } from "@/types/api";
+import type { ExperimentRow, RunSummary } from "@/types/api";
 
 /** Gives how long an experiment still takes, in s; null where its pace is not known yet. */
 export function remainingOf(row: ExperimentRow, now: number): number | null {
@@ -23,6 +23,11 @@ export function remainingOfRun(rows: readonly ExperimentRow[], numExperiments: n
   const mean = known.reduce((sum, one) => sum + one, 0) / known.length;
   const work = left.reduce<number>((sum, one) => sum + (one ?? 0), 0) + waiting * mean;
   return Math.max(work / running.length, ...left.map((one) => one ?? 0));
+}
+
+/** Gives how many experiments a run has. A repetition runs some of its grid: what waits when it is over was not to run. */
+export function plannedExperiments(run: RunSummary): number {
+  return run.reproduces == null || run.status === "running" ? run.num_experiments : run.num_experiments - run.counts.waiting;
 }
 
 /** Gives how long an experiment took, or has taken so far. */

@@ -51,10 +51,14 @@ export function currentParameter(name: string): string | null {
   return new URLSearchParams(search()).get(name);
 }
 
+const pageOf = (page: string | null, run: string | null): Page => PAGES.find((one) => one === page) ?? (run === null ? "runs" : "flow");
+
 export function usePage(): Page {
-  const [page] = useParameter("page");
-  const [run] = useParameter("run_id");
-  return PAGES.find((one) => one === page) ?? (run === null ? "runs" : "flow");
+  return pageOf(useParameter("page")[0], useParameter("run_id")[0]);
+}
+
+export function currentPage(): Page {
+  return pageOf(currentParameter("page"), currentParameter("run_id"));
 }
 
 /** Gives the parameters with which another page of the same run is opened: what belongs to one page stays behind. */

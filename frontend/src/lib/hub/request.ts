@@ -1,4 +1,4 @@
-// One request to the REST service, from the page or the worker. Nothing else calls `fetch` to it.
+// One request to the REST service, from the page or the worker. Nothing else calls `fetch` to it, but for `start.js`.
 
 /** What went wrong with a request, in the hub's words where it gave any. */
 export class HubError extends Error {
@@ -13,13 +13,24 @@ export class HubError extends Error {
   }
 }
 
+type Early = Record<string, Promise<Response | null> | undefined>;
+
+/** Gives the answer that `start.js` asked for before this program was there; each is given once. */
+async function askedEarly(address: string, { method }: RequestInit): Promise<Response | null> {
+  const early = (globalThis as { readonly mlboardAsked?: Early }).mlboardAsked;
+  const answer = method === undefined ? early?.[address] : undefined;
+  if (early === undefined || answer === undefined) return null;
+  early[address] = undefined;
+  return answer;
+}
+
 /** Asks, and gives the answer if it is a good one. */
 export async function ask(address: string, secret: string | null, init: RequestInit): Promise<Response> {
   const headers = new Headers(init.headers);
   if (secret !== null) headers.set("Authorization", `Bearer ${secret}`);
   let answer: Response;
   try {
-    answer = await fetch(address, { ...init, headers, credentials: "omit" });
+    answer = (await askedEarly(address, init)) ?? (await fetch(address, { ...init, headers, credentials: "omit" }));
   } catch (reason) {
     if (reason instanceof DOMException && reason.name === "AbortError") throw reason;
     throw new HubError(`The hub at ${new URL(address).origin} does not answer.`, null, "unreachable");

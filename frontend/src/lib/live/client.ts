@@ -73,6 +73,7 @@ export function watch(client: QueryClient, run: string, from: number): void {
 }
 
 export function unwatch(): void {
+  if (watched === null) return;
   watched = null;
   post({ type: "unwatch" });
 }
