@@ -73,7 +73,8 @@ class Replicated(Parallel):
             # Views would be fought for by two optimizers that update the same parameters.
             gradient_as_bucket_view=self._num_turns == 1,
         )
-        wrapped.register_comm_hook(_Sums(self, in_order=self._options.sum_in_rank_order), _Sums.hook)
+        sums = _Sums(self, in_order=self._options.sum_in_rank_order)
+        wrapped.register_comm_hook(sums, lambda sums, bucket: sums.hook(bucket))  # it compares annotations with classes
         return wrapped
 
 
