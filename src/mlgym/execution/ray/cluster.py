@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from mlgym.execution.ray.capacity import Ask, Node
 from mlgym.execution.ray.quiet import Quiet, Told
 from mlgym.execution.ray.ray_options import CodeTransport
+from mlgym.execution.ray.security import answers
 
 if TYPE_CHECKING:
     from ray import ObjectRefGenerator
 
 # So that a job which talks faster than the driver listens has to wait, as at a pipe that is full.
 _MAX_UNREAD_CHUNKS: Final = 16
+_HEAD_S: Final = 2.0
 
 
 class Cluster:
@@ -43,6 +45,7 @@ class Cluster:
         self._task: Any = remote(
             num_returns="streaming", max_retries=0, _generator_backpressure_num_objects=_MAX_UNREAD_CHUNKS
         )(supervise)
+        self._ordered: set[bytes] = set()
         self._groups: dict[ObjectRefGenerator[bytes], Any] = {}
 
     def nodes(self) -> list[Node]:
@@ -59,6 +62,10 @@ class Cluster:
             for node in tell()
             if node["Alive"]
         ]
+
+    def head_answers(self) -> bool:
+        """Tells whether there is a head; without one most calls wait, and after a minute Ray ends this process."""
+        return answers(self.address, _HEAD_S)
 
     def submit(self, job: bytes, setup: bytes, order_key: bytes, ask: Ask) -> ObjectRefGenerator[bytes]:
         """Starts a task as soon as the cluster has room, and gives the stream of what it tells.
@@ -94,19 +101,24 @@ class Cluster:
         """Leaves word for a task, which looks for it twice a second."""
         from ray.experimental import internal_kv
 
+        self._ordered.add(key)
         internal_kv._internal_kv_put(key, order, overwrite=True)
 
     def forget(self, stream: ObjectRefGenerator[bytes], order_key: bytes) -> None:
         """Gives back what a job that has ended held on the cluster."""
         from ray.experimental import internal_kv
 
-        group = self._groups.pop(stream, None)
-        with suppress(Exception):  # a cluster that is gone has forgotten it all
+        group, was_ordered = self._groups.pop(stream, None), order_key in self._ordered
+        self._ordered.discard(order_key)
+        if (group is None and not was_ordered) or not self.head_answers():
+            return
+        with suppress(Exception):  # a cluster that goes away forgets it all
             if group is not None:
                 from ray.util import remove_placement_group
 
                 remove_placement_group(group)
-            internal_kv._internal_kv_del(order_key)
+            if was_ordered:
+                internal_kv._internal_kv_del(order_key)
 
     def cancel(self, stream: ObjectRefGenerator[bytes], *, force: bool) -> None:
         """Ends a task that has not started; with force, one that has too, and everything that it started."""

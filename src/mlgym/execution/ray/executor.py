@@ -27,7 +27,9 @@ _MAX_CHUNKS_A_TURN: Final = 16
 # From an order to kill, which the task obeys, to ending the task itself.
 _KILL_S: Final = 5.0
 _CLOSE_S: Final = 10.0
-_PLACE_CHECK_S: Final = 10.0
+_CHECK_EVERY_S: Final = 5.0
+# Less than the minute after which Ray's library ends a process whose cluster has no head, the driver's too.
+_HEAD_AWAY_S: Final = 30.0
 # A job that is anywhere at all says so within a second; so long a cluster may be without a node that could hold it.
 _UNPLACED_S: Final = 60.0
 _SIGKILL: Final = 9
@@ -72,6 +74,7 @@ class RayExecutor(Executor):
         self._nodes_told: set[str] = set()
         self._checked_at = time.monotonic()
         self._placeable_at = time.monotonic()
+        self._head_away_at: float | None = None
         self._broken: RunError | None = None
 
     @property
@@ -97,7 +100,7 @@ class RayExecutor(Executor):
         if not self._running:
             time.sleep(max(0.0, timeout_s))
             return
-        self._check_place()
+        self._check_cluster()
         by_stream = {running.stream: running for running in self._running.values()}
         for stream in self._cluster.wait(list(by_stream), max(0.0, timeout_s)):
             self._read(by_stream[stream])
@@ -120,6 +123,8 @@ class RayExecutor(Executor):
         self._cluster.close()
 
     def _pass_orders_on(self) -> None:
+        if self._orders and not self._cluster.head_answers():
+            return  # they wait until it does
         while self._orders:
             job_id, order = self._orders.popleft()
             running = self._running.get(job_id)
@@ -194,34 +199,51 @@ class RayExecutor(Executor):
             # No node has run anything yet: what keeps this job from starting keeps a thousand.
             self._break(RunError(f"no experiment runs on the Ray cluster: one {ended.reason}"))
 
-    def _check_place(self) -> None:
-        """Gives up where nobody can be placed any more, which Ray would never say."""
+    def _check_cluster(self) -> None:
+        """Gives up where the head is gone, or nobody can be placed any more; Ray would wait without a word."""
         now = time.monotonic()
-        if now - self._checked_at < _PLACE_CHECK_S:
+        if now - self._checked_at < _CHECK_EVERY_S:
             return
         self._checked_at = now
+        if not self._cluster.head_answers():
+            self._miss_head(now)
+            return
+        self._head_away_at = None
         waiting = [running for running in self._running.values() if running.reader.hello is None]
-        nodes = self._cluster.nodes()
+        nodes = self._cluster.nodes() if waiting else []
         if not waiting or num_places(nodes, self._ask):
             self._placeable_at = now
         elif now - self._placeable_at > _UNPLACED_S:
             self._break(unplaceable(nodes, self._ask))
 
+    def _miss_head(self, now: float) -> None:
+        if self._head_away_at is None:
+            self._head_away_at = now
+            self._handler.on_note("warning", f"the head of the Ray cluster, {self._cluster.address}, does not answer")
+        elif now - self._head_away_at > _HEAD_AWAY_S:
+            self._break(
+                RunError(
+                    f"the head of the Ray cluster, {self._cluster.address}, has not answered for {_HEAD_AWAY_S:g} s. "
+                    "When it is back, `mlgym resume RUN --retry-failed` goes on from the newest checkpoints"
+                ),
+                Exit(reason="was lost with the Ray cluster, whose head does not answer", lost=True),
+            )
+
     def _tell_notes(self) -> None:
         for level, message in self._cluster.take_told():
             self._handler.on_note(level, message)
 
-    def _break(self, error: RunError) -> NoReturn:
+    def _break(self, error: RunError, ended: Exit | None = None) -> NoReturn:
         self._broken = error
         self._handler.on_note("error", str(error))
-        self._end_all(Exit(reason=f"was never started: {error}"))
+        self._end_all(ended or Exit(reason=f"was never started: {error}"))
         raise error
 
     def _end_all(self, ended: Exit) -> None:
         """Kills what runs, hears it out for a while, and tells the end of each."""
         for running in list(self._running.values()):
             self.kill(running.job.job_id)
-        give_up_at = time.monotonic() + _CLOSE_S
+        give_up_at = time.monotonic() + (_CLOSE_S if self._cluster.head_answers() else 0.0)
         try:
             while self._running and time.monotonic() < give_up_at:
                 self._pass_orders_on()

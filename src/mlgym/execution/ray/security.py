@@ -99,12 +99,25 @@ def refuse_open_cluster(address: str) -> None:
         raise RunError(f"no Ray cluster answers at {address}: {reason}")
 
 
+def answers(address: str, timeout_s: float) -> bool:
+    """Tells whether somebody listens at `host:port`."""
+    try:
+        _touch(address, timeout_s)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def _require_answer(address: str) -> None:
     # Ray would go on trying for a minute.
-    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+        _touch(address, _CONNECT_S)
     except (OSError, ValueError) as error:
         raise RunError(
             f"no Ray cluster answers at {address}: {error}. `ray start --head` prints the address of its cluster"
         ) from error
+
+
+def _touch(address: str, timeout_s: float) -> None:
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s).close()
