@@ -26,6 +26,7 @@ TITLES = {
     "kill_matrix": "Kills at every moment",
     "reproduce_examples": "Experiments run again",
     "nested_cv": "Nested cross validation",
+    "simulate_scale": "One driver, ten thousand experiments",
     "nested_cv_parity": "Nested cross validation and scikit-learn",
 }
 
