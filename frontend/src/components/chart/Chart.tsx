@@ -38,6 +38,8 @@ interface Hover {
 }
 
 const MAX_READINGS = 8;
+const MAX_DECIMALS = 10;
+const [AXIS_PX, DIGIT_PX] = [52, 6.3];
 const PICK_PX = 24;
 
 export function Chart(props: Props): ReactNode {
@@ -134,7 +136,7 @@ function optionsOf(width: number, latest: Latest, zoomY: { current: Span | null 
     series: [{}, { show: true, paths: () => null, points: { show: false } }],
     axes: [
       { ...axis, size: 26, gap: 4, space: 60, ...(spec.xKind === "number" ? { incrs: WHOLE_STEPS } : {}), values: (_, splits) => splits.map((value) => xWords(value, spec.xKind)) },
-      { ...axis, ...(spec.isLogY ? { grid: { ...axis.grid, filter: onlyPowers } } : {}), size: 52, gap: 5, space: 32, values: (_, splits) => splits.map((value) => yWords(value, spec.isLogY, stepOf(splits))) },
+      { ...axis, ...(spec.isLogY ? { grid: { ...axis.grid, filter: onlyPowers } } : {}), size: (_, words) => sizeOf(words), gap: 5, space: 32, values: (_, splits) => splits.map((value) => yWords(value, spec.isLogY, stepOf(splits))) },
     ],
     cursor: {
       points: { show: false },
@@ -261,10 +263,19 @@ const logWords = (value: number): string => (value >= 1e5 || value < 1e-3 ? valu
 
 const stepOf = (splits: readonly number[]): number => Math.abs((splits[1] ?? 1) - (splits[0] ?? 0)) || 1;
 
+/** Gives how many digits behind the point a step has: 2 for 0.05. */
 function decimalsOf(step: number): number {
   let decimals = 0;
-  while (decimals < 9 && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6) decimals += 1;
+  while (decimals < MAX_DECIMALS && !isWhole(step * 10 ** decimals)) decimals += 1;
   return decimals;
+}
+
+const isWhole = (value: number): boolean => value > 0.5 && Math.abs(value - Math.round(value)) < 1e-6 * value;
+
+/** Gives the room that the words of the axis need: a value that hardly changes has many digits. */
+function sizeOf(words: readonly (string | null)[] | null): number {
+  const longest = Math.max(0, ...(words ?? []).map((word) => word?.length ?? 0));
+  return Math.max(AXIS_PX, Math.ceil(longest * DIGIT_PX) + 10);
 }
 
 /** Epochs and steps are whole, and so are the ticks between them. */
@@ -275,5 +286,5 @@ function shorter(value: number, step: number): string {
   const size = Math.max(Math.abs(value), step);
   const decimals = decimalsOf(step);
   if (size >= 1e5 || (size < 1e-3 && decimals > 4)) return value === 0 ? "0" : value.toExponential(1).replace(".0e", "e").replace("+", "");
-  return value.toFixed(Math.min(decimals, 6));
+  return value.toFixed(decimals);
 }
