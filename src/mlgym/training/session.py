@@ -275,12 +275,14 @@ class Session:
             return None if own is None else (None if in_shares else own[0], str(own[1]), None if in_shares else own[2])
 
         found, target = self.agreement.as_main(tell), self.parallel.share_target
-        if found is None or own is not None:
-            return own
+        if found is None:
+            return None
         weights, path, state = found
-        if weights is None and target is not None:
+        if own is None and weights is None and target is not None:
             weights, state = read_share(Path(path), target)
-        return weights, Path(path), state
+        if found[0] is None:
+            self.agreement.on(False)  # until all have read it: the copy in the run folder may go soon
+        return own or (weights, Path(path), state)
 
     def _member(self) -> Member | None:
         """Gives which process of those this is that write each checkpoint together; None where one alone does."""
