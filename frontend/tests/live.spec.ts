@@ -7,11 +7,33 @@ import { cellsOf, expect, open, test, without } from "./setup/test";
 
 const RUN = "live";
 
+/** Writes a config like that of the trained run, but for its length and without failures; gives where. */
+function longConfig(name: string, epochs: number): string {
+  const path = join(storage(), `${name}.yml`);
+  const text = readFileSync(process.env.MLBOARD_CONFIG ?? "", "utf8");
+  writeFileSync(path, text.replace("epochs: 4", `epochs: ${epochs}`).replace("1.0]", "0.05]").replace("digits-for-tests", name));
+  return path;
+}
+
+test("a run whose driver was killed is shown as crashed while somebody looks", async ({ page, address }) => {
+  test.setTimeout(120_000);
+  const run = startRun(longConfig("digits-killed", 2000), storage(), "--run-id", "killed");
+  run.ended.catch(() => undefined);
+  try {
+    await expect.poll(async () => (await fetch(`${address}/api/v1/runs/killed/experiments`)).status, { timeout: 60_000 }).toBe(200);
+    await open(page, address, { run_id: "killed" });
+    await expect.poll(async () => Object.values(await cellsOf(page)).some(({ state }) => state === "running"), { timeout: 60_000 }).toBe(true);
+    run.kill();
+    await expect(page.getByRole("banner")).toContainText("crashed", { timeout: 30_000 });
+    await expect.poll(async () => Object.values(await cellsOf(page)).some(({ state }) => state === "interrupted")).toBe(true);
+  } finally {
+    await run.stop();
+  }
+});
+
 test("rows and curves grow, and nothing is lost or doubled when the hub restarts", async ({ page }) => {
   test.setTimeout(150_000);
-  const config = join(storage(), "live.yml");
-  const text = readFileSync(process.env.MLBOARD_CONFIG ?? "", "utf8");
-  writeFileSync(config, text.replace("epochs: 4", "epochs: 60").replace("1.0]", "0.05]").replace("digits-for-tests", "digits-live"));
+  const config = longConfig("digits-live", 60);
   let board = await startBoard(storage());
   const run = startRun(config, storage(), "--run-id", RUN);
   try {

@@ -6,13 +6,14 @@ import { Button, IconButton } from "@/components/Button";
 import { Panel } from "@/components/Panel";
 import { Status } from "@/components/Status";
 import { useNow } from "@/lib/clock";
-import { remainingOfRun } from "@/lib/eta";
+import { plannedExperiments, remainingOfRun } from "@/lib/eta";
 import { formatAge, formatDuration, formatMoment } from "@/lib/format";
 import { useAt, useRun, useTable } from "@/lib/hub/queries";
 import { runsQuery } from "@/lib/hub/runs";
 import { retryNow, useConnection } from "@/lib/live/client";
 import { chooseScheme, useScheme } from "@/lib/scheme";
 import { changeView, toRun, usePage } from "@/lib/url";
+import { useVitalSigns } from "@/lib/useVitalSigns";
 import classes from "./Header.module.css";
 
 export function Header({ run, onPalette }: { readonly run: string | null; readonly onPalette: () => void }): ReactNode {
@@ -39,6 +40,7 @@ export function Header({ run, onPalette }: { readonly run: string | null; readon
 
 function RunState({ run }: { readonly run: string }): ReactNode {
   const { data } = useRun(run);
+  useVitalSigns(run);
   const name = data?.name ?? run;
   return (
     <>
@@ -67,7 +69,8 @@ function Counts({ run }: { readonly run: string }): ReactNode {
     return remainingOfRun(table.rows, detail.num_experiments, until);
   }, [detail, table, at, now]);
   if (detail === undefined) return null;
-  const { counts, num_experiments: total } = detail;
+  const { counts } = detail;
+  const total = plannedExperiments(detail);
   const ended = counts.done + counts.failed;
   return (
     <>

@@ -54,6 +54,8 @@ async function stopped(child: ChildProcess): Promise<void> {
 
 export interface Run {
   readonly ended: Promise<number>;
+  /** Ends the driver as a power cut would: it can say nothing any more. */
+  readonly kill: () => void;
   readonly stop: () => Promise<void>;
 }
 
@@ -74,5 +76,5 @@ export const reproduce = (run: string, experiment: number, storage: string): Pro
 /** Starts a training run; the promise gives its exit code. */
 export function startRun(config: string, storage: string, ...more: readonly string[]): Run {
   const child = mlgym("run", config, "--storage", storage, "--processes", "1", ...more);
-  return { ended: finished(child), stop: () => stopped(child) };
+  return { ended: finished(child), kill: () => void child.kill("SIGKILL"), stop: () => stopped(child) };
 }

@@ -12,6 +12,7 @@ from mlgym.events.codec import Origin, check_body, encode, encode_scores, make_o
 from mlgym.events.log import CheckedBody, EventLog
 from mlgym.events.producer import Producer
 from mlgym.events.types import EvaluationResult, Event, ExperimentStatus, Log, Payload, SystemMetrics
+from mlgym.events.writer_mark import mark_writer
 
 MAX_PENDING_BYTES: Final = 64 * 2**20
 _MAX_GROUP_BYTES: Final = 4 * 2**20
@@ -28,7 +29,7 @@ class LogSink:
     """An `EventSink` that writes to a log when it is flushed; any thread may emit, one should flush.
 
     Args:
-        log: the open log; closing it stays with whoever opened it.
+        log: the open log; closing it stays with whoever opened it. It is marked as written from this machine.
         producer: who the emitted payloads come from; a new one by default.
         max_pending_bytes: how much may wait while the log cannot be written. Progress and log lines are dropped when
             half of it is taken, everything when all of it is; `dropped` counts them, and the log tells when it works
@@ -42,6 +43,7 @@ class LogSink:
     def __init__(
         self, log: EventLog, *, producer: Producer | None = None, max_pending_bytes: int = MAX_PENDING_BYTES
     ) -> None:
+        mark_writer(log.path)
         self.error: EventLogError | None = None
         self.dropped = 0
         self._log = log

@@ -14,6 +14,7 @@ from typing import Final
 from mlgym.events import EventLog
 from mlgym.events.log import CheckedBody
 from mlgym.events.scan import Scan
+from mlgym.events.writer_mark import unmark_writer
 from mlgym.server.follow import LogFollower
 from mlgym.server.refusal import RefusedError
 from mlgym.tracking.portable import line_crc
@@ -193,6 +194,7 @@ class OpenLogs:
         if slot.log is None:
             known = slot.known if slot.inode == inode else None
             slot.log = EventLog.open(path, fsync=self._fsync, known=known)
+            unmark_writer(path)
             slot.known, slot.inode = None, path.stat().st_ino
         return slot.log
 

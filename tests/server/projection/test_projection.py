@@ -13,12 +13,16 @@ from typing import Any, BinaryIO
 import pytest
 
 from mlgym.errors import EventLogError
-from mlgym.events import EventLog
+from mlgym.events import Event, EventLog, encode
+from mlgym.events.codec import check_body
+from mlgym.events.log_sink import LogSink
 from mlgym.events.scan import whole_lines
+from mlgym.events.writer_mark import MARK, is_written_from_here
+from mlgym.server.open_logs import OpenLogs
 from mlgym.server.projection import past
 from mlgym.server.projection.projection import Projection
 from mlgym.server.refusal import RefusedError
-from tests.server.projection.logs import Recorder, shown, state_after, write_random_run, write_run
+from tests.server.projection.logs import RUN_ID, Recorder, shown, state_after, write_random_run, write_run
 
 
 @pytest.fixture
@@ -132,6 +136,33 @@ def test_a_run_that_nobody_writes_has_crashed(log: Path) -> None:
         assert not projection.view().is_crashed
     projection.longest_silence_s = 100.0  # its epochs take long
     assert not projection.view().is_crashed
+
+
+def test_a_driver_of_this_machine_that_died_is_known_at_once(log: Path, tmp_path: Path) -> None:
+    """Its log lost its lock; where a service writes it for somebody, or it was written elsewhere, nobody knows yet."""
+    write_run(log)
+    with EventLog.open(log) as held:
+        LogSink(held)
+        assert projected(log).view().is_live
+    assert projected(log).view().is_crashed
+    mark = log.parent / MARK
+    boot_id = mark.read_text()
+    mark.write_text("another machine, or the same before it was started again")
+    assert projected(log).view().is_live
+    mark.write_text(boot_id)
+    logs = OpenLogs(fsync=False)
+    body = encode(Event(event_type="log", creation_ts=1, payload={"grid_search_id": RUN_ID}))
+    logs.append(log, [(body, check_body(body))])
+    logs.close_idle(0)
+    assert projected(log).view().is_live
+
+
+def test_a_mark_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
+    """A folder where its name is taken: the log is written all the same, and judged by its silence."""
+    (tmp_path / MARK).mkdir()
+    with EventLog.open(tmp_path / "event_storage.log") as held:
+        LogSink(held)
+    assert not is_written_from_here(tmp_path / "event_storage.log")
 
 
 def test_silence_between_a_crash_and_a_resume_does_not_count(log: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final
 from mlgym.errors import EventLogError
 from mlgym.events import RunState, has_writer
 from mlgym.events.scan import whole_lines
+from mlgym.events.writer_mark import is_written_from_here
 from mlgym.server.projection.index import LogIndex
 from mlgym.server.projection.past import Past, full_copy, state_as_of
 from mlgym.server.refusal import RefusedError
@@ -212,8 +213,8 @@ class Projection:
 def is_written(path: Path, longest_silence_s: float) -> bool:
     """Tells whether somebody goes on with a run.
 
-    The driver of a run holds its log. One that sends its events to a hub from elsewhere does not, and may be silent for
-    as long as it was before.
+    The driver of a run holds its log: on its own machine that is all there is to know. One that sends its events to a
+    hub from elsewhere does not, and may be silent for as long as it was before.
 
     Args:
         path: the log.
@@ -221,6 +222,8 @@ def is_written(path: Path, longest_silence_s: float) -> bool:
     """
     if has_writer(path):
         return True
+    if is_written_from_here(path):
+        return False
     try:
         silence_s = time.time() - path.stat().st_mtime
     except OSError:

@@ -6,6 +6,7 @@ import type { GridColumn } from "@/components/grid/columns";
 import { ProgressBar } from "@/components/ProgressBar";
 import { Status } from "@/components/Status";
 import { Verdict } from "@/components/Verdict";
+import { plannedExperiments } from "@/lib/eta";
 import { formatCount, formatDuration, formatMoment, formatNumber, formatWhole, MISSING, numberOf } from "@/lib/format";
 import { changeView } from "@/lib/url";
 import type { RunSummary } from "@/types/api";
@@ -27,9 +28,9 @@ export function durationOfRun(run: RunSummary, now: number): number | null {
 
 export function runColumns({ chosen, now, onToggle, onEdit }: Around): GridColumn<RunSummary>[] {
   return [
-    { id: "name", title: "run", width: 340, isWide: true, isPinned: true, render: (run) => <Name run={run} isChosen={chosen.has(run.run_id)} onToggle={onToggle} /> },
+    { id: "name", title: "run", width: 330, isWide: true, isPinned: true, render: (run) => <Name run={run} isChosen={chosen.has(run.run_id)} onToggle={onToggle} onEdit={onEdit} /> },
     { id: "status", title: "state", width: 120, render: (run) => <Status status={run.status} /> },
-    { id: "num_experiments", title: "experiments", width: 180, render: progressOfRun },
+    { id: "num_experiments", title: "experiments", width: 150, render: progressOfRun },
     { id: "best", title: "best", width: 200, isNumber: true, isSortable: false, hint: "the best value of the metric that the run selects by", render: bestOf },
     { id: "reproduction", title: "reproduced", width: 130, isSortable: false, hint: "the gravest verdict of `mlgym reproduce`", render: verdictOf },
     { id: "duration_s", title: "time", width: 90, isNumber: true, render: (run) => formatDuration(durationOfRun(run, now)) },
@@ -38,11 +39,15 @@ export function runColumns({ chosen, now, onToggle, onEdit }: Around): GridColum
     { id: "mode", title: "validation", width: 140, isSortable: false, render: (run) => <span className="dim">{run.validation_mode?.replaceAll("_", " ") ?? ""}</span> },
     { id: "num_events", title: "events", width: 84, isNumber: true, render: (run) => formatCount(run.num_events) },
     { id: "notes", title: "notes", width: 160, isWide: true, isSortable: false, render: (run) => <span title={run.notes}>{run.problem ?? run.notes.split("\n")[0]}</span> },
-    { id: "actions", title: "", width: 60, isSortable: false, render: (run) => <Actions run={run} onEdit={onEdit} /> },
   ]; // prettier-ignore
 }
 
-function Name({ run, isChosen, onToggle }: { readonly run: RunSummary; readonly isChosen: boolean; readonly onToggle: (run: string) => void }): ReactNode {
+interface NameProps extends Pick<Around, "onToggle" | "onEdit"> {
+  readonly run: RunSummary;
+  readonly isChosen: boolean;
+}
+
+function Name({ run, isChosen, onToggle, onEdit }: NameProps): ReactNode {
   return (
     <>
       <input type="checkbox" tabIndex={-1} className={classes.select} checked={isChosen} aria-label={`Choose run ${run.run_id}`} onChange={() => onToggle(run.run_id)} />
@@ -51,18 +56,16 @@ function Name({ run, isChosen, onToggle }: { readonly run: RunSummary; readonly 
         {run.name === null ? null : <span className="dim number">{run.run_id}</span>}
         {run.reproduces == null ? null : <span className="dim">repeats {run.reproduces}</span>}
       </span>
+      <span className={classes.actions}>
+        <Actions run={run} onEdit={onEdit} />
+      </span>
     </>
   );
 }
 
-/** A repetition runs some experiments of its grid: what waits when it is over was not to run. */
-export function experimentsOf(run: RunSummary): number {
-  return run.reproduces == null || run.status === "running" ? run.num_experiments : run.num_experiments - run.counts.waiting;
-}
-
 export function progressOfRun(run: RunSummary): ReactNode {
   const ended = run.counts.done + run.counts.failed;
-  const total = experimentsOf(run);
+  const total = plannedExperiments(run);
   const words = `${ended}/${total}`;
   return (
     <>
