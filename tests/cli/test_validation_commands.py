@@ -77,3 +77,19 @@ def test_warnings_are_told(config: str, capsys: pytest.CaptureFixture[str]) -> N
     assert facts["ok"]
     assert len(facts["warnings"]) == 1
     assert facts["validation"]["mode"] == "nested_cross_validation"
+
+
+def test_a_search_says_what_is_searched(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """How many trials at most, by what, compared when; expanding it lists parameters, as no trial is chosen yet."""
+    search = "validation={mode: search, strategy: {use: asha}, num_trials: 2}"
+    assert call("check", config, search, "experiment.epochs=9") == 0
+    counted = "2 experiments at most: a search by asha, 2 trials over 1 parameter, compared after 1, 3, 9 epochs\n"
+    assert capsys.readouterr().out.endswith(counted)
+    assert (
+        call("expand", config, search, "experiment.epochs=9", "optimizer.lr={sweep: {log_uniform: [1e-4, 0.1]}}") == 0
+    )
+    said = capsys.readouterr()
+    assert "optimizer.lr  log_uniform from 0.0001 to 0.1" in said.out
+    assert "is decided while it runs" in said.err
+    assert call("expand", config, search, "experiment.epochs=9", "-e", "1") == 2
+    assert "chooses the configuration of trial 1 while it runs" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from mlgym.display.output import console, print_json
 from mlgym.texts import key_text, value_text
 
 _TRIAL_COLUMNS: Final = ("role", "repeat", "outer_fold", "fold", "seed")
+_MAX_RUNGS: Final = 8
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -74,6 +75,10 @@ def expand(
     if as_json:
         listed = [{"experiment_id": one.experiment_id, "swept": one.swept, "trial": one.trial} for one in outlines]
         print_json({"num_experiments": len(space), "validation": space.facts, "experiments": listed})
+        return
+    if "parameters" in space.facts:
+        _print_parameters(space.facts)
+        print(f"tried by {_search_text(space.facts)}; what, is decided while it runs", file=sys.stderr)
         return
     _print_outlines(outlines)
     if len(space) > limit:
@@ -170,6 +175,8 @@ def _experiments_text(num_experiments: int, facts: Mapping[str, Any]) -> str:
     num_seeds = len(facts.get("seeds", ()))
     seeds = [f"{num_seeds} seeds"] if num_seeds else []
     num_configurations = facts.get("num_configurations")
+    if "parameters" in facts:
+        return f"{text} at most: a search by {_search_text(facts)}"
     configurations = f"{num_configurations} configuration{'s' * (num_configurations != 1)}"
     if "num_outer_folds" in facts:
         competitors = " x ".join([configurations, f"{facts['num_inner_folds']} inner folds", *seeds])
@@ -177,6 +184,34 @@ def _experiments_text(num_experiments: int, facts: Mapping[str, Any]) -> str:
         return f"{text}: {facts['num_outer_folds']} outer folds x ({competitors} + {fits} of the winner)"
     factors = [configurations, *([f"{facts['num_folds']} folds"] if "num_folds" in facts else []), *seeds]
     return text if len(factors) == 1 else f"{text}: {' x '.join(factors)}"
+
+
+def _search_text(facts: Mapping[str, Any]) -> str:
+    """Gives `asha, 27 trials over 3 parameters, compared after 1, 3 and 9 epochs`."""
+    num_parameters, num_seeds = len(facts["parameters"]), len(facts.get("seeds", ()))
+    parameters = f"{num_parameters} parameter{'s' * (num_parameters != 1)}"
+    seeds = f", each under {num_seeds} seeds" if num_seeds else ""
+    rungs = [str(epochs) for epochs in facts["rungs"]]
+    shown = rungs if len(rungs) <= _MAX_RUNGS else [*rungs[: _MAX_RUNGS - 2], "...", rungs[-1]]
+    compared = f", compared after {', '.join(shown)} epochs" if rungs else ""
+    return f"{facts['strategy']['use']}, {facts['num_trials']} trials over {parameters}{compared}{seeds}"
+
+
+def _print_parameters(facts: Mapping[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for header in ("parameter", "values", ""):
+        table.add_column(header)
+    for one in facts["parameters"]:
+        values = ", ".join(map(value_text, one["values"]))
+        more = f", ... ({one['num_values']} in all)" if len(one["values"]) < (one["num_values"] or 0) else ""
+        for name, (low, high) in (one["distribution"] or {}).items():
+            values = f"{name} from {value_text(low)} to {value_text(high)}"
+        when = "only with some values of others" if one["conditional"] else ""
+        table.add_row(*map(Text, [key_text(one["key"]), values + more, when]))
+    console().print(table)
 
 
 def _print_outlines(outlines: list[Any]) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlgym.config import Mode, ModeView, Outline, Plan, Point, SearchSpace
-from mlgym.config.forms import Form, Reference, Use, Value
+from mlgym.config.forms import Entries, Form, Reference, Use, Value
 from mlgym.config.modes import VALIDATION_MODES
 from mlgym.config.signature import EMPTY, signature_of
 from mlgym.errors import ConfigError, Fault, RunError
 from mlgym.events import RunState, SearchStep
+from mlgym.names import did_you_mean
 from mlgym.validation.modes.deciding import DecidingPlan
 from mlgym.validation.modes.grid import NumSamples
 from mlgym.validation.modes.seeds import Seeds, faults_of_seeds, seeds_of
@@ -53,13 +54,10 @@ class Search(Mode):
         """See `Mode`."""
         faults = faults_of_select(view, self.select, needed=True) + faults_of_seeds(view, self.seeds)
         decision = decision_of(view, self.select)
-        if (
-            not faults
-            and decision is not None
-            and _evaluates_nothing(view)
-            and not decision.metric.startswith("train/")
-        ):
-            message = f"`{decision.metric}` decides, but the experiment has no `evaluator`: nothing measures it"
+        splits = _evaluated_splits(view)
+        if not faults and decision is not None and splits is not None and decision.split not in splits:
+            near = did_you_mean(decision.split, sorted(splits), intro="evaluated are")
+            message = f"`{decision.metric}` decides, but no data called `{decision.split}` is evaluated{near}"
             faults.append(view.fault("select", message))
         return faults
 
@@ -113,6 +111,7 @@ def _facts(parameter: Parameter) -> dict[str, Any]:
         "name": parameter.name,
         "key": parameter.key,
         "num_values": parameter.num_values if drawn is None else None,
+        "values": list(parameter.shown),
         "distribution": None if drawn is None else {drawn.name: [drawn.low, drawn.high]},
         "conditional": parameter.is_conditional,
     }
@@ -125,9 +124,9 @@ def _fault(view: ModeView, error: StrategyError) -> Fault:
     return view.marks.get("strategy", view.mark).fault(f"validation.strategy{below}", str(error))
 
 
-def _root(view: ModeView) -> Use | None:
-    """Gives the experiment's component; None where it is one of several."""
-    form: Form = view.tree.follow(view.tree.experiment)
+def _use_behind(view: ModeView, form: Form) -> Use | None:
+    """Gives the component that a form is or refers to; None where it is one of several, or something else."""
+    form = view.tree.follow(form)
     while isinstance(form, Reference) and form.target.output is None and form.target.name in view.tree.components:
         form = view.tree.follow(view.tree.components[form.target.name])
     return form if isinstance(form, Use) else None
@@ -135,7 +134,7 @@ def _root(view: ModeView) -> Use | None:
 
 def _number(view: ModeView, key: str) -> int | None:
     """Gives a whole number among the parameters of the experiment, or its default; None where it is not one."""
-    root = _root(view)
+    root = _use_behind(view, view.tree.experiment)
     if root is None:
         return None
     if key in root.params:
@@ -147,9 +146,18 @@ def _number(view: ModeView, key: str) -> int | None:
     return value if type(value) is int else None
 
 
-def _evaluates_nothing(view: ModeView) -> bool:
-    root = _root(view)
-    return root is not None and root.name == "training" and "evaluator" not in root.params
+def _evaluated_splits(view: ModeView) -> set[str] | None:
+    """Gives the data that `training` evaluates; None where the config does not tell it in plain words."""
+    root = _use_behind(view, view.tree.experiment)
+    if root is None or root.name != "training":
+        return None
+    if "evaluator" not in root.params:
+        return {"train"}
+    evaluator = _use_behind(view, root.params["evaluator"])
+    loaders = None if evaluator is None else _use_behind(view, evaluator.params.get("loaders", root))
+    datasets = None if loaders is None or "datasets" not in loaders.params else loaders.params["datasets"]
+    entries = None if datasets is None else view.tree.follow(datasets)
+    return {"train", *entries.entries} if isinstance(entries, Entries) else None
 
 
 class SearchPlan(DecidingPlan):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
 from mlgym.config import SearchSpace
 from mlgym.config.axes import Axis, Choices
 from mlgym.config.distributions import DistributionValues
-from mlgym.config.forms import Sweep, Value
+from mlgym.config.forms import Form, Items, Sweep, Use, Value
 from mlgym.config.nodes import show_path
 from mlgym.errors import RunError
 
+MAX_SHOWN: Final = 20
+"""Further values of a parameter are not shown."""
 Configuration: TypeAlias = Mapping[str, int]
 """A point of the search space: for each parameter that matters there, by its name, the number of its value."""
 
@@ -28,6 +30,7 @@ class Parameter:
         is_ordered: whether the values are numbers, from the smallest to the largest or the other way round.
         is_conditional: whether it matters only where others have certain values.
         distribution: what the values are drawn from; None where they are listed.
+        shown: the first of the listed values as people know them, at most `MAX_SHOWN`.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Parameter:
     is_ordered: bool
     is_conditional: bool
     distribution: DistributionValues | None
+    shown: tuple[Any, ...] = ()
 
 
 class Parameters(Sequence[Parameter]):
@@ -109,7 +113,19 @@ def _parameter(space: SearchSpace, axis: Axis, *, is_conditional: bool) -> Param
         is_ordered=_is_ordered(sweep),
         is_conditional=is_conditional,
         distribution=sweep.distribution,
+        shown=() if sweep.distribution is not None else tuple(map(_shown, sweep.alternatives[:MAX_SHOWN])),
     )
+
+
+def _shown(form: Form) -> Any:
+    match form:
+        case Value():
+            return form.value
+        case Use():
+            return form.name
+        case Items():
+            return [_shown(item) for item in form.items]
+    return "..."
 
 
 def _is_ordered(sweep: Sweep) -> bool:
