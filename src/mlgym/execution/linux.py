@@ -6,6 +6,8 @@ import ctypes
 import fcntl
 import os
 import signal
+import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -51,6 +53,31 @@ def children() -> set[int]:
         with suppress(OSError):
             found.update(int(pid) for pid in (thread / "children").read_text().split())
     return found
+
+
+def sockets() -> dict[int, str]:
+    """Gives this process's sockets: what the kernel calls each, by its descriptor."""
+    found = {}
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            name = str(entry.readlink())
+            if name.startswith("socket:"):
+                found[int(entry.name)] = name
+    return found
+
+
+def hang_up(connections: Mapping[int, str]) -> None:
+    """Ends connections of this process, so that the other side sees it; descriptors stay with who has them.
+
+    Args:
+        connections: what the kernel calls each, by its descriptor; one that means something else by now is left alone.
+    """
+    for descriptor, name in connections.items():
+        if sockets().get(descriptor) == name:
+            # A socket that only listens has no other side.
+            with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
+                connection.getpeername()
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def kill_group(group_id: int) -> None:

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from mlgym.events import Event, EventSink, JobStatus, Payload
 from mlgym.execution.executor import Stream
 from mlgym.execution.group.failure import RankEnd, cause_of, failure_of
 from mlgym.execution.job import Job
+from mlgym.execution.linux import hang_up, sockets
 from mlgym.execution.printed import NUM_TAIL_LINES
 from mlgym.execution.stop_signals import stop_signals
 from mlgym.execution.tap import tapped_output
@@ -34,7 +34,8 @@ from mlgym.execution.worker import Killed, StopRequest, describe_error, describe
 _GATHER_S: Final = 300.0
 # The same where a signal has asked for an end, which `torchrun` sends when a rank is lost and follows up with SIGKILL.
 _GATHER_STOPPED_S: Final = 10.0
-# A wait in the store is deaf to signals.
+# The store's own wait is deaf to signals, and tells of each wait that was in vain.
+_ASK_EVERY_S: Final = 0.02
 _LISTEN_S: Final = 0.5
 _FAREWELL_S: Final = 10.0
 
@@ -157,28 +158,39 @@ class _Lockstep:
         Raises:
             RunError: the store is gone, and rank 0 or `torchrun` with it.
         """
-        from torch.distributed import DistNetworkError, DistStoreError
-
+        give_up_at = time.monotonic() + timeout_s
         try:
-            self.store.wait([key], timedelta(seconds=max(timeout_s, 0.001)))
+            while not self.store.check([key]):
+                if time.monotonic() >= give_up_at:
+                    return None
+                time.sleep(_ASK_EVERY_S)
             return bytes(self.store.get(key))
-        except DistNetworkError as error:
+        except RuntimeError as error:  # all that it raises, of its connection too
             raise RunError(f"rank {self.standing.rank} has lost the others: {error}") from error
-        except DistStoreError:
-            return None
 
     @contextmanager
     def group(self, job: Job, number: int) -> Iterator[None]:
-        """Has a process group of its own for a job, in which the body runs."""
+        """Has a process group of its own for a job, in which the body runs.
+
+        Where the body fails, the others may wait for this rank, and would do so until their patience ends: leaving a
+        group closes its connections only when nothing in the process refers to it any more, and what failed does.
+        """
         from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
         from mlgym.training import World
 
         here = self.standing
         world = World(here.rank, here.size, here.local_rank)
+        before = sockets()
         world.open(job.device, store=PrefixStore(f"{number}/group", self.store))
+        connections = {end: name for end, name in sockets().items() if before.get(end) != name}
         try:
             yield
+        except Interrupted:
+            raise
+        except BaseException:
+            hang_up(connections)
+            raise
         finally:
             world.close()
 
