@@ -146,9 +146,8 @@ def test_a_failure_under_torchrun_is_not_the_next_experiments(folder: Path, tmp_
     assert [each.attempt for each in found.values()] == [0, 1, 0]
     reference = [each[1:] for each in digests(folder)]
     assert [each[1:] for each in digests(tmp_path) if each[0] == 2] == reference
-    torchrun(
-        tmp_path, "resume", "run", "--retry-failed", "callbacks=[]", "--allow-config-change", "callbacks"
-    ).ends_with(0)
+    (tmp_path / "mended").touch()
+    torchrun(tmp_path, "resume", "run", "--retry-failed").ends_with(0)
     assert [each.status for each in experiments(tmp_path).values()] == ["done"] * 3
 
 

@@ -1,7 +1,7 @@
 """A group of ranks on this machine: forked by the worker of their job, watched, and ended together.
 
 The worker has imported everything and has one thread, so that a rank starts in milliseconds. `elastic_launch` of
-PyTorch was measured and left aside: `docs/decisions/0013-own-rank-groups.md`. Its contract with the ranks, the
+PyTorch was measured and left aside: `docs/decisions/0018-own-rank-groups.md`. Its contract with the ranks, the
 environment variables and the store in the process that starts them, is kept.
 """
 
