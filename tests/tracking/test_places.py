@@ -98,7 +98,12 @@ def test_a_manifest_that_names_other_folders_is_none(tmp_path: Path) -> None:
     path = tmp_path / RUN / "3/checkpoints" / NAME / MANIFEST_FILE
     whole = path.read_text()
     assert NAME in place.checkpoints(3)
-    for bad in (whole.replace("state.json", "../../x"), whole.replace("state.json", MANIFEST_FILE), "[" * 100_000, ""):
+    for bad in (
+        whole.replace("state.json", "../../x"),
+        whole.replace("state.json", MANIFEST_FILE),
+        "[" * 100_000,
+        " " * 2**20 + whole,
+    ):
         path.write_text(bad)
         assert place.checkpoints(3) == {}
 

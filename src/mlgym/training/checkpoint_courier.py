@@ -107,6 +107,7 @@ class Courier:
             urgent_s: see `is_urgent`.
         """
         if self._thread is None:
+            self.place.close()
             return
         with self._changed:
             self._is_ending = True

@@ -24,6 +24,7 @@ from mlgym.tracking.manifest import CHECKPOINT_NAME, MANIFEST_FILE, FileEntry, m
 from mlgym.tracking.places.place import CHUNK_BYTES, CheckpointPlace, checked_files, checked_name
 
 CLAIM_FILE: Final = "claim.json"
+_MAX_MANIFEST_BYTES: Final = 2**20
 _LOCAL: Final = ("file", "local")
 _FLAT: Final = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory")
 """Stores without folders; making one may make a bucket, which nobody asked for."""
@@ -71,7 +72,10 @@ class UrlPlace(CheckpointPlace):
         parent = self._parent(experiment_id)
         with self._asking("be listed"):
             names = [name for name in self._names(parent) if CHECKPOINT_NAME.fullmatch(name)]
-            manifests = {name: self._content(f"{parent}/{name}/{MANIFEST_FILE}") for name in sorted(names)}
+            # What is longer is no manifest, and is cut so that it cannot be read as one.
+            manifests = {
+                name: self._content(f"{parent}/{name}/{MANIFEST_FILE}", _MAX_MANIFEST_BYTES) for name in sorted(names)
+            }
         listed = {name: checked_files(parse_manifest(content)) for name, content in manifests.items() if content}
         return {name: files for name, files in listed.items() if files}
 
@@ -130,9 +134,9 @@ class UrlPlace(CheckpointPlace):
         except FileNotFoundError:
             return []
 
-    def _content(self, path: str) -> bytes | None:
+    def _content(self, path: str, max_bytes: int | None = None) -> bytes | None:
         try:
-            content: bytes = self._fs.cat_file(path)
+            content: bytes = self._fs.cat_file(path, end=max_bytes)
         except FileNotFoundError:
             return None
         return content
