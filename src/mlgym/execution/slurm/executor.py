@@ -26,6 +26,8 @@ _Wish: TypeAlias = Literal["stop", "kill"]
 # Of reading a spool: at once while it grows, then less and less often.
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 2.0
+# In all, lest ten thousand of them are more than a file server likes.
+_MAX_READS_A_SECOND: Final = 1000.0
 _NAP_S: Final = 0.05
 # A controller that is busy or restarts takes nothing for a while; after so long it will not.
 _RETRY_S: Final = 15.0
@@ -253,6 +255,7 @@ class SlurmExecutor(Executor):
 
     def _read_spools(self) -> bool:
         heard, now = False, self._clock()
+        least_s = len(self._running) / _MAX_READS_A_SECOND
         for running in [one for one in self._running.values() if one.read_at <= now]:
             lines = running.reader.read()
             if lines:
@@ -263,7 +266,7 @@ class SlurmExecutor(Executor):
                 self._go_to_next_start(running)
             else:
                 running.pause_s = min(2 * running.pause_s, _LONGEST_PAUSE_S)
-            running.read_at = now + running.pause_s
+            running.read_at = now + max(running.pause_s, least_s)
             if running.end is not None and not running.end.left:
                 self._finish(running, running.end.exit)
         return heard
