@@ -5,18 +5,29 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from mlgym.components.loss import CrossEntropy
+from mlgym.errors import TrainingError
+from mlgym.events.sink import MemorySink
+from mlgym.events.types import Log
 from mlgym.tracking.manifest import FileEntry
 from mlgym.tracking.places.url_place import UrlPlace
 from mlgym.training import checkpoint_courier, checkpoint_writer
 from mlgym.training.checkpoint import CheckpointContent, checkpoint_name, list_checkpoints, write_checkpoint
 from mlgym.training.checkpoint_courier import Courier, Delivered
 from mlgym.training.checkpoint_writer import CheckpointWriter
+from mlgym.training.context import ExperimentContext
+from mlgym.training.experiment import Training
+from mlgym.training.trainer import Trainer
 from tests.tracking.faulty_filesystem import FaultyFileSystem
+
+from .conftest import make_loaders, make_model
 
 
 @pytest.fixture
@@ -204,3 +215,25 @@ def test_the_end_is_waited_for_as_long_as_it_may_be(
     assert path.is_dir()
     complaints = [text for one in writer.take_news() for text in one.complaints]
     assert "does not have epoch_1-step_1: " in complaints[-1]
+
+
+@pytest.mark.parametrize("is_scratch", [False, True])
+def test_an_experiment_fails_only_where_its_checkpoints_would_be_lost(
+    is_scratch: bool, context: ExperimentContext, sink: MemorySink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a run folder that stays, a place that is away is a warning; with one that goes, the experiment failed."""
+    FaultyFileSystem.heal()
+    FaultyFileSystem.is_down = True
+    monkeypatch.setattr(checkpoint_writer, "_PATIENCE_S", 0.2)
+    surroundings = replace(context, checkpoint_place=f"faulty://{tmp_path}/place", is_scratch=is_scratch)
+    model, loaders = make_model(), make_loaders()
+    trainer = Trainer(model, torch.optim.SGD(model.parameters(), 0.1), loader=loaders["train"], loss=CrossEntropy())
+    lost = pytest.raises(TrainingError, match="epoch_1-step_5 could not be brought to faulty://")
+    try:
+        with lost if is_scratch else nullcontext():
+            Training(trainer, epochs=1).run(surroundings)
+    finally:
+        FaultyFileSystem.heal()
+    warned = [payload.message for payload in sink.payloads if isinstance(payload, Log)]
+    assert any("the network is away; training goes on" in text for text in warned)
+    assert any("`mlgym checkpoints run --send`" in text for text in warned) != is_scratch

@@ -44,6 +44,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         known_checkpoints: paths, relative to the run folder, of the checkpoints that the log says stand.
         checkpoint_place: address where checkpoints stand beside the run folder, as `open_place` takes it, or None.
         local_checkpoints: whether those that stand there stay in the run folder, too.
+        is_scratch: whether the run folder is one of the worker's machine that goes when the job ends.
         fold: the fold that `$run.fold` refers to, from 0; None where nothing is cross-validated.
         until_epoch: ends after so many epochs, ready to go on to those of the config, >= 1; None for all of them.
         time_limit_s: the limit that the executor enforces, in s, for the error's text; None for none.
@@ -69,6 +70,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     known_checkpoints: list[str] = []
     checkpoint_place: str | None = None
     local_checkpoints: bool = True
+    is_scratch: bool = False
     fold: int | None = None
     until_epoch: int | None = None
     time_limit_s: float | None = None

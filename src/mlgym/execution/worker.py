@@ -22,7 +22,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
-from mlgym.errors import Interrupted, RankFailedError
+from mlgym.errors import Interrupted, RankFailedError, RunError
 from mlgym.events import EventSink, JobStatus
 from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL, Job, decode_job, time_limit_error
 from mlgym.execution.linux import adopt_orphans, die_with_parent
@@ -82,6 +82,9 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
         import_main_script(Path(job.main_script))
     if job.imports:
         import_user_modules(job.imports, Path(job.folder) if job.folder else None)
+    world = World.from_environment() if job.world_size > 1 else World.single()
+    if world.size != job.world_size:
+        raise RunError(f"this experiment needs {job.world_size} processes, but was started in {world.size}")
     context = ExperimentContext(
         run_id=job.run_id,
         experiment_id=job.experiment_id,
@@ -96,10 +99,11 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
         known_checkpoints=tuple(job.known_checkpoints),
         checkpoint_place=job.checkpoint_place,
         keep_local_checkpoints=job.local_checkpoints,
+        is_scratch=job.is_scratch,
         fold=job.fold,
         until_epoch=job.until_epoch,
         stop=flag,
-        world=World.from_environment() if job.world_size > 1 else World.single(),
+        world=world,
     )
     run_experiment(job.config, context)
 

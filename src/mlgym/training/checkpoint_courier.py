@@ -48,17 +48,27 @@ class Courier:
         experiment_id: whose checkpoints they are.
         folder: where they stand here.
         keep_local: whether what is there stays here, too.
+        is_scratch: whether the folder goes with the experiment.
 
     Attributes:
         tell: takes what it has to tell, from its own thread.
     """
 
-    def __init__(self, place: CheckpointPlace, experiment_id: int, folder: Path, *, keep_local: bool = True) -> None:
+    def __init__(
+        self,
+        place: CheckpointPlace,
+        experiment_id: int,
+        folder: Path,
+        *,
+        keep_local: bool = True,
+        is_scratch: bool = False,
+    ) -> None:
         self.place = place
         self.tell: Callable[[Delivered], None] = lambda news: None
         self._experiment_id = experiment_id
         self._folder = folder
         self._keep_local = keep_local
+        self._is_scratch = is_scratch
         self._changed = threading.Condition()
         self._wanted: set[str] = set()
         self._retracted: set[str] = set()
@@ -98,8 +108,8 @@ class Courier:
         """Takes that a checkpoint there was found damaged: should it be wanted again, it is compared and sent anew."""
         self._distrusted.add(name)
 
-    def finish(self, *, patience_s: float, is_urgent: Callable[[], bool], urgent_s: float) -> None:
-        """Waits until everything is there, as long as something moves; what is left is complained of.
+    def finish(self, *, patience_s: float, is_urgent: Callable[[], bool], urgent_s: float) -> list[str]:
+        """Waits until everything is there, as long as something moves; what is left is complained of, and given.
 
         Args:
             patience_s: how long it is waited while nothing moves, in s.
@@ -108,7 +118,7 @@ class Courier:
         """
         if self._thread is None:
             self.place.close()
-            return
+            return []
         with self._changed:
             self._is_ending = True
             self._moved_at_s = time.monotonic()
@@ -123,8 +133,9 @@ class Courier:
             self._thread.join(min(_STEP_S, urgent_s))
         is_late, self._gives_up = self._thread.is_alive(), True
         left = sorted(self._lacking(), key=_position) if is_late or self._failure else []
-        if left:
+        if left and not self._is_scratch:
             self._complain_of_the_end(left)
+        return left
 
     def _complain_of_the_end(self, left: list[str]) -> None:
         why = self._failure or "it takes too long"
@@ -268,4 +279,6 @@ def courier_of(context: ExperimentContext, folder: Path) -> Courier | None:
     if context.checkpoint_place is None:
         return None
     place = open_place(context.checkpoint_place, context.run_id, patience_s=0.0)
-    return Courier(place, context.experiment_id, folder, keep_local=context.keep_local_checkpoints)
+    return Courier(
+        place, context.experiment_id, folder, keep_local=context.keep_local_checkpoints, is_scratch=context.is_scratch
+    )

@@ -125,17 +125,21 @@ class CheckpointWriter:
         if self._courier is not None:
             self._courier.settle(names)
 
-    def close(self, is_urgent: Callable[[], bool] = lambda: False) -> None:
+    def close(self, is_urgent: Callable[[], bool] = lambda: False) -> list[str]:
         """Waits until nothing is on its way, and raises nothing: for the end, also after another error.
 
         Args:
             is_urgent: asked while the courier is waited for; from when it says so, there are only seconds left.
+
+        Returns:
+            Names of checkpoints that the courier could not bring to its place.
         """
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        if self._courier is not None:
-            self._courier.finish(patience_s=_PATIENCE_S, is_urgent=is_urgent, urgent_s=_URGENT_S)
+        if self._courier is None:
+            return []
+        return self._courier.finish(patience_s=_PATIENCE_S, is_urgent=is_urgent, urgent_s=_URGENT_S)
 
     def _raise_failure(self) -> None:
         failure = self._failure

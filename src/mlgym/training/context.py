@@ -36,6 +36,7 @@ class ExperimentContext:
         known_checkpoints: paths, relative to the run folder, of the checkpoints that the log says stand.
         checkpoint_place: address where checkpoints stand beside the run folder, as `open_place` takes it, or None.
         keep_local_checkpoints: whether those that stand there stay in the run folder, too.
+        is_scratch: whether the run folder is one of this machine's that goes when the experiment ends.
         fold: the fold that it is of, from 0; None where nothing is cross-validated.
         until_epoch: ends after so many epochs, ready to go on to those of the config, >= 1; None for all of them.
         components: every object that was built for the experiment, by key path.
@@ -56,6 +57,7 @@ class ExperimentContext:
     known_checkpoints: tuple[str, ...] = ()
     checkpoint_place: str | None = None
     keep_local_checkpoints: bool = True
+    is_scratch: bool = False
     fold: int | None = None
     until_epoch: int | None = None
     components: Mapping[str, Any] = field(default_factory=dict)

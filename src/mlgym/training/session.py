@@ -108,8 +108,10 @@ class Session:
                 self._save_within_epoch("paused")
             self._settle()
         finally:
-            self.writer.close(lambda: self.context.stop.requested)
+            left = self.writer.close(lambda: self.context.stop.requested)
         self._announce()
+        if left and self.context.is_scratch:
+            raise self._lost(left)
         if state.stop_reason is not None:
             self.reporter.stopped(state, state.stop_reason)
         hooks.call("on_experiment_end", state)
@@ -431,6 +433,16 @@ class Session:
             return self._num_told_batches
         counts = self.trainer.counts(epoch.number, epoch.num_batches, size)[: self._num_told_batches]
         return sum(count > 0 for each in counts for count in each)
+
+    def _lost(self, names: list[str]) -> BaseException:
+        """Gives what ends an experiment whose checkpoints are about to go with the machine's own run folder."""
+        what = f"{', '.join(names)} could not be brought to {self.context.checkpoint_place}"
+        if self.context.stop.requested:
+            return Interrupted(what)
+        return TrainingError(
+            f"{what}, and the folder of this machine goes with the experiment: see that the place can be reached, "
+            "and go on with --retry-failed"
+        )
 
     def _save_after_epoch(self) -> None:
         snapshot = self._snapshot()

@@ -158,6 +158,7 @@ def _localised(job: Job, setup: NodeSetup, run_dir: str) -> Job:
     return msgspec.structs.replace(
         job,
         run_dir=run_dir,
+        is_scratch=run_dir != job.run_dir,
         folder=None if folder is None else str(folder),
         main_script=None if main_script is None else str(main_script),
     )
