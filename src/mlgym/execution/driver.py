@@ -448,7 +448,7 @@ def counts_of(outcomes: Mapping[int, Outcome], num_experiments: int) -> Counts:
 
 def _admission(options: RunOptions) -> Admission | None:
     """Gives what looks at the memory of devices; None where their number of slots is given."""
-    if options.slots_per_device != "auto":
+    if options.slots_per_device != "auto" or options.executor != "processes":
         return None
     from mlgym.execution.memory_admission import MemoryAdmission
     from mlgym.execution.nvml import open_nvml

@@ -298,7 +298,7 @@ class ProcessExecutor(Executor):
                 del self._running[running.job.job_id]
                 self._waiting.append(running.job)
             else:
-                self._finish(running.job.job_id, Exit(reason=f"was lost: the fork server {how}"))
+                self._finish(running.job.job_id, Exit(reason=f"was lost: the fork server {how}", lost=True))
         if not self._can_restart:
             self._break(f"the fork server {how}, for the second time")
         self._can_restart = False

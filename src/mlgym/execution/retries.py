@@ -70,7 +70,7 @@ class Retries:
         tries = self._tries.setdefault(experiment_id, _Tries())
         if was_lost and tries.losses < self._limits.losses:
             tries.losses += 1
-            return Retry(how="again", why=f"is tried again ({tries.losses} of {self._limits.losses}), since it {error}")
+            return Retry(how="again", why=f"is tried again ({tries.losses} of {self._limits.losses}): {error}")
         if is_out_of_memory(error):
             if tries.lacked_memory:
                 return None

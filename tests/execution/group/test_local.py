@@ -107,6 +107,18 @@ def test_a_stop_reaches_every_rank(reason: Any, interrupted: bool, processes: Pr
     assert sorted(said) == ["[rank 1] stopped at a step boundary", "stopped at a step boundary"]
 
 
+def test_ranks_start_from_a_fresh_interpreter_too(tmp_path: Path) -> None:
+    """Where the server may not be forked, the worker is a fresh interpreter, and its ranks are forked from that."""
+    unsafe = Processes(ServerSettings(preload=("tests.execution.starts_thread",), preload_if_installed=()))
+    try:
+        job = group_job(tmp_path, "speak", "speak")
+        run_all(unsafe.executor, unsafe.handler, job)
+    finally:
+        unsafe.executor.close()
+    assert any("fresh interpreters" in note for _, note in unsafe.handler.notes)
+    assert (unsafe.handler.done(job.job_id) or {}).get("error", "never ended") is None
+
+
 def test_what_ranks_started_ends_with_their_worker(processes: Processes, tmp_path: Path) -> None:
     """Children of ranks that hang, and daemons that left their group, end with a killed worker."""
     children = tmp_path / "children"

@@ -13,7 +13,7 @@ UNPROTECTED = ["tests.execution.jobs", "tests.execution.group.unprotected"]
 
 def running(start: Starter, preload: list[str]) -> Program:
     """A driver with one experiment, whose two ranks hang with the GIL held."""
-    program = start(["hang"], processes=1, devices_per_experiment=2, code={"preload": preload})
+    program = start(["hang"], processes=1, devices_per_experiment=2, node_retries=0, code={"preload": preload})
     program.wait_until(lambda: len(psutil.Process(program.popen.pid).children(recursive=True)) == 4)
     return program
 
