@@ -24,6 +24,7 @@ from mlgym.training.context import ExperimentContext
 
 FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 60.0
+_PAUSE_AT_THE_END_S: Final = 5.0
 _STEP_S: Final = 0.5
 
 
@@ -177,8 +178,13 @@ class Courier:
             return goes_on
 
     def _pause(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while not self._gives_up and (left := until - time.monotonic()) > 0:
+        """Waits before it is tried again; at the end, which somebody waits for, not for long."""
+        began = time.monotonic()
+        while not self._gives_up:
+            wanted = min(seconds, _PAUSE_AT_THE_END_S) if self._is_ending else seconds
+            left = began + wanted - time.monotonic()
+            if left <= 0:
+                break
             time.sleep(min(left, _STEP_S))
         with self._changed:
             self._is_dirty = True
