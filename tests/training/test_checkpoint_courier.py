@@ -16,7 +16,6 @@ from mlgym.components.loss import CrossEntropy
 from mlgym.errors import TrainingError
 from mlgym.events.sink import MemorySink
 from mlgym.events.types import Log
-from mlgym.tracking.manifest import FileEntry
 from mlgym.tracking.places.url_place import UrlPlace
 from mlgym.training import checkpoint_courier, checkpoint_writer
 from mlgym.training.checkpoint import CheckpointContent, checkpoint_name, list_checkpoints, write_checkpoint
@@ -118,10 +117,10 @@ def test_control_deleting_first_leaves_nothing(place: UrlPlace, folder: Path, mo
     _await(place, first.name)
     send = Courier._send
 
-    def deletes_first(self: Courier, name: str, there: dict[str, dict[str, FileEntry]]) -> None:
-        for other in [one for one in there if one != name]:
-            self._delete(other, there)
-        send(self, name, there)
+    def deletes_first(self: Courier, name: str) -> None:
+        for other in [one for one in self._there if one != name]:
+            self._delete(other)
+        send(self, name)
 
     monkeypatch.setattr(Courier, "_send", deletes_first)
     FaultyFileSystem.dies_in = "epoch_2"

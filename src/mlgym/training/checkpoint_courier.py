@@ -74,7 +74,8 @@ class Courier:
         self._wanted: set[str] = set()
         self._retracted: set[str] = set()
         self._news_of: set[str] = set()
-        self._there: dict[str, dict[str, FileEntry]] | None = None
+        self._there: dict[str, dict[str, FileEntry]] = {}
+        self._is_listed = False
         self._damaged: set[str] = set()
         self._distrusted: set[str] = set()
         self._is_dirty = self._is_ending = self._gives_up = self._has_complained = False
@@ -190,7 +191,7 @@ class Courier:
             self._is_dirty = True
 
     def _failed(self, error: Exception) -> None:
-        self._there = None
+        self._is_listed = False
         self._failure = str(error)
         if not (self._has_complained or self._gives_up):
             self._has_complained = True
@@ -198,12 +199,13 @@ class Courier:
 
     def _step(self) -> bool:
         """Takes one step towards what is wanted; gives whether another one is to be thought of."""
-        if self._there is None:
+        if not self._is_listed:
             listed = self.place.checkpoints(self._experiment_id)
             self._there = {name: {} if name in self._distrusted else files for name, files in listed.items()}
+            self._is_listed = True
         lacking = self._lacking()
         if lacking:
-            self._send(max(lacking, key=_position), self._there)
+            self._send(max(lacking, key=_position))
             return True
         with self._changed:
             wanted = set(self._wanted)
@@ -211,7 +213,7 @@ class Courier:
         newest = max(wanted, key=_position, default=None)
         if newest is None or self._there.get(newest):
             for name in gone:
-                self._delete(name, self._there)
+                self._delete(name)
         if not self._keep_local:
             for name in wanted & self._there.keys():
                 if read_manifest(self._folder / name / MANIFEST_FILE) == self._there[name]:
@@ -222,11 +224,10 @@ class Courier:
         """Gives what is to stand, stands here, and is not there."""
         with self._changed:
             wanted = self._wanted - self._damaged
-        there = self._there or {}
         here = {name: read_manifest(self._folder / name / MANIFEST_FILE) for name in wanted}
-        return [name for name, files in here.items() if files and there.get(name) != files]
+        return [name for name, files in here.items() if files and self._there.get(name) != files]
 
-    def _send(self, name: str, there: dict[str, dict[str, FileEntry]]) -> None:
+    def _send(self, name: str) -> None:
         with ExitStack() as opened:
             try:
                 files = read_manifest(self._folder / name / MANIFEST_FILE)
@@ -244,16 +245,16 @@ class Courier:
                 self._damaged.add(name)
                 self.tell(Delivered(complaints=(f"{error}; it was damaged here, and is not sent",)))
                 return
-        there[name] = files
+        self._there[name] = files
         self._distrusted.discard(name)
         self._moved_at_s = time.monotonic()
 
     def _is_whole_here(self, name: str, files: dict[str, FileEntry]) -> bool:
         return all(sha256_of(self._folder / name / file) == entry.sha256 for file, entry in files.items())
 
-    def _delete(self, name: str, there: dict[str, dict[str, FileEntry]]) -> None:
+    def _delete(self, name: str) -> None:
         self.place.delete(self._experiment_id, name)
-        there.pop(name, None)
+        self._there.pop(name, None)
         with self._changed:
             is_news = name in self._news_of
             self._retracted.discard(name)
