@@ -82,6 +82,7 @@ def test_jobs_that_are_there_together_are_one_array(slurm: Slurm, cluster: Clust
     assert not list((slurm.folder.path / "jobs").iterdir())
 
 
+@pytest.mark.slow
 def test_spools_stand_until_the_log_has_them(slurm: Slurm) -> None:
     """Where the log cannot be written, a driver that dies now would find everything in the spool."""
     slurm.is_written = False
@@ -113,6 +114,7 @@ def test_a_task_that_is_warned_goes_back_into_the_queue_and_on(slurm: Slurm, clu
     assert told == [("RUNNING", 0, None), ("INIT", 1, None), ("RUNNING", 1, None), ("DONE", 1, None)]
 
 
+@pytest.mark.slow
 def test_where_slurm_does_not_requeue_the_driver_may_submit_again(slurm: Slurm, cluster: Cluster) -> None:
     """A task that made room and was not started again is lost, not failed: what it saved is there."""
     cluster.refuse("no_requeue")
@@ -125,6 +127,7 @@ def test_where_slurm_does_not_requeue_the_driver_may_submit_again(slurm: Slurm, 
     assert slurm.handler.done("run-0") is None
 
 
+@pytest.mark.slow
 def test_without_a_step_further_it_does_not_go_back_for_ever(slurm: Slurm, cluster: Cluster) -> None:
     """An experiment whose time is too short for a step, two times in a row, fails and says what to change."""
     (slurm.folder.run_dir / "epochs").write_text("1")
@@ -146,6 +149,7 @@ def test_a_killed_experiment_costs_its_unfinished_line_only(slurm: Slurm) -> Non
     assert slurm.handler.done("run-0") is None
 
 
+@pytest.mark.slow
 def test_a_killed_task_ends_its_experiment(slurm: Slurm, cluster: Cluster) -> None:
     """Where the task itself is killed, nothing of it lives on, and the driver hears of it from SLURM."""
     (slurm.folder.run_dir / "epochs").write_text("1")
@@ -170,6 +174,7 @@ ENDS = {
 }
 
 
+@pytest.mark.slow
 def test_ends_by_the_cluster_are_told_in_words(slurm: Slurm, cluster: Cluster) -> None:
     """What SLURM did to a task that could not tell it becomes an error that says what to do, or another attempt."""
     (slurm.folder.run_dir / "epochs").write_text("0")
@@ -185,6 +190,7 @@ def test_ends_by_the_cluster_are_told_in_words(slurm: Slurm, cluster: Cluster) -
         assert ended.lost is lost
 
 
+@pytest.mark.slow
 def test_a_node_that_fails_after_slurm_has_requeued_its_task(slurm: Slurm, cluster: Cluster) -> None:
     """SLURM starts it anew elsewhere by itself: the next start's events follow, nothing ends in between."""
     (slurm.folder.run_dir / "epochs").write_text("2")
@@ -198,6 +204,7 @@ def test_a_node_that_fails_after_slurm_has_requeued_its_task(slurm: Slurm, clust
     assert slurm.handler.done("run-0")["attempt"] == 1  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_somebody_else_cancels_a_task(slurm: Slurm, cluster: Cluster) -> None:
     """`scancel` by hand is no request of ours: the experiment saves what it has and fails with who did it."""
     (slurm.folder.run_dir / "epochs").write_text("1")
@@ -229,6 +236,7 @@ def test_stop_ends_what_runs_and_takes_back_what_waits(slurm: Slurm, cluster: Cl
     assert cluster.tasks("CANCELLED") == ["2_0"]
 
 
+@pytest.mark.slow
 def test_kill_ends_at_once(slurm: Slurm, cluster: Cluster) -> None:
     """A task that never looks whether it should stop is gone, and its job cannot begin again."""
     job = a_job(slurm.folder.run_dir)
@@ -244,6 +252,7 @@ def test_kill_ends_at_once(slurm: Slurm, cluster: Cluster) -> None:
         os.kill(pid, 0)
 
 
+@pytest.mark.slow
 def test_without_accounting_the_controller_is_asked(slurm: Slurm, cluster: Cluster) -> None:
     """A cluster without `slurmdbd` answers by `squeue`."""
     cluster.refuse("no_accounting")
@@ -265,6 +274,7 @@ def test_a_wrong_option_ends_the_run_with_what_sbatch_says(cluster: Cluster, tmp
     assert "run-0" in slurm.handler.exits
 
 
+@pytest.mark.slow
 def test_a_controller_that_restarts_is_waited_for(
     slurm: Slurm, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +307,7 @@ def test_on_this_machine_under_submitits_controllers(tmp_path: Path) -> None:
     assert slurm.epochs("run-0") == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_options_reach_sbatch(cluster: Cluster, tmp_path: Path) -> None:
     """Those of submitit by their names, any other as `sbatch.NAME`; no time limit that nobody asked for."""
     (tmp_path / "run").mkdir()
