@@ -151,36 +151,6 @@ def test_a_failure_under_torchrun_is_not_the_next_experiments(folder: Path, tmp_
     assert [each.status for each in experiments(tmp_path).values()] == ["done"] * 3
 
 
-@pytest.mark.parametrize("arguments", [("--executor", "processes"), ("--devices-per-experiment", "3"), ("-p", "2")])
-def test_what_does_not_fit_torchrun_is_refused(
-    arguments: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The launch says what to leave out; nothing was started."""
-    from mlgym.cli.main import main
-
-    monkeypatch.setenv("PYTHONPATH", str(FOLDER))
-    for name, value in _alone_of_two().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.syspath_prepend(str(FOLDER))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["mlgym", "run", config(tmp_path, "not"), *arguments])
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    assert exit_.value.code == 2
-    assert "was started in 2 processes" in capfd.readouterr().err
-    assert not (tmp_path / "event_storage").exists()
-
-
-def _alone_of_two() -> dict[str, str]:
-    """The environment of rank 0 of two, of which the other one never comes."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    return {
-        "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-    }  # fmt: skip
-
-
 def test_a_killed_rank_fails_its_experiment_alone(tmp_path: Path) -> None:
     """Where MLgym started the ranks, the other experiment goes on; with a retry the first goes on to its end, too."""
     name = config(tmp_path, "rank_1_is_killed", "not")
