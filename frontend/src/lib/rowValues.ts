@@ -24,6 +24,9 @@ const FACTS: Readonly<Record<string, (row: ExperimentRow) => Value>> = {
   num_checkpoints: (row) => row.num_checkpoints,
   verdict: (row) => row.verdict,
   rank: (row) => row.rank,
+  rung: (row) => row.rung ?? null,
+  standing: (row) => row.standing ?? null,
+  decision: (row) => row.decision ?? null,
 };
 
 /** Gives the value; null where the row has none. A metric's key means its best value, `latest:` before it the last one. */

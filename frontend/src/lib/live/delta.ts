@@ -20,6 +20,14 @@ export interface Points {
   readonly values: number[];
 }
 
+/** How a trial of a search stands now; the rung stays where nothing is said of it. */
+export interface TrialChange {
+  readonly trial: number;
+  readonly rung?: number | null;
+  readonly standing: NonNullable<ExperimentRow["standing"]>;
+  readonly decision?: string;
+}
+
 export interface Delta {
   readonly run: string;
   /** The events it covers: from the first up to, but without, the last. */
@@ -29,6 +37,8 @@ export interface Delta {
   readonly rows: RowChange[];
   readonly points: Points[];
   readonly logs: LogEntry[];
+  /** What the strategy of a search said or was told, by trial. */
+  readonly trials: readonly TrialChange[];
   /** Facts of the run itself changed, so that it has to be asked for again. */
   readonly runChanged: boolean;
   /** Experiments whose details (checkpoints, config, verdicts) changed. */

@@ -1,7 +1,7 @@
 // Events into deltas. The same reading of events as the hub's own fold, for what comes after the state it gave.
 import type { ExperimentRow, LogEntry, MetricValue } from "@/types/api";
 import type { HubEvent, NumberedEvent, Payload } from "@/types/events";
-import type { Delta, Points, RowChange } from "./delta";
+import type { Delta, Points, RowChange, TrialChange } from "./delta";
 
 type Fields = { -readonly [K in keyof RowChange["fields"]]: RowChange["fields"][K] };
 
@@ -20,6 +20,8 @@ export class DeltaFold {
   private rows = new Map<number, { fields: Fields; values: Map<string, MetricValue[]> }>();
   private points = new Map<string, Points>();
   private logs: LogEntry[] = [];
+  private trials = new Map<number, TrialChange>();
+  private readonly said = new Map<number, TrialChange>();
   private details = new Set<number>();
   private runChanged = false;
   private historyChanged = false;
@@ -64,6 +66,7 @@ export class DeltaFold {
       })),
       points: [...this.points.values()],
       logs: this.logs,
+      trials: [...this.trials.values()],
       runChanged: this.runChanged,
       detailsChanged: [...this.details],
       historyChanged: this.historyChanged,
@@ -72,6 +75,7 @@ export class DeltaFold {
     this.points = new Map();
     this.details = new Set();
     this.logs = [];
+    this.trials = new Map();
     [this.runChanged, this.historyChanged, this.from] = [false, false, -1];
     return delta;
   }
@@ -90,6 +94,10 @@ export class DeltaFold {
       case "selection_made":
         this.runChanged = true;
         return;
+      case "search_decision":
+      case "search_result":
+        this.addTrial(payload);
+        return;
       case "log":
         this.addLog(id, payload, experiment, at);
         return;
@@ -100,7 +108,7 @@ export class DeltaFold {
   private applyToExperiment(id: number, type: string, payload: Payload, experiment: number, at: number): void {
     switch (type) {
       case "experiment_config":
-        Object.assign(this.fields(experiment), { swept: record(payload.swept), trial: record(payload.trial) });
+        this.addConfig(payload, experiment);
         this.details.add(experiment);
         return;
       case "job_status":
@@ -142,6 +150,31 @@ export class DeltaFold {
 
   private fields(experiment: number): Fields {
     return this.row(experiment).fields;
+  }
+
+  private addConfig(payload: Payload, experiment: number): void {
+    const trial = record(payload.trial);
+    Object.assign(this.fields(experiment), { swept: record(payload.swept), trial });
+    // A trial is spoken of before its experiments are there.
+    const said = this.said.get(number(trial.configuration) ?? -1);
+    if (said !== undefined) Object.assign(this.fields(experiment), { standing: said.standing, rung: said.rung ?? null, decision: said.decision ?? null });
+  }
+
+  /** Reads the words of a search as the hub does; its end says of all trials that were paused that they are left. */
+  private addTrial(payload: Payload): void {
+    const [trial, action, reason] = [number(payload.trial), text(payload.action), text(payload.reason)];
+    if (action === "finish") this.historyChanged = true;
+    if (trial === null) return;
+    const before = { ...this.said.get(trial), ...(reason === null || reason === "" ? {} : { decision: reason }), trial };
+    const standing = { paused: "paused", ended: "complete", failed: "failed" } as const;
+    if (action === "try" || action === "promote") this.say({ ...before, standing: "running", rung: number(payload.rung) });
+    else if (action === "stop") this.say({ ...before, standing: "stopped" });
+    else if (payload.state === "paused" || payload.state === "ended" || payload.state === "failed") this.say({ ...before, standing: standing[payload.state] });
+  }
+
+  private say(change: TrialChange): void {
+    this.said.set(change.trial, change);
+    this.trials.set(change.trial, change);
   }
 
   private addJobStatus(payload: Payload, experiment: number, at: number): void {

@@ -7,7 +7,8 @@ type Directions = ReadonlyMap<string, "min" | "max">;
 
 /** Gives the table with what changed; rows that did not change stay the same objects. */
 export function tableAfter(table: ExperimentTable, delta: Delta): ExperimentTable {
-  if (delta.to <= table.at || delta.rows.length === 0) return delta.to > table.at ? { ...table, at: delta.to } : table;
+  if (delta.to <= table.at) return table;
+  if (delta.rows.length === 0 && delta.trials.length === 0) return { ...table, at: delta.to };
   const changes = new Map(delta.rows.map((change) => [change.experimentId, change]));
   const directions: Directions = new Map(
     table.columns.flatMap((column) => (column.direction == null ? [] : [[column.key, column.direction] as const])),
@@ -18,9 +19,22 @@ export function tableAfter(table: ExperimentTable, delta: Delta): ExperimentTabl
     return change === undefined ? row : rowAfter(row, change, directions);
   });
   for (const change of changes.values()) rows.push(rowAfter(emptyRow(change.experimentId), change, directions));
+  applyTrials(rows, delta);
   if (changes.size > 0) rows.sort((a, b) => a.experiment_id - b.experiment_id);
   const added = changes.size;
   return { ...table, at: delta.to, rows, total: table.total + added, num_all: table.num_all + added };
+}
+
+/** Brings rows up to date with what was said of their trials; several seeds are one trial. */
+function applyTrials(rows: ExperimentRow[], { trials }: Delta): void {
+  if (trials.length === 0) return;
+  const byTrial = new Map(trials.map((change) => [change.trial, change]));
+  rows.forEach((row, i) => {
+    const change = byTrial.get(row.trial.configuration as number);
+    if (change === undefined) return;
+    const standing = change.standing === "complete" && row.stop_reason !== null ? "stopped early" : change.standing;
+    rows[i] = { ...row, standing, rung: change.rung === undefined ? (row.rung ?? null) : change.rung, decision: change.decision ?? row.decision ?? null };
+  });
 }
 
 /** Tells whether a delta has metrics or parameters that the table does not know. */
@@ -73,5 +87,8 @@ function emptyRow(experimentId: number): ExperimentRow {
     rss_bytes: null,
     num_checkpoints: 0,
     verdict: null,
+    rung: null,
+    standing: null,
+    decision: null,
   };
 }

@@ -8,6 +8,7 @@ import type { ToPage, ToWorker } from "./messages";
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 const FLUSH_MS = 16;
+const PANELS_A_FRAME = 3;
 
 let fold: DeltaFold | null = null;
 let isDrawing = false;
@@ -24,7 +25,7 @@ const link = new Link({
   onStatistics: (statistics) => tell({ type: "statistics", statistics }),
   onEvents: (events) => {
     for (const event of events) fold?.add(event);
-    if (timer === null && !isDrawing) timer = setTimeout(flush, FLUSH_MS);
+    flushSoon();
   },
 });
 
@@ -59,11 +60,18 @@ function flush(): void {
   timer = null;
   if (isDrawing || fold === null) return;
   const delta = fold.take();
-  if (delta === null) return;
-  isDrawing = true;
-  if (delta.historyChanged) panels.forgetLive();
-  else panels.add(delta.run, delta.points);
-  tell({ type: "delta", delta });
+  if (delta !== null) {
+    isDrawing = true;
+    if (delta.historyChanged) panels.forgetLive();
+    else panels.add(delta.run, delta.points);
+    tell({ type: "delta", delta });
+  }
+  // The others follow with the next frame, whether or not more comes.
+  if (panels.drawGrown(PANELS_A_FRAME) && delta === null) flushSoon();
+}
+
+function flushSoon(): void {
+  if (timer === null && !isDrawing) timer = setTimeout(flush, FLUSH_MS);
 }
 
 function watch(message: Extract<ToWorker, { type: "watch" }>): void {

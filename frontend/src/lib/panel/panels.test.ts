@@ -73,9 +73,22 @@ describe("a chart that is shown", () => {
     panels.add("r", [points(AT - 1, 3, 7), points(AT, 4, 1.4)]);
     await settled();
     panels.add("r", [points(AT + 1, 5, Number.NaN)]);
-    await settled();
+    expect(panels.drawGrown(3)).toBe(false);
     expect([...(last()?.lines[1]?.y ?? [])]).toEqual([1.1, 1.2, 1.3, 1.4, NaN]);
     expect(asked).toHaveLength(1);
+  });
+
+  it("takes turns with others, so that no frame has to draw them all", async () => {
+    const { panels, pictures } = started();
+    panels.beginAt(AT);
+    for (const id of [1, 2, 3, 4, 5]) panels.show(id, source, ask, frame);
+    await settled();
+    const before = pictures.length;
+    panels.add("r", [points(AT, 4, 1.4)]);
+    expect(panels.drawGrown(3)).toBe(true);
+    expect(pictures.length - before).toBe(3);
+    expect(panels.drawGrown(3)).toBe(false);
+    expect(pictures.length - before).toBe(5);
   });
 
   it("is asked for anew where something would be missing between the answer and the socket", async () => {

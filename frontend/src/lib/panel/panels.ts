@@ -27,6 +27,8 @@ export class Panels {
   private readonly panels = new Map<number, Panel>();
   private readonly waiting = new Set<number>();
   private readonly failed = new Set<number>();
+  /** Those whose curves have grown; they take turns. */
+  private readonly grown = new Set<number>();
 
   constructor(private readonly listener: PanelListener) {
     this.store = new CurveStore({
@@ -60,15 +62,27 @@ export class Panels {
     this.panels.delete(id);
     this.waiting.delete(id);
     this.failed.delete(id);
+    this.grown.delete(id);
     this.store.tidy();
   }
 
-  /** Takes in what was measured since. */
+  /** Takes in what was measured since; what grew is drawn when `drawGrown` is called. */
   add(run: string, points: readonly Points[]): void {
-    const names = new Set(this.store.add(run, points));
-    if (names.size === 0) return;
+    const names = this.store.add(run, points);
+    if (names.length === 0) return;
     const keys = new Set(points.map(({ key }) => key));
-    this.renew(names, ({ ask }) => keys.has(ask.key));
+    for (const id of this.showing(names)) if (keys.has(this.panels.get(id)?.ask.key ?? "")) this.grown.add(id);
+  }
+
+  /** Draws at most so many of those that have grown, the longest waiting first; tells whether others are left. */
+  drawGrown(count: number): boolean {
+    for (const id of [...this.grown].slice(0, count)) {
+      this.grown.delete(id);
+      const panel = this.panels.get(id);
+      if (panel !== undefined) panel.shape = null;
+      this.draw(id);
+    }
+    return this.grown.size > 0;
   }
 
   /** Takes in what comes from an event on. */
@@ -93,11 +107,10 @@ export class Panels {
     return [...this.panels].filter(([, { name }]) => wanted.has(name)).map(([id]) => id);
   }
 
-  private renew(names: Iterable<string>, isMeant: (panel: Panel) => boolean = () => true): void {
+  private renew(names: Iterable<string>): void {
     for (const id of this.showing(names)) {
       const panel = this.panels.get(id);
-      if (panel === undefined || !isMeant(panel)) continue;
-      panel.shape = null;
+      if (panel !== undefined) panel.shape = null;
       this.drawSoon(id);
     }
   }

@@ -5,12 +5,12 @@ import { formatValue, shortKeys } from "@/lib/format";
 import { useRun, useTable } from "@/lib/hub/queries";
 import { columnsOf, sortRows, valueOf } from "@/lib/rowValues";
 import { useScheme } from "@/lib/scheme";
-import { isShown, useSelection } from "@/lib/selection";
+import { isShown, useSelection, type Selection } from "@/lib/selection";
 import type { ExperimentRow, ExperimentTable, RunDetail } from "@/types/api";
 import { colouringOf, tellingColumn } from "../model/colouring";
 import { metricRows, sections } from "../model/panels";
 import { planOf, type Plan } from "../model/series";
-import { useAnalysisView } from "../model/view";
+import { useAnalysisView, type AnalysisView } from "../model/view";
 import classes from "./Analysis.module.css";
 import { Legend } from "./Legend";
 import { MetricPanel, type PanelContext } from "./MetricPanel";
@@ -30,14 +30,22 @@ function Analysis({ run, table, detail }: { readonly run: string; readonly table
   const keys = useMemo(() => columnsOf(table.columns, "metric"), [table.columns]);
   const metric = detail?.selected_metric ?? keys[0] ?? null;
   const rows = useMemo(() => shownRows(table, selection, view.top, metric), [table, selection, view.top, metric]);
-  const telling = useMemo(() => tellingColumn(table, metric), [table, metric]);
+  // Colours stay while values come, and are thought over when an experiment has ended.
+  const numEnded = table.rows.filter((row) => row.finished_at !== null).length;
+  // eslint-disable-next-line react-hooks/exhaustive-deps
+  const telling = useMemo(() => tellingColumn(table, metric), [table.columns, table.rows.length, numEnded, metric]);
   const column = view.colourBy ?? (selection.ids.length === 0 && rows.length > MAX_COLOURED_BY_ITSELF ? telling : "");
   const describe = useDescribe(table);
-  const colouring = useMemo(() => colouringOf(rows, selection, column === "" ? null : column, scheme, describe), [rows, selection, column, scheme, describe]);
+  const plan = usePlan(rows, view, selection, describe);
+  const colouring = useMemo(
+    () => colouringOf(rows, selection, column === "" ? null : column, scheme, describe),
+    // The plan is another one when other experiments are shown; what they measure has no colour.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+    [plan, selection, column, scheme, describe],
+  );
   const shown = useMemo(() => keys.filter(view.isWanted), [keys, view]);
   const pinned = shown.filter((key) => view.pinned.includes(key));
   const byMetric = sections(metricRows(shown.filter((key) => !pinned.includes(key)), metric));
-  const plan = useSteady(useMemo(() => planOf(rows, view, selection, describe), [rows, view, selection, describe]));
   const context = useMemo((): PanelContext => ({ run, table, rows, view, plan, colouring }), [run, table, rows, view, plan, colouring]);
   return (
     <div className={classes.page}>
@@ -73,7 +81,7 @@ function Analysis({ run, table, detail }: { readonly run: string; readonly table
   );
 }
 
-function shownRows(table: ExperimentTable, selection: ReturnType<typeof useSelection>, top: number | null, metric: string | null): ExperimentRow[] {
+function shownRows(table: ExperimentTable, selection: Selection, top: number | null, metric: string | null): ExperimentRow[] {
   const rows = table.rows.filter((row) => isShown(selection, row.experiment_id));
   if (top === null || metric === null) return rows;
   const direction = table.columns.find(({ key }) => key === metric)?.direction;
@@ -89,10 +97,10 @@ function useDescribe(table: ExperimentTable): (row: ExperimentRow) => string {
   }, [table.columns]);
 }
 
-/** Keeps what is asked of the worker the same object until it asks for something else: rows change with every event. */
-function useSteady(plan: Plan): Plan {
-  const asked = useMemo(() => JSON.stringify(plan.ask), [plan.ask]);
+/** Gives the same plan until something else is asked for: rows are others with every event. */
+function usePlan(rows: readonly ExperimentRow[], view: AnalysisView, selection: Selection, describe: (row: ExperimentRow) => string): Plan {
+  const plan = useMemo(() => planOf(rows, view, selection, describe), [rows, view, selection, describe]);
+  const asked = useMemo(() => JSON.stringify(plan.ask), [plan]);
   // eslint-disable-next-line react-hooks/exhaustive-deps
-  const ask = useMemo(() => plan.ask, [asked]);
-  return useMemo(() => ({ ...plan, ask }), [plan, ask]);
+  return useMemo(() => plan, [asked, selection, describe]);
 }

@@ -1,7 +1,7 @@
 // The chart of one metric on one split, made when it comes into sight.
 import { IconDownload, IconPhoto, IconPin, IconPinFilled } from "@tabler/icons-react";
 import { useIntersection } from "@mantine/hooks";
-import { memo, useMemo, useRef, useState, type ReactNode } from "react";
+import { memo, useCallback, useMemo, useRef, useState, type ReactNode } from "react";
 import { IconButton } from "@/components/Button";
 import { Chart } from "@/components/chart/Chart";
 import { themeColour } from "@/lib/colours";
@@ -46,6 +46,7 @@ export const MetricPanel = memo(function MetricPanel({ metricKey, context }: Pro
   const { view } = context;
   const { ref, entry } = useIntersection({ rootMargin: "200px" });
   const canvas = useRef<HTMLCanvasElement | null>(null);
+  const onReady = useCallback((one: HTMLCanvasElement | null): void => void (canvas.current = one), []);
   const [wasSeen, setSeen] = useState(false);
   if (!wasSeen && entry?.isIntersecting === true) setSeen(true);
   const isPinned = view.pinned.includes(metricKey);
@@ -65,21 +66,32 @@ export const MetricPanel = memo(function MetricPanel({ metricKey, context }: Pro
           <SaveData metricKey={metricKey} context={context} />
         </span>
       </header>
-      {wasSeen ? <Curves metricKey={metricKey} context={context} onReady={(one) => (canvas.current = one)} /> : <div className={classes.place} />}
+      {wasSeen ? (
+        <Curves run={context.run} metricKey={metricKey} numAll={context.table.rows.length} numShown={context.rows.length} view={view} plan={context.plan} colouring={context.colouring} onReady={onReady} />
+      ) : (
+        <div className={classes.place} />
+      )}
     </article>
   );
 });
 
 /** Gives where the curves come from; it stays the same object as long as it is the same place. */
-function useSource(metricKey: string, { run, table, view }: PanelContext): PanelSource {
-  const [at, points] = [useAt(), pointsFor(table.rows.length, view)];
+function useSource(run: string, metricKey: string, numAll: number, view: AnalysisView): PanelSource {
+  const [at, points] = [useAt(), pointsFor(numAll, view)];
   return useMemo(() => ({ run, at, choice: { keys: [metricKey], experiments: null, points }, url: routeAddress(runRoute(run, "/metrics")), token: token() }), [run, at, metricKey, points]);
 }
 
-function Curves({ metricKey, context, onReady }: Props & { readonly onReady: (canvas: HTMLCanvasElement | null) => void }): ReactNode {
-  const { rows, view, colouring, plan } = context;
+interface CurvesProps extends Pick<PanelContext, "run" | "view" | "plan" | "colouring"> {
+  readonly metricKey: string;
+  readonly numAll: number;
+  readonly numShown: number;
+  readonly onReady: (canvas: HTMLCanvasElement | null) => void;
+}
+
+// Rows and table are none of its properties: they change with every event, what is drawn comes from the worker.
+const Curves = memo(function Curves({ run, metricKey, numAll, numShown, view, plan, colouring, onReady }: CurvesProps): ReactNode {
   const ask = useMemo((): PanelAsk => ({ ...plan.ask, key: metricKey }), [plan.ask, metricKey]);
-  const { picture, problem, reframe } = usePanel(useSource(metricKey, context), ask);
+  const { picture, problem, reframe } = usePanel(useSource(run, metricKey, numAll, view), ask);
   const scheme = useScheme();
   const spec = useMemo(
     () => (picture === null ? emptySpec(metricKey, plan) : specOf(picture, metricKey, plan, colouring, themeColour("--grey-curve"))),
@@ -93,7 +105,7 @@ function Curves({ metricKey, context, onReady }: Props & { readonly onReady: (ca
     <>
       <Chart
         spec={spec}
-        label={`${metricKey} over ${view.x} of ${rows.length} experiments`}
+        label={`${metricKey} over ${view.x} of ${numShown} experiments`}
         height={HEIGHT}
         zoom={view.zoom}
         onZoom={onZoom}
@@ -106,7 +118,7 @@ function Curves({ metricKey, context, onReady }: Props & { readonly onReady: (ca
       <Notes numPoints={picture?.numPoints ?? 0} isTrimmed={view.isTrimmed} />
     </>
   );
-}
+});
 
 function Notes({ numPoints, isTrimmed }: { readonly numPoints: number; readonly isTrimmed: boolean }): ReactNode {
   const notes = [isTrimmed ? "height of the middle nine tenths of the values" : null, numPoints === 0 ? null : `of up to ${numPoints.toLocaleString("en")} points, thinned: extremes are kept`];
@@ -150,7 +162,7 @@ function savePicture(canvas: HTMLCanvasElement | null, name: string): void {
 
 function SaveData({ metricKey, context }: Props): ReactNode {
   const { run, rows } = context;
-  const source = useSource(metricKey, context);
+  const source = useSource(run, metricKey, context.table.rows.length, context.view);
   const save = async (): Promise<void> => {
     const curves = readCurves(await askBytes(source.url, source.token, curvesBody(source.choice, source.at))).byKey.get(metricKey);
     const lines = rows.flatMap((row) => {
