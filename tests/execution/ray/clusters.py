@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mlgym.execution.executor import Executor
+from mlgym.execution.job import Job
 from mlgym.execution.ray.capacity import Ask
 from mlgym.execution.ray.code_package import UserCode
 from mlgym.execution.ray.connecting import connect, use_token_mode
@@ -20,6 +22,7 @@ from mlgym.execution.ray.ray_options import RayOptions
 from mlgym.execution.ray.security import MODE_VARIABLE, TOKEN_PATH_VARIABLE, TOKEN_VARIABLE
 from mlgym.execution.ray.task import node_facts
 from tests.execution.handlers import Keeping
+from tests.execution.handlers import poll_until as poll_until_within
 
 _OBJECT_STORE_BYTES = 80 * 2**20
 CPUS = 2
@@ -145,6 +148,18 @@ class OnCluster:
             ask=Ask(cpus=1.0),
             setup=NodeSetup(**{**LIGHT, "facts": node_facts(), **setup}),
         )
+
+
+def poll_until(executor: Executor, condition: Any) -> None:
+    """Polls until the condition holds; the first job on a node starts two processes, on a busy machine slowly."""
+    poll_until_within(executor, condition, 120)
+
+
+def run_all(executor: Executor, handler: Keeping, *jobs: Job) -> None:
+    """Submits jobs and waits for their ends."""
+    for job in jobs:
+        executor.submit(job)
+    poll_until(executor, lambda: all(job.job_id in handler.exits for job in jobs))
 
 
 def is_alive(pid: int) -> bool:

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.execution.handlers import make_job, poll_until, run_all
-from tests.execution.ray.clusters import LoopbackCluster, OnCluster, is_alive, wait_for
+from tests.execution.handlers import make_job
+from tests.execution.ray.clusters import LoopbackCluster, OnCluster, is_alive, poll_until, run_all, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from mlgym.execution.ray.executor import RayExecutor
 from mlgym.execution.ray.node_setup import NodeSetup
 from mlgym.execution.ray.ray_options import RayOptions
 from mlgym.execution.ray.security import MODE_VARIABLE, TOKEN_PATH_VARIABLE, TOKEN_VARIABLE, refuse_open_cluster
-from tests.execution.handlers import Keeping, make_job, poll_until, run_all
-from tests.execution.ray.clusters import LIGHT, NO_CODE, wait_for
+from tests.execution.handlers import Keeping, make_job
+from tests.execution.ray.clusters import LIGHT, NO_CODE, poll_until, run_all, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -38,11 +38,12 @@ ray.shutdown()
 DRIVER = """
 import sys
 from pathlib import Path
-from tests.execution.handlers import make_job, poll_until
+from tests.execution.handlers import make_job
+from tests.execution.ray.clusters import poll_until
 from tests.execution.ray.test_own_cluster import own_executor
 executor = own_executor()[0]
 executor.submit(make_job("leave_children", Path(sys.argv[1]), children=sys.argv[1] + "/children", wait=True))
-poll_until(executor, lambda: False, 250)
+poll_until(executor, lambda: False)
 """
 
 
