@@ -13,6 +13,7 @@ import mlgym
 from mlgym.config import check, load
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+STRATEGIES = {"asha": "{use: asha}", "optuna": "{use: optuna, sampler: tpe, pruner: median}"}
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,16 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
             "nested_cross_validation/config.yml",
             95,
             ["model.hidden=[4]", "model.dropout=0.3", "optimizer.lr=0.01", "validation={mode: grid_search}"],
+        ),
+        (
+            "search/config.yml",
+            27,
+            [
+                "model.hidden=[8]",
+                "model.dropout=0.1",
+                "optimizer={use: adam, model: $model, lr: 0.01}",
+                "validation={mode: grid_search}",
+            ],
         ),
         ("grid_search/gs_config.yml", 6, ["model.num_channels=4", "optimizer.lr=0.01"]),
     ],
@@ -61,6 +72,17 @@ def test_a_loop_that_is_tracked(tmp_path: Path) -> None:
     assert [one.name for one in experiment.artifacts] == ["confusion", "mistakes", "weights.pt"]
     assert experiment.artifact("confusion").suffix == ".png"
     assert len(experiment.state.tables["val/confusion"].values) == 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["asha", "optuna"])
+def test_example_of_a_search(strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few trials by each of its two strategies come to their end, some of them after a rung."""
+    monkeypatch.chdir(EXAMPLES / "search")
+    overrides = ["experiment.epochs=3", "validation.num_trials=3", f"validation.strategy={STRATEGIES[strategy]}"]
+    run = mlgym.run("config.yml", overrides=overrides, storage=tmp_path, executor="inline", progress=False)
+    assert (run.exit_code, run.status, len(run.experiments)) == (0, "finished", 3)
+    assert max(one.attempt for one in run.state.experiments.values()) > 0
 
 
 @pytest.mark.slow
