@@ -211,6 +211,24 @@ def save_and_wait(job: Job, sink: EventSink, stop: StopRequest) -> None:
     print(f"attempt {job.attempt}, lineage {job.lineage}, knows {', '.join(job.known_checkpoints) or 'none'}")
 
 
+def crowd(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Leaves a file while it runs; experiment 0 lacks memory while there are others, and says how many there were."""
+    here = Path(job.config["crowd"])
+    own = here / str(job.experiment_id)
+    own.touch()
+    try:
+        if job.experiment_id:
+            time.sleep(0.3)
+            return
+        while job.attempt == 0 and len(list(here.iterdir())) == 1:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        if (num_others := len(list(here.iterdir())) - 1) > 0:
+            raise MemoryError(f"{num_others} others take it all")
+    finally:
+        own.unlink()
+
+
 def by_name(job: Job, sink: EventSink, stop: StopRequest) -> None:
     """Runs the function of this module that the config names."""
     globals()[job.config["entry"]](job, sink, stop)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from mlgym.events import read_log
+from mlgym.execution import read_record
 from mlgym.execution.devices import Slot
 from mlgym.execution.job import Job
 from mlgym.execution.out_of_memory import KERNEL_KILLED, is_out_of_memory
 from mlgym.execution.retries import Retries, RetryLimits
 from mlgym.execution.scheduler import Counts, Limits, NoSpaceError, Scheduler, in_order
+from mlgym.tracking import RunFolder
+from tests.execution.stand_ins import launch_straw
 from tests.execution.test_scheduler import Straw, straw_job
 
 OUT_OF_MEMORY = "rank 1: OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"
@@ -140,6 +145,27 @@ def test_what_waits_for_another_try_stays_failed_when_the_run_is_stopped() -> No
     straw.script.extend([straw.end_oldest, lambda: straw.scheduler.interrupt(), straw.end_oldest])
     assert straw.run(2) == Counts(succeeded=1, failed=1)
     assert straw.ended == [(1, "succeeded"), (0, "failed")]
+
+
+def test_a_real_experiment_is_alone_when_it_is_tried_again(tmp_path: Path) -> None:
+    """It fails beside others, they end, it succeeds, those that waited come after; the log has both tries."""
+    (tmp_path / "crowd").mkdir()
+    summary = launch_straw(
+        tmp_path / "storage", ["crowd"], num_experiments=5, processes=3, config={"crowd": str(tmp_path / "crowd")}
+    )
+    assert summary.counts == Counts(succeeded=5)
+    events = [event for _, event in read_log(RunFolder(tmp_path / "storage", summary.run_id).log_path)]
+    tries = [each["payload"] for each in events if each["event_type"] == "job_status"]
+    own = [(each["status"], each["attempt"]) for each in tries if each["experiment_id"] == 0]
+    assert own == [(status, attempt) for attempt in (0, 1) for status in ("INIT", "RUNNING", "DONE")]
+    assert any("tried again alone on cpu: MemoryError" in str(each["payload"].get("message")) for each in events)
+
+
+def test_failures_of_a_real_run_are_tried_again(tmp_path: Path) -> None:
+    """`--retries 1` is enough for what fails once, and not for what fails for good; the option is recorded."""
+    summary = launch_straw(tmp_path, ["fail_at_first", "fail"], retries=1)
+    assert summary.counts == Counts(succeeded=1, failed=1)
+    assert read_record(RunFolder(tmp_path, summary.run_id)).retries == 1
 
 
 def test_a_full_disk_keeps_one_that_is_to_be_alone_waiting() -> None:

@@ -16,6 +16,7 @@ from mlgym.config.difference import config_changes
 from mlgym.display.reproduction import tell as tell_on_stderr
 from mlgym.errors import EventLogError, RunError
 from mlgym.events import Difference, EventLog, Producer, ReproductionVerdict
+from mlgym.execution.group.together import standing
 from mlgym.execution.options import ExecutorKind
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.reproduction.comparison import DEFAULT_RTOL, RunningComparison, compare
@@ -71,6 +72,8 @@ def reproduce(
         RunError: there is no such run or experiment, or it cannot be run again.
         ConfigError: its config, or a change, does not fit the code as it is now.
     """
+    if standing() is not None:
+        raise RunError("a reproduction starts its processes itself, as many as the run had: call it without `torchrun`")
     check_tolerance(rtol)
     tell: Tell = tell_on_stderr if progress else _ignore
     original = Original.find(Path(storage), run_id)

@@ -149,7 +149,8 @@ class _Lockstep:
             store, _, _ = next(rendezvous("env://", here.rank, here.size))
         except (RuntimeError, ValueError) as error:
             raise RunError(f"rank {here.rank} of {here.size} does not reach the others: {error}") from error
-        self.store: Any = PrefixStore(f"mlgym/{_num_sessions}", store)
+        start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        self.store: Any = PrefixStore(f"mlgym/{start}/{_num_sessions}", store)
         _num_sessions += 1  # a program may make several runs, and all its processes make them alike
 
     def get(self, key: str, timeout_s: float) -> bytes | None:
