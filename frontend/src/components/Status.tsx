@@ -11,6 +11,7 @@ const ICONS: Record<string, typeof IconCheck> = {
   failed: IconX,
   crashed: IconAlertTriangle,
   interrupted: IconPlayerPause,
+  paused: IconPlayerPause,
 };
 
 export function Status({ status, detail }: { readonly status: string; readonly detail?: string | null }): ReactNode {

@@ -494,3 +494,34 @@ def test_what_came_of_running_a_run_again(service: Service, http: httpx.Client) 
     assert found is not None
     assert (found.verdict, found.num_identical, found.num_diverged) == ("diverged", 1, 1)
     assert (found.experiment_id, found.epoch, found.new_run_id) == (2, 4, "again")
+
+
+def test_trials_of_a_search(service: Service, http: httpx.Client) -> None:
+    """Each row says how its trial stands, at once when the strategy speaks, in time travel, in filters and sorting."""
+    recorder = Recorder(service.storage / "search" / "event_storage.log", "search")
+    recorder.start(4)
+    for trial in range(3):
+        recorder.add("search_decision", action="try", trial=trial, experiment_id=trial, epochs=1, rung=0)
+        recorder.configure(trial, **{"optimizer.lr": 10.0**-trial})
+    for trial, state in enumerate(("paused", "paused", "failed")):
+        recorder.add("search_result", trial=trial, experiment_id=trial, epochs=1, score=0.5, state=state)
+
+    def standings(**params: Any) -> list[tuple[int | None, str | None]]:
+        table = got(http, "/search/experiments", **params)
+        models.ExperimentTable.model_validate(table)
+        return [(row["rung"], row["standing"]) for row in table["rows"]]
+
+    assert standings() == [(0, "paused"), (0, "paused"), (0, "failed")]
+    before = recorder.num_events
+    recorder.add("search_decision", action="promote", trial=1, experiment_id=1, epochs=3, rung=1, reason="1st of 3")
+    assert standings() == [(0, "paused"), (1, "running"), (0, "failed")]
+    assert standings(filter="standing:paused") == [(0, "paused")]
+    assert standings(sort="rung", order="desc")[0] == (1, "running")
+    recorder.add("search_result", trial=1, experiment_id=1, epochs=3, score=0.7, state="ended")
+    recorder.add("search_decision", action="finish")
+    assert standings() == [(0, "left"), (1, "complete"), (0, "failed")]
+    assert standings(at=before)[1] == (0, "paused")
+    recorder.add("training_stopped", experiment_id=1, epoch=3, step=30, reason="no better for 2 epochs")
+    row = got(http, "/search/experiments/1")
+    assert (row["standing"], row["decision"]) == ("stopped early", "1st of 3")
+    assert {one["standing"] for one in got(http, f"/{RUN_ID}/experiments")["rows"]} <= {None}

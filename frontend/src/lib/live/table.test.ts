@@ -51,4 +51,19 @@ describe("the table after a delta", () => {
     expect([rows.map((row) => row.experiment_id), total]).toEqual([[0, 3], 2]);
     expect(rows[0]).toBe(table.rows[0]);
   });
+
+  it("has what a search said of trials, of all their seeds, and of those that come after it was said", () => {
+    const fold = new DeltaFold("r", 10);
+    const rows = [0, 1].map((id) => ({ ...table.rows[0], experiment_id: id, trial: { configuration: 0, seed_index: id }, rung: 0, standing: "paused" as const }));
+    const events = [
+      { event_type: "search_decision", payload: { action: "promote", trial: 0, experiment_id: 0, rung: 1, reason: "first of 3" } },
+      { event_type: "search_decision", payload: { action: "try", trial: 1, experiment_id: 2, rung: 0 } },
+      { event_type: "experiment_config", payload: { experiment_id: 2, trial: { configuration: 1 }, swept: {} } },
+      { event_type: "search_result", payload: { trial: 0, experiment_id: 0, state: "ended" } },
+    ];
+    events.forEach((data, i) => fold.add({ event_id: 10 + i, data: { ...data, creation_ts: 0 } }));
+    const delta = fold.take();
+    const found = delta === null ? [] : tableAfter({ ...table, rows: rows as ExperimentTable["rows"] }, delta).rows;
+    expect(found.map((row) => [row.rung, row.standing, row.decision])).toEqual([[1, "complete", "first of 3"], [1, "complete", "first of 3"], [0, "running", null]]); // prettier-ignore
+  });
 });

@@ -16,6 +16,7 @@ Direction = Literal["min", "max"]
 NonFinite = Literal["nan", "inf", "-inf"]
 Order = Literal["asc", "desc"]
 Verdict = Literal["identical", "within_tolerance", "diverged"]
+SearchStanding = Literal["running", "paused", "left", "stopped", "complete", "stopped early", "failed"]
 
 _RUN_ID = "2026-11-23--16-14-30"
 _POINT: dict[str, Any] = {"value": 0.9712, "epoch": 8, "step": 1920}
@@ -219,6 +220,9 @@ class ExperimentRow(Model):
                     "rss_bytes": 402653184,
                     "num_checkpoints": 2,
                     "verdict": None,
+                    "rung": None,
+                    "standing": None,
+                    "decision": None,
                 }
             ]
         },
@@ -244,6 +248,13 @@ class ExperimentRow(Model):
     rss_bytes: int | None
     num_checkpoints: int
     verdict: Verdict | None = Field(description="what came of running it again")
+    rung: int | None = Field(default=None, description="of a search: where its trial is compared, from 0")
+    standing: SearchStanding | None = Field(
+        default=None,
+        description="of a search: `paused`: it may go on; `left`: the search ended without going on with it; "
+        "`stopped`: the strategy stopped it; null without a search",
+    )
+    decision: str | None = Field(default=None, description="of a search: what its strategy said of it last")
 
 
 class Column(Model):

@@ -13,6 +13,7 @@ import msgspec
 from mlgym.events import ExperimentState, MetricPoint, RunState, finite
 from mlgym.names import Best, did_you_mean
 from mlgym.server.api.filter import Condition, is_number, text_of
+from mlgym.server.api.standings import Standing, standings_of
 from mlgym.server.projection.projection import View
 from mlgym.validation import Selection, default_selection, rank, smaller_is_better
 from mlgym.validation.ranking import watched
@@ -77,6 +78,18 @@ class Table:
     def ranks(self) -> dict[int, int | None]:
         """Ranks by experiment."""
         return {one.experiment.experiment_id: one.rank for one in rank(self.view.state, self.selection)}
+
+    @cached_property
+    def standings(self) -> dict[int, Standing]:
+        """How the trials of a search stand, by their number."""
+        return standings_of(self.view.state)
+
+    def standing_of(self, experiment: ExperimentState) -> Standing | None:
+        """Gives how the trial of an experiment stands in the search; None where there is none."""
+        number = experiment.trial.get("configuration") if self.standings else None
+        found = self.standings.get(number) if type(number) is int else None
+        is_early = found is not None and found.standing == "complete" and experiment.stop_reason is not None
+        return found._replace(standing="stopped early") if found is not None and is_early else found
 
     @cached_property
     def directions(self) -> dict[str, Best]:
@@ -178,7 +191,7 @@ class Table:
     def encoded_row(self, experiment: ExperimentState) -> msgspec.Raw:
         """Gives an `ExperimentRow` with all metrics as JSON, which is made anew only when something happened."""
         facts = self.status_of(experiment), self.ranks[experiment.experiment_id], self.duration_of(experiment)
-        key = (experiment.event_id, id(self.directions), *facts)
+        key = (experiment.event_id, id(self.directions), self.standing_of(experiment), *facts)
         known = self.view.memory.setdefault("rows", {})
         before = known.get(experiment.experiment_id)
         if before is None or before[0] != key:
@@ -196,6 +209,7 @@ class Table:
             metrics: the metrics that it has; None for all.
         """
         latest, best = self._values_of(experiment) if metrics is None else self._encoded_values(experiment, metrics)
+        standing = self.standing_of(experiment)
         return {
             "experiment_id": experiment.experiment_id,
             "status": self.status_of(experiment),
@@ -217,6 +231,9 @@ class Table:
             "rss_bytes": experiment.rss_bytes,
             "num_checkpoints": len(experiment.checkpoints),
             "verdict": _verdict_of(experiment),
+            "rung": None if standing is None else standing.rung,
+            "standing": None if standing is None else standing.standing,
+            "decision": None if standing is None else standing.decision or None,
         }
 
     def _values_of(self, experiment: ExperimentState) -> tuple[msgspec.Raw, msgspec.Raw]:
@@ -341,6 +358,10 @@ def _verdict_of(experiment: ExperimentState) -> str | None:
     return verdict if verdict in ("identical", "within_tolerance", "diverged") else None
 
 
+def _of_standing(table: Table, experiment: ExperimentState, name: str) -> Any:
+    return getattr(table.standing_of(experiment), name, None)
+
+
 def _fraction_of(table: Table, experiment: ExperimentState) -> float | None:
     progress = _progress_of(experiment)
     return progress["fraction"] if progress else None
@@ -368,4 +389,6 @@ _FACTS: Final[dict[str, _Fact]] = {
     "rss_bytes": _Fact("number", lambda table, one: one.rss_bytes),
     "num_checkpoints": _Fact("number", lambda table, one: len(one.checkpoints)),
     "verdict": _Fact("text", lambda table, one: _verdict_of(one)),
+    "rung": _Fact("number", lambda table, one: _of_standing(table, one, "rung")),
+    "standing": _Fact("text", lambda table, one: _of_standing(table, one, "standing")),
 }

@@ -22,7 +22,7 @@ export function System({ run, row }: PartProps): ReactNode {
   return (
     <>
       <p className="dim">
-        Of the process that trains, every 5 s, at first every second.
+        Of the process that trains, from the first reading on: every 5 s, at first every second.
         {thinned === undefined ? "" : ` Thinned from ${thinned.num_points.toLocaleString("en")} points; peaks stay.`}
       </p>
       <div className={classes.charts}>

@@ -22,12 +22,13 @@ const GAP_S = 20;
 
 /** Gives the charts of what was told. */
 export function loadCharts(metrics: SystemMetrics, colour: (slot: number) => string): LoadChart[] {
+  const began = metrics.series.reduce((first, { times }) => Math.min(first, times[0] ?? first), Infinity);
   return CHARTS.flatMap(({ title, keys, hint }): LoadChart[] => {
     const found = metrics.series.filter(({ key }) => (keys as readonly string[]).includes(key));
     if (found.length === 0) return [];
     const [unit, divisor] = scaleOf(found);
-    const lines = found.flatMap((series, slot) => piecesOf(series, divisor, colour(slot), title));
-    return [{ title, unit: unit ?? hint, spec: { lines, bands: [], isLogX: false, isLogY: false, isDashed: false, isTrimmed: false, xKind: "moment" } }];
+    const lines = found.flatMap((series, slot) => piecesOf(series, divisor, colour(slot), title, began));
+    return [{ title, unit: unit ?? hint, spec: { lines, bands: [], isLogX: false, isLogY: false, isDashed: false, isTrimmed: false, xKind: "duration" } }];
   });
 }
 
@@ -38,7 +39,7 @@ function scaleOf(found: readonly SystemSeries[]): readonly [unit: string | null,
 }
 
 /** Cuts a series where nothing was told for a while: a line across would say that it went on. */
-export function piecesOf(series: SystemSeries, divisor: number, colour: string, label: string): Line[] {
+export function piecesOf(series: SystemSeries, divisor: number, colour: string, label: string, began = 0): Line[] {
   const { times, values, num_points: numPoints } = series;
   // Of a thinned series each stretch has its lowest and its highest point, so that it may skip two stretches.
   const gap = GAP_S * (numPoints > times.length ? (1.1 * numPoints) / times.length : 1);
@@ -46,7 +47,7 @@ export function piecesOf(series: SystemSeries, divisor: number, colour: string, 
   for (let start = 0; start < times.length; ) {
     let end = start + 1;
     while (end < times.length && (times[end] ?? 0) - (times[end - 1] ?? 0) <= gap) end += 1;
-    const x = Float64Array.from(times.slice(start, end));
+    const x = Float64Array.from(times.slice(start, end), (time) => time - began);
     const y = Float64Array.from(values.slice(start, end), (value) => value / divisor);
     lines.push({ id: lines.length, x, y, length: end - start, colour, isStrong: true, label });
     start = end;

@@ -39,7 +39,7 @@ export function factCell(row: ExperimentRow, id: string, now: number): ReactNode
     case "experiment_id":
       return row.experiment_id;
     case "status":
-      return <Status status={row.status} />;
+      return <Status status={shownStatus(row)} />;
     case "progress":
       return progressCell(row);
     case "duration_s":
@@ -54,6 +54,10 @@ export function factCell(row: ExperimentRow, id: string, now: number): ReactNode
       return formatMoment(row.started_at);
     case "error":
       return <ErrorCell row={row} />;
+    case "standing":
+      return <StandingCell row={row} />;
+    case "decision":
+      return <span title={row.decision ?? undefined}>{row.decision}</span>;
     case "device":
       return <span title={row.device ?? undefined}>{row.device ?? MISSING}</span>;
     case "verdict":
@@ -61,6 +65,29 @@ export function factCell(row: ExperimentRow, id: string, now: number): ReactNode
     default:
       return formatNumber(valueOf(row, id) as number | null);
   }
+}
+
+/** The job of a trial that a search may go on with is over, but the trial is not. */
+function shownStatus(row: ExperimentRow): string {
+  if (row.status !== "done") return row.status;
+  return row.standing === "paused" ? "paused" : row.standing === "running" ? "waiting" : row.status;
+}
+
+const STANDINGS: Readonly<Record<string, string>> = {
+  running: "its turn, or going on",
+  paused: "the search may go on with it",
+  left: "the search ended without going on with it",
+  stopped: "the strategy stopped it",
+};
+
+function StandingCell({ row }: { readonly row: ExperimentRow }): ReactNode {
+  if (row.standing == null) return MISSING;
+  const title = [STANDINGS[row.standing], row.decision].filter(Boolean).join("; ");
+  return (
+    <span className={row.standing === "running" || row.standing === "complete" ? undefined : classes.stopped} title={title}>
+      {row.standing}
+    </span>
+  );
 }
 
 function ErrorCell({ row }: { readonly row: ExperimentRow }): ReactNode {

@@ -34,6 +34,9 @@ const FACTS: readonly FlowColumn[] = [
   fact("attempt", "attempt", 72, true),
   fact("verdict", "reproduced", 110),
   fact("started_at", "started", 130),
+  fact("rung", "rung", 64, true),
+  fact("standing", "search", 104),
+  fact("decision", "why", 240),
 ];
 
 /** Gives the width at which a title is not cut, within reason. */
@@ -83,7 +86,8 @@ export function firstColumns(table: ExperimentTable, run: RunDetail | undefined)
   const chosen = [...new Set(ordered)].slice(0, MAX_METRICS_AT_FIRST);
   const validation = run?.validation_mode === "grid_search" || run === undefined ? [] : trialColumns(table);
   const isFailing = table.rows.some((row) => row.error !== null || row.stop_reason !== null);
-  return ["experiment_id", "status", "progress", ...columnsOf(table.columns, "swept"), ...validation, ...chosen, "curve", "steps_per_s", "duration_s", ...(run?.status === "running" ? ["left"] : []), "device", ...(isFailing ? ["error"] : [])]; // prettier-ignore
+  const isSearch = table.rows.some((row) => row.standing != null);
+  return ["experiment_id", "status", "progress", ...(isSearch ? ["rung", "standing"] : []), ...columnsOf(table.columns, "swept"), ...validation, ...chosen, "curve", "steps_per_s", "duration_s", ...(run?.status === "running" ? ["left"] : []), "device", ...(isFailing ? ["error"] : [])]; // prettier-ignore
 }
 
 /** Gives the facts of validation that tell experiments apart. */
