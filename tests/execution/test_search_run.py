@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -334,3 +335,17 @@ def test_finishing_while_trials_run_makes_no_sense(whole: Searching) -> None:
     account.ask()
     with pytest.raises(RunError, match="has finished while 1 trials run"):
         account.ask()
+
+
+def test_the_strategy_of_the_how_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the page says is a whole strategy is one: it searches, goes on with what is good, and ends."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "search.md").read_text()
+    (tmp_path / "strategy_of_the_page.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("strategy_of_the_page")
+    search = Searching(tmp_path / "storage", strategy={"use": "first_come", "threshold": 0.7}, num_trials=5)
+    assert search.launch().counts.not_started == 0
+    promoted = {step.trial for step in search.state.search if step.action == "promote"}
+    assert promoted
+    for number, experiment in search.state.experiments.items():
+        assert (len(experiment.metrics.get("val/f1_macro", ())) == 4) == (number in promoted)
