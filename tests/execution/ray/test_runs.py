@@ -34,6 +34,8 @@ from torch.nn import functional
 
 from mlgym import register
 
+print("loaded from", __file__)
+
 
 @register("slow_cross_entropy", call_args=("prediction", "target"))
 def slow_cross_entropy(prediction: Tensor, target: Tensor, delay_s: float = 0.0) -> Tensor:
@@ -86,7 +88,9 @@ def results(run: Path) -> Counter[str]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Counter[str]:
     """What the run gives in this process."""
     folder = tmp_path_factory.mktemp("home")
-    return results(mlgym.run(written(folder), storage=folder, executor="inline", progress=False).path)
+    run = mlgym.run(written(folder), storage=folder, executor="inline", progress=False)
+    assert (run.exit_code, run.num_failed) == (0, 0)
+    return results(run.path)
 
 
 def launched(
@@ -131,12 +135,12 @@ def test_a_grid_gives_the_bits_of_home_and_the_users_module_travels(
     )
     assert (run.exit_code, run.num_failed) == (0, 0)
     assert results(run.path) == home
-    said = [
-        event["payload"]["message"]
-        for _, event in read_log(run.path / "event_storage.log")
-        if event["event_type"] == "log"
-    ]
+    events = [event for _, event in read_log(run.path / "event_storage.log")]
+    said = [event["payload"]["message"] for event in events if event["event_type"] == "log"]
     assert sum("runs on node 127.0.0." in message for message in said) == 3
+    loaded = [message for message in said if message.startswith("loaded from")]
+    assert loaded
+    assert all("/working_dir_files/" in message for message in loaded)
 
 
 def test_experiments_of_a_killed_node_go_on_elsewhere(
