@@ -267,7 +267,7 @@ def test_control_without_part_of_the_state_the_bits_differ(
     with pytest.raises(Interrupted):
         _attempt(_plain, tmp_path / "cut", SmallLog(), 0, 7)
     if part == "generators":
-        monkeypatch.setattr("mlgym.training.session.restore_generators_of", lambda state: None)
+        monkeypatch.setattr("mlgym.training.rank_state.restore_generators_of", lambda state: None)
     else:
         monkeypatch.setattr(full_state.FullState, "restore", lambda self, state, cut: None)
     assert _fingerprint(_attempt(_plain, tmp_path / "cut", SmallLog(), 1, None)) != expected

@@ -16,15 +16,14 @@ from mlgym.training.checkpoint_courier import Delivered, courier_of
 from mlgym.training.checkpoint_shards import Member, is_share, leave_mark, remove_mark, sees_mark
 from mlgym.training.checkpoint_writer import CheckpointWriter
 from mlgym.training.context import ExperimentContext
-from mlgym.training.determinism import own_randomness, seed_global_generators
+from mlgym.training.determinism import own_randomness
 from mlgym.training.device import Device
 from mlgym.training.evaluator import SplitScores
-from mlgym.training.exchange import all_rows, packed, told_to_main, unpacked
-from mlgym.training.full_state import FullState, restore_generators_of
+from mlgym.training.full_state import FullState
 from mlgym.training.loop import Epoch, Gear, train_epoch
-from mlgym.training.losses import EpochLosses, in_rank_order, of_rank
 from mlgym.training.parallel import start
 from mlgym.training.plan import Plan
+from mlgym.training.rank_state import RankState
 from mlgym.training.reporting import RUNNING_LOSS, TRAIN, Contents, Reporter, flat_scores
 from mlgym.training.resumption import STATE_FORMAT, Resumption, read_share
 from mlgym.training.retention import Retention
@@ -65,6 +64,7 @@ class Session:
         self._place()
         self.updates = self.trainer.updates(self.device, self.parallel)
         self.full_state = FullState(training.model, self._parts(), context.components)
+        self.rank_state = RankState(self.trainer, context, self.full_state)
         self._epoch = Epoch(0)
         self._num_told_batches = 0
         self._attend_at = 0
@@ -241,12 +241,11 @@ class Session:
             )
         self.parallel.load_full_weights(weights, self.training.model, str(path))
         self.full_state.restore(state, self.parallel.share_of)
-        self._restore_own(state)
+        self.rank_state.restore(state)
         position = state["position"]
         for name in ("epoch", "step", "scores", "stop_reason"):
             setattr(self.state, name, position[name])
-        losses = self._own_losses(position, num_batches).to(self.device.torch_device)
-        self._epoch = Epoch(num_batches, position["batch"], EpochLosses(losses), position["epoch"])
+        self._epoch = self.rank_state.epoch_at(position, num_batches, self.reporter)
         self._num_told_batches = position["num_told_losses"]
         self._clock_step = self.state.step
         is_other = not self.reporter.load_state_dict(state["reporter"], step=self.state.step)
@@ -257,7 +256,7 @@ class Session:
             self.writer.settle(self.retention.names)
 
         def go_on() -> None:
-            self._restore_generators(state)
+            self.rank_state.restore_generators(state, self.state.step)
             if position["regular"]:
                 # Its state is from before the hook, which may not have been called, and may change what comes.
                 self.training.hooks.call("on_checkpoint", self.state, path)
@@ -309,48 +308,6 @@ class Session:
             )
         return member
 
-    def _own_losses(self, position: dict[str, Any], num_batches: int) -> Tensor:
-        """Gives the losses (batches,) that this process had, or would have had, in the epoch that goes on."""
-        losses: Tensor = position["losses"]
-        world, before = self.context.world, position.get("world_size", 1)
-        if world.size != before:
-            self.reporter.warn(
-                f"trained on {before} device{'s' * (before > 1)} so far, and on {world.size} from here on: sums are "
-                "rounded otherwise, so that the bits are not those of a run without that change"
-            )
-        if world.size == before == 1:
-            return losses
-        were, are = (
-            self.trainer.counts(position["epoch"], num_batches, size)[: position["batch"]]
-            for size in (before, world.size)
-        )
-        return of_rank(losses, were, are, world.rank)
-
-    def _own_state(self, state: dict[str, Any]) -> dict[str, Any] | None:
-        """Gives what a checkpoint holds for this process alone; None for the main one, or where it was not there."""
-        rank, others = self.context.world.rank, state.get("ranks", [])
-        return others[rank - 1] if 0 < rank <= len(others) else None
-
-    def _restore_own(self, state: dict[str, Any]) -> None:
-        own = self._own_state(state)
-        if own is not None:
-            self.full_state.restore_own(own)
-
-    def _restore_generators(self, state: dict[str, Any]) -> None:
-        own, rank = self._own_state(state), self.context.world.rank
-        if own is None and rank:
-            seed_global_generators(self.context.seed, "training", rank, self.state.step)
-        else:
-            restore_generators_of(own or state)
-
-    def _losses(self) -> EpochLosses:
-        """Gives the losses of the epoch so far, of all processes."""
-        own, epoch = self._epoch.losses, self._epoch
-        if self.agreement.is_alone:
-            return own
-        counts = self.trainer.counts(epoch.number, epoch.num_batches, self.context.world.size)[: epoch.done]
-        return EpochLosses(in_rank_order(all_rows(own.all().cpu()), counts) if counts else None)
-
     def _progress(self, done: int) -> None:
         num_batches = self._epoch.num_batches
         self.reporter.progress(self.state, "train", TRAIN, splits=[TRAIN], batch=done, num_batches=num_batches)
@@ -358,7 +315,7 @@ class Session:
     def _end_epoch(self) -> None:
         training, state = self.training, self.state
         state.epoch += 1
-        measured = {TRAIN: SplitScores(losses={RUNNING_LOSS: self._losses().mean()})}
+        measured = {TRAIN: SplitScores(losses={RUNNING_LOSS: self.rank_state.losses(self._epoch).mean()})}
         due = state.epoch % training.evaluate_every_n_epochs == 0 or state.epoch == training.epochs
         try:
             self._evaluate(measured, with_evaluator=due)
@@ -416,23 +373,16 @@ class Session:
         return Contents(self.parallel.full_model_state(self.training.model), optimizers)
 
     def _digest(self, *, order: str | None) -> None:
-        contents, losses = self.contents(), self._losses().all()
+        contents, losses = self.contents(), self.rank_state.losses(self._epoch).all()
         if self.agreement.is_main:
             self.reporter.digest(
                 self.state,
                 contents,
-                losses[self._num_told_losses() :],
+                losses[self.rank_state.num_losses(self._epoch, self._num_told_batches) :],
                 batches_per_step=self.trainer.gradients.accumulation_steps * self.context.world.size,
                 order=order,
             )
         self._num_told_batches = len(self._epoch.losses)
-
-    def _num_told_losses(self) -> int:
-        size, epoch = self.context.world.size, self._epoch
-        if size == 1 or not self._num_told_batches:
-            return self._num_told_batches
-        counts = self.trainer.counts(epoch.number, epoch.num_batches, size)[: self._num_told_batches]
-        return sum(count > 0 for each in counts for count in each)
 
     def _lost(self, names: list[str]) -> BaseException:
         """Gives what ends an experiment whose checkpoints are about to go with the machine's own run folder."""
@@ -494,7 +444,7 @@ class Session:
             "epoch": state.epoch,
             "step": state.step,
             "batch": self._epoch.done,
-            "losses": self._losses().all(),
+            "losses": self.rank_state.losses(self._epoch).all(),
             "num_told_losses": self._num_told_batches,
             "world_size": self.context.world.size,
             "scores": state.scores,
@@ -518,10 +468,7 @@ class Session:
     def _captured(self) -> dict[str, Any]:
         """Gives what this process adds of the full state, in the main one with what each has for itself."""
         captured: dict[str, Any] = self.parallel.stored(self.full_state.capture())
-        if not self.agreement.is_alone:
-            own, _ = told_to_main(packed(self.full_state.capture_own()))
-            captured["ranks"] = [unpacked(each) for each in own[1:]]
-        return captured
+        return captured | {"ranks": self.rank_state.capture()}
 
     def _settle(self) -> None:
         """Waits until the checkpoints that were asked for stand, and tells of them."""

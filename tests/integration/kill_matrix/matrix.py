@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from mlgym.training import checkpoint_writer, session
+from mlgym.training import checkpoint_writer, rank_state
 
 from .attempts import Outcome, Tamper, Trial, resolved
 from .injection import Event, Kill
@@ -180,7 +180,7 @@ def _differences(expected: Outcome, found: Outcome) -> list[str]:
 
 def without_generators() -> None:
     """Control: what cannot be derived from seed and position is not put back."""
-    session.restore_generators_of = lambda state: None  # type: ignore[attr-defined]
+    rank_state.restore_generators_of = lambda state: None  # type: ignore[attr-defined]
 
 
 def written_in_place() -> None:

@@ -51,6 +51,7 @@ PLAINLY: Final[dict[str, Any]] = {
 }
 RUNNING: Final[dict[str, Any]] = {"rhythm": {"steps_per_epoch": 4}, "epochs": 3, "num_samples": 40}
 CLIPPED: Final[dict[str, Any]] = {"clip_gradient_norm": 0.1, "clip_gradient_value": 0.05}
+FUSED: Final[dict[str, Any]] = {"optimizer": lambda parameters: torch.optim.Adam(parameters, 0.01, fused=True)}
 NOISY: Final[dict[str, Any]] = {"model": Noisy, "epochs": 3, "drop_last": True}
 
 
@@ -117,6 +118,12 @@ def params_in_bf16(folder: Path, world: World) -> Answer:
     """Parameters that travel in bf16."""
     way = FullySharded(units=[], param_dtype="bf16")
     return run(training(parallelism=way, precision="bf16"), context(folder, world))
+
+
+@scenario
+def fused(folder: Path, world: World) -> Answer:
+    """Optimizers whose kernels on the CPU treat the end of a tensor otherwise than the rest."""
+    return in_each_way(folder, world, **FUSED)
 
 
 @scenario

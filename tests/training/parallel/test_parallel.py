@@ -20,7 +20,7 @@ import torch
 
 from mlgym.training import World
 from tests.training.parallel.experiments import Answer, Sampling, alone, context, resumed, run, stopped, training
-from tests.training.parallel.ranks import CLIPPED, PLAINLY, RUNNING, _Forgetful, _Thawed
+from tests.training.parallel.ranks import CLIPPED, FUSED, PLAINLY, RUNNING, _Forgetful, _Thawed
 
 pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[3]
@@ -163,6 +163,16 @@ def test_clipping(two: Answers, tmp_path: Path) -> None:
     assert expected["weights"] != accumulated(tmp_path / "unclipped", 2)["weights"]
 
 
+def test_fused_optimizers(two: Answers, tmp_path: Path) -> None:
+    """PyTorch's fused kernels for CPUs round the last numbers of a tensor otherwise, and shares end elsewhere.
+
+    With that known limit of FSDP2 on CPUs, DDP has the bits of one process.
+    """
+    expected = accumulated(tmp_path, 2, **FUSED)
+    assert two[0]["fused"]["ddp"] == expected
+    assert _scores(two[0]["fused"]["units"]) == pytest.approx(_scores(expected), rel=1e-5)
+
+
 def test_other_draws_in_each_process(two: Answers) -> None:
     """Dropout and running statistics are the same with parameters whole and in shares."""
     assert two[0]["noisily"]["ddp"] == two[0]["noisily"]["units"]
@@ -231,7 +241,7 @@ def test_a_group_of_one(tmp_path: Path) -> None:
 
 
 def _scores(answer: Answer, *names: str) -> list[float]:
-    """Gives the numbers of all evaluations that have one of these names, those of the two losses where none is given."""
+    """Gives the numbers of all evaluations that have one of these names, those of both losses where none is given."""
     return [
         float(number)
         for evaluation in answer["scores"]
