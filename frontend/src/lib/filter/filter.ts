@@ -1,6 +1,5 @@
 // A filter over rows: which column a key means, and how values compare.
 import type { Column, ExperimentRow } from "@/types/api";
-import { formatValue } from "../format";
 import { LATEST, valueOf, type Value } from "../rowValues";
 import { FilterError, numberIn, parseFilter, type Expression, type Sign } from "./parse";
 
@@ -35,14 +34,20 @@ function testOf(expression: Expression, columns: readonly Column[]): RowTest {
     case "compare": {
       const key = keyOf(expression.key, columns);
       const test = comparison(expression.sign, expression.operands);
-      return (row) => test(valueOf(row, key));
+      return (row) => test(comparable(row, key));
     }
   }
 }
 
+/** Gives a value as the hub's filters see it: lists as they stand in JSON. */
+function comparable(row: ExperimentRow, key: string): Value {
+  const swept: unknown = Object.hasOwn(row.swept, key) ? row.swept[key] : null;
+  return typeof swept === "object" && swept !== null ? JSON.stringify(swept) : valueOf(row, key);
+}
+
 function searchable(row: ExperimentRow): string {
-  const swept = Object.entries(row.swept).map(([key, value]) => `${key}=${formatValue(value)}`);
-  return [row.experiment_id, row.status, row.device, row.error, row.stop_reason, ...swept].join(" ").toLowerCase();
+  const swept = Object.entries(row.swept).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+  return [row.experiment_id, row.status, row.device, row.error, row.exit_signal, row.stop_reason, ...swept].join(" ").toLowerCase();
 }
 
 /** Gives the column that a key means: its whole name, or the last part where only one has it. */
@@ -57,7 +62,7 @@ function keyOf(key: string, columns: readonly Column[]): string {
   if (ending.length === 1) return ending[0] ?? key;
   if (ending.length > 1) throw new FilterError(`\`${key}\` may be ${ending.map((one) => `\`${one}\``).join(" or ")}`);
   const nearest = nearestOf(key, known);
-  throw new FilterError(`there is no column \`${key}\`${nearest === null ? "" : `; did you mean \`${nearest}\`?`}`);
+  throw new FilterError(`no experiment has \`${key}\`${nearest === null ? "" : `; did you mean \`${nearest}\`?`}`);
 }
 
 function comparison(sign: Sign, operands: readonly string[]): (value: Value) => boolean {
@@ -95,8 +100,10 @@ function isEqual(value: Exclude<Value, null>, operand: string): boolean {
 }
 
 function patternOf(text: string): RegExp {
+  // The hub's expressions may begin with flags, as those of Rust do.
+  const [, flags = "", pattern = text] = /^\(\?([ims]+)\)(.*)$/s.exec(text) ?? [];
   try {
-    return new RegExp(text, "u");
+    return new RegExp(pattern, `u${[...new Set(flags)].join("")}`);
   } catch {
     throw new FilterError(`\`${text}\` is no regular expression`);
   }

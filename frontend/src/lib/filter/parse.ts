@@ -140,7 +140,8 @@ const joined = (kind: "all" | "any", parts: readonly Expression[]): Expression =
   return parts.length === 1 && first !== undefined ? first : { kind, parts };
 };
 
-const unquoted = (text: string): string => text.slice(1, -1).replace(/\\(.)/g, "$1");
+// Other backslashes belong to regular expressions.
+const unquoted = (text: string): string => text.slice(1, -1).replace(/\\(["'\\])/g, "$1");
 
 /** Gives the number that a text stands for; null where it is none. */
 export function numberIn(text: string): number | null {

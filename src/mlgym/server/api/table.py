@@ -127,9 +127,12 @@ class Table:
         if key.startswith("config."):
             steps = key.split(".")[1:]
             return [_at(one.config, steps) for one in self.experiments]
-        swept = self._swept_key(key)
-        if swept is not None:
-            return [one.swept.get(swept) for one in self.experiments]
+        whole = self._whole_key(key)
+        if whole in self.swept:
+            return [one.swept.get(whole) for one in self.experiments]
+        found = self._metric_column(whole)
+        if found is not None:
+            return found
         trial = key.removeprefix(_TRIAL)
         if trial in self.trial:
             return [one.trial.get(trial) for one in self.experiments]
@@ -258,7 +261,7 @@ class Table:
 
     def _metric_column(self, key: str) -> list[Any] | None:
         match = _OF_METRIC.fullmatch(key)
-        way, metric = (match[1], match[3]) if match else ("best", key)
+        way, metric = (match[1], self._whole_key(match[3].strip())) if match else ("best", key)
         if metric not in self.directions:
             return None
         points = [
@@ -269,14 +272,16 @@ class Table:
         points = [one.latest(metric) if point is None else point for point, one in zip(points, self.experiments)]  # noqa: B905
         return [None if point is None else point.value for point in points]
 
-    def _swept_key(self, key: str) -> str | None:
-        if key in self.swept:
-            return key
-        short = [known for known in self.swept if known.rpartition(".")[2] == key]
-        return short[0] if len(short) == 1 else None
+    def _whole_key(self, key: str) -> str:
+        """Gives the metric or swept parameter that a key means: itself, or the only one that ends so."""
+        known = [*self.metrics, *self.swept]
+        ending = [one for one in known if one.endswith((f".{key}", f"/{key}"))] if key not in known else []
+        if len(ending) > 1:
+            raise KeyError(f"`{key}` may be {' or '.join(f'`{one}`' for one in ending)}")
+        return ending[0] if ending else key
 
     def _known(self) -> list[str]:
-        short = [key.rpartition(".")[2] for key in self.swept]
+        short = [re.split(r"[./]", key)[-1] for key in (*self.metrics, *self.swept)]
         return [*self.metrics, *self.swept, *short, *(f"{_TRIAL}{key}" for key in self.trial), *_FACTS]
 
 
