@@ -1,7 +1,8 @@
 """Events: what they are, the log that keeps them, and the state of a run as a fold over it."""
 
 from mlgym.events.codec import MAX_LINE_BYTES, decode, encode
-from mlgym.events.fold import ExperimentState, RunState, fold, fold_log
+from mlgym.events.experiment_fold import ExperimentState
+from mlgym.events.fold import RunState, fold, fold_log
 from mlgym.events.history import Measurements, MetricHistory, MetricPoint
 from mlgym.events.log import EventLog, Recovery, has_writer
 from mlgym.events.log_sink import LogSink
