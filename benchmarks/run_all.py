@@ -14,6 +14,7 @@ from report import Section, load, print_rows, write_head, write_section
 TITLES = {
     "train_loop": "Training loop and start-up",
     "experiments": "Experiments in processes",
+    "executors": "Ways to run experiments",
     "config": "Configs",
     "event_log": "Event log",
     "hub": "The hub: events in and out",
