@@ -95,7 +95,8 @@ class _Turn(nn.Module):
         # A loss that a step keeps may have parameters of its own.
         self.others = nn.ParameterList(parameter for parameter in updated if id(parameter) not in known)
         wanted = {id(parameter) for parameter in updated}
-        ignored = [name for name, parameter in self.named_parameters() if id(parameter) not in wanted]
+        named = self.named_parameters(remove_duplicate=False)  # tied ones by each of their names
+        ignored = [name for name, parameter in named if id(parameter) not in wanted]
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, ignored)  # type: ignore[no-untyped-call]
 
     def forward(self, batch: Any) -> _Parts:
