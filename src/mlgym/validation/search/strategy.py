@@ -193,16 +193,15 @@ class Strategy(abc.ABC):
         rungs: the epochs at which it compares trials, for tables; empty where it does not.
     """
 
-    problem: Problem
-    rungs: Sequence[int] = ()
-
     def begin(self, problem: Problem) -> None:
         """Is called once, on a fresh object, before anything is asked.
 
         Raises:
             StrategyError: it does not fit the problem; raised when a config is checked.
         """
+        # Not annotated on the class: configs would take them for outputs of the component.
         self.problem = problem
+        self.rungs: Sequence[int] = ()
 
     def default_num_trials(self, parameters: Parameters) -> int | None:
         """Gives how many trials there are where the config does not say it; None where it has to."""
