@@ -14,6 +14,7 @@ from mlgym.api.together import by_rank_0, executor_and_size
 from mlgym.config import check, load
 from mlgym.display.progress import open_display
 from mlgym.display.reproduction import tell
+from mlgym.errors import RunError
 from mlgym.execution import RunOptions, launch
 from mlgym.execution.ray import RayOptions
 from mlgym.names import DEFAULT_STORAGE
@@ -93,6 +94,8 @@ def run(
         ConfigError: the config is wrong; nothing was started.
         RunError: the run could not be started, for a device that is not there, for example.
     """
+    if slurm and executor != "slurm":
+        raise RunError("options of SLURM (`--slurm`) say how jobs are submitted: they need `--executor slurm`")
     overrides = [*overrides, *override_texts(changes)]
     executor, size = executor_and_size(executor, processes, devices_per_experiment)
     executor, devices_per_experiment = executor or "processes", size or 1

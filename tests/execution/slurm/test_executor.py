@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+import mlgym
 from mlgym.errors import RunError
 from mlgym.execution.job import Job
 from mlgym.execution.slurm import JobFolder, SlurmExecutor, SlurmSettings, TaskSetup
@@ -334,7 +335,7 @@ def test_options_reach_sbatch(cluster: Cluster, tmp_path: Path) -> None:
         ({"mem": ["1G", "2G"]}, "given 2 times"),
     ],
 )
-def test_options_that_cannot_be_are_refused(options: Options, says: str) -> None:
+def test_options_that_cannot_be_are_refused(cluster: Cluster, options: Options, says: str) -> None:
     """Before anything is submitted, with what to do."""
     with pytest.raises(RunError) as refused:
         SlurmSettings.of(options, num_slots=1, device="cpu", name=None)
@@ -346,3 +347,15 @@ def test_without_submitit_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(RunError, match=r"pip install 'mlgym\[slurm\]'"):
         SlurmSettings.of({}, num_slots=1, device="cpu", name=None)
+
+
+def test_without_slurm_nothing_is_begun(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On a machine without its commands there is no run folder either; what is for others is refused, too."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    config = {"version": 1, "extends": "preset/classification", "components": {"data": {"use": "digits"}}}
+    config["components"] |= {"model": {"use": "mlp", "hidden": [8]}, "optimizer": {"use": "adam", "model": "$model"}}  # type: ignore[operator]
+    with pytest.raises(RunError, match="there is no `sbatch` on this machine"):
+        mlgym.run(config, storage=tmp_path / "storage", executor="slurm", progress=False)
+    with pytest.raises(RunError, match="need `--executor slurm`"):
+        mlgym.run(config, storage=tmp_path / "storage", slurm={"time": "5"}, progress=False)
+    assert not (tmp_path / "storage").exists()

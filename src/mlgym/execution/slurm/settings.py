@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
@@ -17,6 +18,7 @@ DEFAULT_SLOTS: Final = 100
 """Experiments in SLURM's hands at a time where nobody says how many: below the largest array of most clusters."""
 
 _OWN: Final = ("cluster", "poll_every_s", "signal_delay_s", "setup")
+_COMMANDS: Final = ("sbatch", "srun", "scancel")
 _SIGNAL_DELAY_S: Final = 120
 _POLL_EVERY_S: Final = {"slurm": 10.0, "local": 0.5}
 # What submitit's executors would do otherwise: five minutes for a job, and its own name as a workload key.
@@ -62,10 +64,16 @@ class SlurmSettings:
             name: of the run, for lists of jobs.
 
         Raises:
-            RunError: submitit is not installed, or an option is unknown or out of range.
+            RunError: submitit or SLURM is not installed, or an option is unknown or out of range.
         """
         known = _submitit_parameters()
         cluster = _choice(_single(options, "cluster", "slurm"))
+        missing = [name for name in _COMMANDS if cluster == "slurm" and shutil.which(name) is None]
+        if missing:
+            raise RunError(
+                f"there is no `{missing[0]}` on this machine: start the run where SLURM's commands are, such as a "
+                "login node; `--slurm cluster=local` tries it out here"
+            )
         parameters: dict[str, Any] = {**_DEFAULTS, "array_parallelism": num_slots, "job_name": name or "mlgym"}
         extra: dict[str, Any] = {}
         for key in options:
