@@ -193,7 +193,8 @@ test("two runs are compared, with what was different", async ({ strict, address 
   const table = strict.getByRole("dialog", { name: "2 runs" }).getByRole("table");
   await expect(table.getByRole("columnheader").filter({ hasText: TRAINED })).toBeVisible();
   await expect(table.getByRole("row", { name: /^experiments/ })).toContainText("4 of 6, 2 failed");
-  await expect(table.getByRole("row", { name: /optimizer\.lr/ })).toBeVisible();
+  await expect(table).toContainText("Config of the best experiment, where it differs");
+  await expect(table.getByRole("row", { name: /experiment/ }).last()).toBeVisible();
 });
 
 test("what came of running it again stands beside runs, experiments and claims", async ({ strict, address }) => {

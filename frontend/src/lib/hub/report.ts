@@ -9,6 +9,7 @@ export type Configuration = Schemas["ConfigurationFacts"];
 export type Nested = Schemas["NestedFacts"];
 export type OuterFold = Schemas["OuterFoldFacts"];
 export type Importances = Schemas["ImportancesFacts"];
+export type Search = Schemas["SearchFacts"];
 export type Interval = Schemas["IntervalFacts"];
 
 const WHILE_RUNNING_MS = 10_000;

@@ -7,6 +7,7 @@ import { useAt, useRun } from "@/lib/hub/queries";
 import { reportQuery, type Report } from "@/lib/hub/report";
 import { Configurations } from "./Configurations";
 import { NestedFolds } from "./NestedFolds";
+import { SearchCourse } from "./SearchCourse";
 import classes from "./Validation.module.css";
 
 export function ValidationPage({ run }: { readonly run: string }): ReactNode {
@@ -24,6 +25,7 @@ export function ValidationPage({ run }: { readonly run: string }): ReactNode {
         <>
           <Said report={data} />
           {data.nested === null ? null : <NestedFolds nested={data.nested} inner={data.selection.metric} isLow={data.selection.best === "min"} />}
+          {data.search === null ? null : <SearchCourse search={data.search} metric={data.selection.metric} />}
           <Configurations report={data} />
           <DataUse report={data} />
           <Reproductions run={run} report={data} />
