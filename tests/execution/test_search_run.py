@@ -6,6 +6,7 @@ import importlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mlgym.config import check, load
 from mlgym.errors import RunError
 from mlgym.events import EvaluationResult, Event, EventSink, MetricScore, RunState, TrainingStopped, encode, read_log
 from mlgym.events.codec import seal
-from mlgym.execution import RunOptions, RunSummary, WorkerCode, driver, hold_run, launch, resume_run
+from mlgym.execution import RunOptions, RunSummary, Watch, WorkerCode, driver, hold_run, launch, resume_run
 from mlgym.execution.job import Job
 from mlgym.execution.worker import StopRequest
 from mlgym.tracking import RunFolder
@@ -88,11 +89,12 @@ class Searching:
         self.document = load(search_config(LR, epochs=4, **validation))
         self.code = WorkerCode(entry=f"{HERE}:{entry}", preload=(HERE,), preload_if_installed=())
 
-    def launch(self, **options: Any) -> RunSummary:
-        """Runs it."""
+    def launch(self, on_event: Watch | None = None, **options: Any) -> RunSummary:
+        """Runs it; see `mlgym.execution.launch`."""
         given = RunOptions(storage=self.storage, run_id="run", **{"executor": "inline", "processes": 1, **options})
         with _known_environment():
-            return launch(self.document, check(self.document), given, command=["mlgym"], code=self.code)
+            plan = check(self.document)
+            return launch(self.document, plan, given, command=["mlgym"], code=self.code, on_event=on_event)
 
     def resume(self, **settings: Any) -> RunSummary:
         """Goes on with it."""
@@ -214,6 +216,21 @@ def _crash_points(folder: RunFolder) -> list[int]:
     kinds = [event["event_type"] for _, event in read_log(folder.log_path)]
     deciding = ("search_decision", "search_result", "experiment_config", "job_status")
     return [number + 1 for number, kind in enumerate(kinds) if kind in deciding]
+
+
+def test_interrupted_it_goes_on(whole: Searching, tmp_path: Path) -> None:
+    """Ctrl-C ends it with what it has; nothing of it is lost, and what has not begun is counted."""
+    search = Searching(tmp_path, **ASHA, seeds=2)
+
+    def after_five_results(event: dict[str, Any]) -> bool:
+        return event["event_type"] == "search_result" and len(search.state.search) > 8
+
+    summary = search.launch(after_five_results)
+    assert (summary.exit_code, search.state.status) == (130, "interrupted")
+    assert summary.counts.not_started > 0
+    assert sum(asdict(summary.counts).values()) == 10
+    assert search.resume().exit_code == 1
+    assert (search.steps(), search.outcomes()) == (whole.steps(), whole.outcomes())
 
 
 @pytest.mark.slow
