@@ -88,6 +88,9 @@ class InlineExecutor(Executor):
         finally:
             self._current = None
         self._handler.on_exit(job.job_id, ended)
+        if (led := leader()) is not None and led.lost:
+            ranks = ", ".join(map(str, led.lost))
+            raise RunError(f"the run cannot go on without rank {ranks}: go on with `mlgym resume {job.run_id}`")
 
     @contextmanager
     def _listening(self, job: Job, sink: EventSink) -> Iterator[None]:

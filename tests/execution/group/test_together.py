@@ -18,6 +18,7 @@ from mlgym.execution.group.failure import RankEnd, failure_of
 from mlgym.execution.group.together import Leader, Standing, is_follower, standing
 from mlgym.execution.job import Exit
 from mlgym.execution.linux import hang_up, sockets
+from mlgym.execution.worker import StopRequest
 
 TWO = Standing(rank=0, size=2, local_rank=0, local_size=2)
 
@@ -78,6 +79,32 @@ def test_too_few_devices_are_refused() -> None:
     """Two ranks on one GPU would share it without being told."""
     with pytest.raises(RunError, match=r"2 processes of one experiment .* name one for each"):
         rank_devices(["cuda:0"], 2, 2)
+
+
+class DictStore:
+    """A store that forgets nothing and waits for nobody."""
+
+    def __init__(self, **values: bytes) -> None:
+        self.values = values
+
+    def check(self, keys: list[str]) -> bool:
+        return set(keys) <= self.values.keys()
+
+    def get(self, key: str) -> bytes:
+        return self.values[key]
+
+
+def test_a_rank_that_does_not_come_back_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named as the cause, and the run does not go on without it; those that answered count as what they said."""
+    monkeypatch.setattr(together, "_GATHER_S", 0.05)
+    lockstep = object.__new__(together._Lockstep)
+    lockstep.standing = Standing(rank=0, size=4, local_rank=0, local_size=4)
+    lockstep.store = DictStore(**{"7/answer/1": b"{}", "7/answer/3": b'{"error": "E", "told_at": 1.0}'})
+    led = Leader(lockstep)
+    ends = led._gather(7, StopRequest())
+    assert [(end.rank, end.error) for end in ends] == [(2, None), (3, "E")]
+    assert led.lost == [2]
+    assert str(failure_of(ends, 4)) == "rank 2 was lost: it did not say how it ended"
 
 
 LOST = "RuntimeError: [../gloo/transport/tcp/pair.cc:553] Connection closed by peer"

@@ -197,9 +197,14 @@ class _Lockstep:
 
 
 class Leader:
-    """Rank 0: gives the others their jobs."""
+    """Rank 0: gives the others their jobs.
+
+    Attributes:
+        lost: the ranks that did not come back from a job; with them no other job can be run.
+    """
 
     def __init__(self, lockstep: _Lockstep) -> None:
+        self.lost: list[int] = []
         self._lockstep = lockstep
         self._num_jobs = 0
 
@@ -239,7 +244,7 @@ class Leader:
         """Tells the others that there is no more; waits a little for them, since the store may be this process's."""
         with suppress(RunError, RuntimeError):
             number = self._tell(_Message())
-            for rank in range(1, self.standing.size):
+            for rank in set(range(1, self.standing.size)) - set(self.lost):
                 self._lockstep.get(_answer_key(number, rank), _FAREWELL_S)
 
     def _tell(self, message: _Message) -> int:
@@ -252,10 +257,11 @@ class Leader:
         """Gives the ends of the others that failed or never came."""
         begin, found = time.monotonic(), []
         for rank in range(1, self.standing.size):
-            data = None
+            data = self._lockstep.get(_answer_key(number, rank), _LISTEN_S)
             while data is None and time.monotonic() - begin < (_GATHER_STOPPED_S if stop.requested else _GATHER_S):
                 data = self._lockstep.get(_answer_key(number, rank), _LISTEN_S)
             if data is None:
+                self.lost.append(rank)
                 found.append(RankEnd(rank=rank))
                 continue
             answer = msgspec.json.decode(data, type=_Answer)
