@@ -4,16 +4,17 @@ Overhead: the trivial experiments of `experiments.py` (a tiny MLP, 20 steps on d
 few and many of them; the slope is the cost of one, the rest is paid once. Ours write a folder, a config and a synced
 log; Ray Tune, joblib and plain subprocesses run the same experiment and write no log, two at a time like ours.
 
-DDP: an MLP (64-512-512-10) on two gloo processes with a thread each, few and many steps; the slope is the cost of one
-step. Ours and a plain loop under `torchrun` take turns.
+DDP: an MLP (64-512-512-10) on two gloo processes with a thread each. Ours and a plain loop under `torchrun` take turns;
+each times its epochs within its processes.
 
-CPU time is that of everything that was started, as a cgroup counts it, daemons included.
+CPU time of the ways is that of everything that was started, as a cgroup counts it, daemons included.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import secrets
 import statistics
@@ -27,12 +28,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from epoch_times import FOLDER_VARIABLE, EpochTimes
+
 CGROUP = Path("/sys/fs/cgroup/cpuacct/mlgym-benchmark")
 DDP_GOAL = 1.03
 NUM_AT_A_TIME = 2
 MANY = {"inline": 40, "processes": 40, "ray": 24, "ray tune": 24, "joblib": 40, "subprocess": 10}
 FEW = 4
-STEPS = (200, 1200)
+STEPS_AN_EPOCH = 100
+NUM_WARM = 3
+"""Epochs at first that do not count."""
 
 
 def one_experiment(num_experiments: int, number: int) -> int:
@@ -203,31 +208,46 @@ def overheads(rounds: int, many: dict[str, int]) -> list[dict[str, Any]]:
     ]
 
 
-def step_times(rounds: int, steps: tuple[int, int]) -> list[dict[str, Any]]:
-    """Gives a row for a plain DDP loop and for ours, which take turns."""
-    plain, ours = [], []
+def step_times(rounds: int, num_epochs: int) -> list[dict[str, Any]]:
+    """Gives a row for a plain DDP loop and for ours, which take turns; both are timed within their processes."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    commands = {
+        "plain loop, torchrun and DDP": [*torchrun, __file__, "--plain", str(num_epochs)],
+        "MLgym, two processes": [sys.executable, __file__, "--ours", str(num_epochs)],
+    }
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
     for _ in range(rounds):
-        plain.append(slopes(plain_command, *steps))
-        ours.append(slopes(our_command, *steps))
-    rows = []
-    for name, measured in (("plain loop, torchrun and DDP", plain), ("MLgym, two processes", ours)):
-        ratios = {
-            key: statistics.median(a[key] / b[key] for a, b in zip(measured, plain, strict=True)) for key in plain[0]
-        }
-        ratio = ratios["cpu"]
+        for name, command in commands.items():
+            found[name].append(step_time(command))
+    plain, rows = found["plain loop, torchrun and DDP"], []
+    for name, measured in found.items():
+        pairs = list(zip(measured, plain, strict=True))
+        ratios = {key: statistics.median(ours[key] / theirs[key] for ours, theirs in pairs) for key in ("cpu", "wall")}
         rows.append(
             {
-                "table": "A step on two gloo processes",
+                "table": f"A step on two gloo processes, medians of epochs of {STEPS_AN_EPOCH} steps",
                 "what": name,
-                "CPU ms": f"{statistics.median(one['cpu'] for one in measured):.2f}",
+                "CPU ms, both": f"{statistics.median(one['cpu'] for one in measured):.2f}",
                 "wall ms": f"{statistics.median(one['wall'] for one in measured):.2f}",
-                "ratio, CPU": f"{ratio:.3f}",
+                "ratio, CPU": f"{ratios['cpu']:.3f}",
                 "ratio, wall": f"{ratios['wall']:.3f}",
-                "rounds": rounds,
-                "goal": "" if measured is plain else goal_text(ratio),
+                "pairs": rounds,
+                "goal": "" if measured is plain else goal_text(ratios["cpu"]),
             }
         )
     return rows
+
+
+def step_time(command: list[str]) -> dict[str, float]:
+    """Gives what a step took in the median epoch in ms: CPU time of both processes, and wall time."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", FOLDER_VARIABLE: folder}
+        subprocess.run(command, check=True, env=environment, capture_output=True)
+        ranks = [json.loads(path.read_text())[NUM_WARM:] for path in Path(folder).iterdir()]
+    assert len(ranks) == 2, ranks
+    cpu_s = sum(statistics.median(cpu for cpu, _ in rank) for rank in ranks)
+    wall_s = statistics.mean(statistics.median(wall for _, wall in rank) for rank in ranks)
+    return {"cpu": 1e3 * cpu_s / STEPS_AN_EPOCH, "wall": 1e3 * wall_s / STEPS_AN_EPOCH}
 
 
 def packed(device: str, num_experiments: int, slots: tuple[int, ...] = (1, 2, 4, 8)) -> list[dict[str, Any]]:
@@ -262,18 +282,7 @@ def goal_text(ratio: float) -> str:
     return f"<= {DDP_GOAL:g}: {'met' if ratio <= DDP_GOAL else 'MISSED'}"
 
 
-def plain_command(steps: int) -> list[str]:
-    """What a careful researcher would write."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return [*torchrun, __file__, "--plain", str(steps)]
-
-
-def our_command(steps: int) -> list[str]:
-    """The same training by MLgym."""
-    return [sys.executable, __file__, "--ours", str(steps)]
-
-
-def train_plainly(num_steps: int) -> None:
+def train_plainly(num_epochs: int) -> None:
     """A rank of the plain loop: data in memory, the rank's half of each global batch, fused Adam."""
     import torch
     from sklearn.datasets import load_digits
@@ -292,28 +301,30 @@ def train_plainly(num_steps: int) -> None:
     parallel = DistributedDataParallel(model)
     optimizer = torch.optim.Adam(parallel.parameters(), lr=1e-3, fused=True)
     loss_of = nn.CrossEntropyLoss()
-    done = 0
-    while done < num_steps:
-        for batch in torch.randperm(len(features)).split(64):
-            if done == num_steps or len(batch) < 64:
-                break
+    times = EpochTimes()
+    for _ in range(num_epochs):
+        batches = [batch for _ in range(6) for batch in torch.randperm(len(features)).split(64) if len(batch) == 64]
+        times.start()
+        for batch in batches[:STEPS_AN_EPOCH]:
             half = batch[32 * rank : 32 * (rank + 1)]
             loss = loss_of(parallel(features[half]), targets[half])
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-            done += 1
+        times.stop()
+    times.write()
     distributed.destroy_process_group()
 
 
-def train_ours(num_steps: int) -> None:
-    """The same model, data, batch size and optimizer by MLgym, with its checkpoint and its evaluation at the end."""
+def train_ours(num_epochs: int) -> None:
+    """The same model, data, batch size and optimizer by MLgym."""
     from mlgym.config import check, load
     from mlgym.execution import RunOptions, launch
 
     config: dict[str, Any] = {
         "version": 1,
         "extends": "preset/classification",
+        "imports": ["epoch_times"],
         "components": {
             "data": {"use": "digits"},
             "model": {"use": "mlp", "hidden": [512, 512]},
@@ -321,7 +332,13 @@ def train_ours(num_steps: int) -> None:
             "loaders": {"batch_size": 64},
         },
     }
-    changes = [f"experiment.steps_per_epoch={num_steps}", "experiment.epochs=1", "experiment.early_stopping=[]"]
+    changes = [
+        f"experiment.steps_per_epoch={STEPS_AN_EPOCH}",
+        f"experiment.epochs={num_epochs}",
+        "experiment.early_stopping=[]",
+        "experiment.evaluate_every_n_epochs=1000",
+        "experiment.callbacks=[{use: time_epochs}]",
+    ]
     given = load(config, changes)
     with tempfile.TemporaryDirectory() as folder:
         options = RunOptions(storage=Path(folder), processes=1, devices_per_experiment=2)
@@ -336,7 +353,7 @@ def rows(*, quick: bool = False, rounds: int = 3) -> list[dict[str, Any]]:
     if quick:
         many = dict.fromkeys(many, FEW + 2)
     rounds = 1 if quick else rounds
-    measured = overheads(rounds, many) + step_times(rounds, (20, 60) if quick else STEPS)
+    measured = overheads(rounds, many) + step_times(rounds, 5 if quick else 25)
     import torch
 
     return measured + (packed("cuda:0", 4 if quick else 64) if torch.cuda.is_available() else [])
@@ -357,8 +374,8 @@ if __name__ == "__main__":
     parser.add_argument("--way", choices=list(WAYS))
     parser.add_argument("--num", type=int, default=FEW)
     parser.add_argument("--one", nargs=2, type=int, metavar=("EXPERIMENTS", "NUMBER"))
-    parser.add_argument("--plain", type=int, metavar="STEPS")
-    parser.add_argument("--ours", type=int, metavar="STEPS")
+    parser.add_argument("--plain", type=int, metavar="EPOCHS")
+    parser.add_argument("--ours", type=int, metavar="EPOCHS")
     asked = parser.parse_args()
     if asked.way:
         WAYS[asked.way](asked.num)
