@@ -51,6 +51,7 @@ class Sharded(Parallel):
         self._root: nn.Module | None = None
         self._mesh: DeviceMesh | None = None
         self._buffers: list[Tensor] = []
+        self._sums = True
 
     @property
     def places_model(self) -> bool:
@@ -159,8 +160,10 @@ class Sharded(Parallel):
         return StepOutput(*self._root(_step, turn, model, batch))
 
     def _before(self, last: bool) -> None:
-        for module in self._cut_modules():
-            module.set_requires_gradient_sync(last, recurse=False)
+        if last != self._sums:
+            self._sums = last
+            for module in self._cut_modules():
+                module.set_requires_gradient_sync(last, recurse=False)
 
     def _cut(self, modules: Sequence[nn.Module]) -> nn.Module:
         options = self._options

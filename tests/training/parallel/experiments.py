@@ -16,7 +16,7 @@ from mlgym.components.metric import F1, Accuracy, ConfusionMatrix
 from mlgym.components.tensors import StepOutput
 from mlgym.errors import Interrupted
 from mlgym.events.sink import MemorySink, NullSink
-from mlgym.events.types import Digest, EvaluationResult, Log, TrainingStopped
+from mlgym.events.types import CheckpointSaved, Digest, EvaluationResult, Log, TrainingStopped
 from mlgym.training import Evaluator, ExperimentContext, StopFlag, Trainer, Training, World
 from mlgym.training.determinism import seed_global_generators
 
@@ -164,6 +164,7 @@ def told(sink: MemorySink) -> Answer:
             if isinstance(one, EvaluationResult)
         ],
         "warnings": [one.message for one in payloads if isinstance(one, Log) and one.level == "warning"],
+        "saved": [[one.step, one.reasons] for one in payloads if isinstance(one, CheckpointSaved)],
         "stopped": [one.reason for one in payloads if isinstance(one, TrainingStopped)],
     }
 
