@@ -28,7 +28,7 @@ export function durationOfRun(run: RunSummary, now: number): number | null {
 
 export function runColumns({ chosen, now, onToggle, onEdit }: Around): GridColumn<RunSummary>[] {
   return [
-    { id: "name", title: "run", width: 330, isWide: true, isPinned: true, render: (run) => <Name run={run} isChosen={chosen.has(run.run_id)} onToggle={onToggle} onEdit={onEdit} /> },
+    { id: "name", title: "run", width: 380, isWide: true, isPinned: true, render: (run) => <Name run={run} isChosen={chosen.has(run.run_id)} onToggle={onToggle} onEdit={onEdit} /> },
     { id: "status", title: "state", width: 120, render: (run) => <Status status={run.status} /> },
     { id: "num_experiments", title: "experiments", width: 150, render: progressOfRun },
     { id: "best", title: "best", width: 200, isNumber: true, isSortable: false, hint: "the best value of the metric that the run selects by", render: bestOf },
