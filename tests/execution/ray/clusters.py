@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import signal
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -41,13 +43,16 @@ class LoopbackCluster:
         self._own = set(descendants(os.getpid()))
         self._hosts = iter(range(3, 100))
         self.nodes: list[Any] = []
-        try:
-            self._cluster = self._start()
-        except Exception:
-            self._end_processes()
-            self._cluster = self._start()
-        self.grow()
-        self.grow()
+        # One at a time: two heads that start beside each other on two cores are both later than Ray waits.
+        with (Path(tempfile.gettempdir()) / "mlgym-tests-ray.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                self._cluster = self._start()
+            except Exception:
+                self._end_processes()
+                self._cluster = self._start()
+            self.grow()
+            self.grow()
 
     @property
     def address(self) -> str:
