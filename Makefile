@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-# Test files are shared out to so many processes; those of one file stay together with what they start.
+# Test files are shared out to so many processes, as tests/conftest.py says.
 WORKERS ?= 2
 CODE := src tests examples benchmarks docs/generate.py docs/pictures.py frontend/hatch_build.py
 FRONTEND := $(shell find frontend/src frontend/public -type f) frontend/index.html frontend/vite.config.ts frontend/tsconfig.json
@@ -71,11 +71,11 @@ docs: setup  ## write the reference pages anew
 check: lint types layers  ## every gate but the tests
 
 quick: setup  ## the quick tests, under three minutes
-	@python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	@python -m pytest -n $(WORKERS) -m "not slow"
 
 test: setup check frontend  ## every gate
 	@.ci/packages
-	@python -m pytest -n $(WORKERS) --dist loadfile
+	@python -m pytest -n $(WORKERS)
 	@$(MAKE) --no-print-directory e2e
 
 bench: setup  ## measure against peers, by hand; writes benchmarks/RESULTS.md

@@ -1,0 +1,23 @@
+"""How test files are shared out among several processes: a file stays together, and so do those with one cluster."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+_TOGETHER: Final = ("tests/execution/ray/",)
+
+
+class _Files(LoadScopeScheduling):  # type: ignore[misc]
+    """As `--dist loadfile`; the files of some folders count as one, since what they share takes long to start."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((folder for folder in _TOGETHER if file.startswith(folder)), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Gives what shares the tests out."""
+    return _Files(config, log)
