@@ -15,7 +15,7 @@ from mlgym.validation import default_selection, rank
 from tests.display.pages import printed
 from tests.display.states import HOSTILE, UNSAFE, config, done, event, job, scores, started, state_of
 
-AGAIN = {"original_run_id": "first", "new_run_id": "again", "num_digests": 3}
+AGAIN: dict[str, Any] = {"original_run_id": "first", "new_run_id": "again", "num_digests": 3}
 STOPPED = "`val/f1` did not improve for 2 epochs (best 0.9 at epoch 3)"
 
 

@@ -187,9 +187,9 @@ def written_in_place() -> None:
     """Control: the one before goes first, then the new one is written under its name, manifest first."""
     write = checkpoint_writer.write_checkpoint  # type: ignore[attr-defined]
 
-    def write_in_place(folder: Path, content: Any) -> Any:
+    def write_in_place(folder: Path, content: Any, *among_others: Any) -> Any:
         scratch = folder.parent / "scratch"
-        stored = write(scratch, content)
+        stored = write(scratch, content, *among_others)
         for old in folder.iterdir() if folder.is_dir() else ():
             shutil.rmtree(old)
         target = folder / stored.path.name
@@ -199,7 +199,7 @@ def written_in_place() -> None:
         shutil.rmtree(scratch)
         return replace(stored, path=target)
 
-    checkpoint_writer.write_checkpoint = write_in_place  # type: ignore[attr-defined]
+    checkpoint_writer.write_checkpoint = write_in_place  # type: ignore[attr-defined, assignment]
 
 
 def _copy(source: Path, target: Path) -> None:
