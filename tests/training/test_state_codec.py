@@ -108,7 +108,6 @@ def test_arrays_come_back(tmp_path: Path, array: np.ndarray[Any, Any]) -> None:
         nn.Parameter(torch.randn(3)),
         torch.randn(3, requires_grad=True) * 2,
     ],
-    ids=str,
 )
 def test_tensors_keep_their_layout(tmp_path: Path, tensor: Tensor) -> None:
     """Fused optimizers read a parameter and what is kept for it side by side: the order in memory is part of it."""
