@@ -143,7 +143,7 @@ def test_what_a_nested_run_cannot_do(tmp_path: Path) -> None:
     assert (len(state.experiments), state.selections) == (1, {})
     trained = with_validation(DIGITS, "nested_cross_validation", **NESTED)
     inline(trained, tmp_path, run_id="short", overrides=[*SHORT, "experiment.early_stopping=[]"])
-    with pytest.raises(RunError, match="cannot go on to more epochs: its winners were chosen by what fewer gave"):
+    with pytest.raises(RunError, match="cannot go on to more epochs: what it chose, it chose by what fewer gave"):
         resume("short", storage=tmp_path, epochs=2, progress=False)
 
 

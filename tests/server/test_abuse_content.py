@@ -62,6 +62,7 @@ READS = [
     "/api/v1/runs/{run}/report?format=json",
     "/api/v1/runs/{run}/report?format=markdown",
     "/api/v1/runs/{run}/report?format=html",
+    "/api/v1/runs/{run}/experiments/0/system-metrics?points=9",
     "/api/v1/runs/{run}/logs",
     "/api/v1/runs/{run}/logs?level=info&contains=x",
     "/api/v1/runs/{run}/timeline",

@@ -40,9 +40,12 @@ class _Commands(TyperGroup):
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Reads the command line; `--help` prints while it is read."""
-        with readers_may_leave():
+        try:
             return super().make_context(*args, **kwargs)
-        raise typer.Exit
+        except (typer.Exit, BrokenPipeError):
+            with readers_may_leave():
+                raise
+            raise typer.Exit from None
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command that was asked for."""
