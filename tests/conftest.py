@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from typing import Any, Final
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+# The size of a terminal that nobody looks at; what tests print goes into pipes, as wide as it needs to be.
+for _name in ("COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
 
 _TOGETHER: Final = ("tests/execution/ray/",)
 
