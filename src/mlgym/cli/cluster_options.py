@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from mlgym.cli.choices import choice
+
 EXECUTORS: Final = ("processes", "inline", "ray", "slurm")
 
 Address = Annotated[
@@ -59,7 +61,5 @@ def slurm_options(texts: Sequence[str] | None) -> dict[str, str | list[str]] | N
 
 def ray_options(address: str | None, insecure: bool, code: str | None, wait_s: float | None) -> dict[str, Any]:
     """Gives what was said about a cluster, by the names of `RayOptions`; None for what was not."""
-    from mlgym.cli.run_command import choice
-
     checked = None if code is None else choice(code, ("upload", "shared"), "--ray-code")
     return {"address": address, "insecure": insecure or None, "code": checked, "wait_s": wait_s}

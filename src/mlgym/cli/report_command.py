@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlgym.cli.run_command import choice
+from mlgym.cli.choices import choice
 from mlgym.cli.view_commands import RunId, Storage, direction
 from mlgym.names import DEFAULT_STORAGE
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mlgym.cli.choices import choice
 from mlgym.cli.cluster_options import (
     EXECUTORS,
     Address,
@@ -26,7 +27,6 @@ from mlgym.cli.run_command import (
     HubUrls,
     LocalCheckpoints,
     Overrides,
-    choice,
     follow_rank_0,
     names,
     number_or_auto,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mlgym.cli.choices import choice
 from mlgym.cli.cluster_options import (
     EXECUTORS,
     Address,
@@ -221,19 +222,6 @@ def storage_option(storage: Path) -> str:
 def add_to(app: typer.Typer) -> None:
     """Adds the command of this module."""
     app.command()(run)
-
-
-def choice(value: str, choices: tuple[str, ...], option: str) -> str:
-    """Gives the value of an option back when it is one of the choices.
-
-    Raises:
-        typer.BadParameter: it is not; the text has the nearest one.
-    """
-    from mlgym.names import did_you_mean
-
-    if value not in choices:
-        raise typer.BadParameter(f"there is no `{value}`{did_you_mean(value, choices)}", param_hint=option)
-    return value
 
 
 def names(text: str) -> list[str]:
