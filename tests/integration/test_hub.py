@@ -9,8 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from mlgym.events.writer_mark import MARK
 from mlgym.tracking.hub_client import HubClient
 from tests.integration.test_resume import CONFIG, digests, results, send_when, start, state
 from tests.server.service import ALL, Service, free_port
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -166,10 +166,3 @@ def size_of(folder: Path) -> int:
 
 def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(folder / ".cache")]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.01)

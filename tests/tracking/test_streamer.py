@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from mlgym.tracking.hub_socket import HubSocket
 from mlgym.tracking.portable import body_of
 from mlgym.tracking.streamer import Streamer
 from tests.server.service import ALL, Service, free_port
+from tests.waiting import wait_for
 
 TOKEN = "a-token-that-is-long-enough"
 
@@ -76,13 +77,6 @@ class Sending:
 
     def until(self, num_sent: int) -> None:
         wait_for(lambda: self.streamer.num_sent >= num_sent)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.01)
 
 
 def log_of(storage: Path, run: RunFolder) -> bytes:

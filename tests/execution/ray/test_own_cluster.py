@@ -20,7 +20,8 @@ from mlgym.execution.ray.node_setup import NodeSetup
 from mlgym.execution.ray.ray_options import RayOptions
 from mlgym.execution.ray.security import MODE_VARIABLE, TOKEN_PATH_VARIABLE, TOKEN_VARIABLE, refuse_open_cluster
 from tests.execution.handlers import Keeping, make_job
-from tests.execution.ray.clusters import LIGHT, NO_CODE, poll_until, run_all, wait_for
+from tests.execution.ray.clusters import LIGHT, NO_CODE, poll_until, run_all
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

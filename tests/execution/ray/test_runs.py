@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -21,76 +20,24 @@ from mlgym.events import read_log
 from mlgym.execution import Counts, RunOptions, RunSummary, launch
 from mlgym.execution.ray import RayOptions
 from mlgym.tracking import RunFolder
-from tests.execution.ray.clusters import LoopbackCluster, wait_for
+from tests.execution.ray.clusters import LoopbackCluster
+from tests.execution.slow_project import CONFIG, LEARNING_RATES, results, results_at_home, write_project
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-# Beside the config, so that it has to travel; slow, so that there is time to kill something.
-MODULE = """
-import time
-
-from torch import Tensor
-from torch.nn import functional
-
-from mlgym import register
-
-print("loaded from", __file__)
-
-
-@register("slow_cross_entropy", call_args=("prediction", "target"))
-def slow_cross_entropy(prediction: Tensor, target: Tensor, delay_s: float = 0.0) -> Tensor:
-    time.sleep(delay_s)
-    return functional.cross_entropy(prediction, target)
-"""
-CONFIG = """
-version: 1
-name: travelling
-extends: preset/classification
-imports: [travelling_loss]
-components:
-  data: {use: digits}
-  model: {use: mlp, hidden: [16], dropout: 0.2}
-  optimizer: {use: adam, model: $model, lr: {sweep: [1e-2, 1e-3, 3e-3]}}
-  loss: {use: slow_cross_entropy, delay_s: 0.0}
-  loaders: {batch_size: 64}
-experiment: {epochs: 4, early_stopping: [], checkpoint_every_n_steps: 8}
-"""
-RESULTS = ("evaluation_result", "digest", "training_stopped", "data_fingerprint")
-
-
-def written(folder: Path) -> Path:
-    """Writes a config with a module beside it."""
-    (folder / "travelling_loss.py").write_text(MODULE)
-    path = folder / "travelling.yml"
-    path.write_text(CONFIG)
-    return path
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """The config, in a folder of its own."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    return written(folder)
-
-
-def results(run: Path) -> Counter[str]:
-    """Each result in the log, as text, with how often it stands there; without the delay, which is no result."""
-    found: Counter[str] = Counter()
-    for _, event in read_log(run / "event_storage.log"):
-        if event["event_type"] in RESULTS:
-            payload = {key: value for key, value in event["payload"].items() if key != "grid_search_id"}
-            found[json.dumps([event["event_type"], payload], sort_keys=True)] += 1
-    return found
+    """A config with a module beside it, in a folder of its own."""
+    return write_project(tmp_path / "project")
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Counter[str]:
     """What the run gives in this process."""
     folder = tmp_path_factory.mktemp("home")
-    run = mlgym.run(written(folder), storage=folder, executor="inline", progress=False)
-    assert (run.exit_code, run.num_failed) == (0, 0)
-    return results(run.path)
+    return results_at_home(write_project(folder / "project"), folder)
 
 
 def launched(
@@ -203,7 +150,7 @@ def test_an_experiment_on_two_devices_is_reserved_together(
     cluster: LoopbackCluster, config: Path, tmp_path: Path
 ) -> None:
     """Two processes of one experiment run on one node, and give what they give at home."""
-    config.write_text(CONFIG.replace("{sweep: [1e-2, 1e-3, 3e-3]}", "1e-2"))
+    config.write_text(CONFIG.replace(LEARNING_RATES, "1e-2"))
     ways: list[dict[str, Any]] = [
         {"executor": "processes"},
         {"executor": "ray", "ray": {"address": cluster.address}},

@@ -9,7 +9,8 @@ import pytest
 from mlgym.errors import RunError
 from mlgym.execution.ray.task import node_facts
 from tests.execution.handlers import make_job
-from tests.execution.ray.clusters import LoopbackCluster, OnCluster, is_alive, poll_until, run_all, wait_for
+from tests.execution.ray.clusters import LoopbackCluster, OnCluster, is_alive, poll_until, run_all
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,75 +15,20 @@ import pytest
 import mlgym
 from mlgym.events import read_log
 from mlgym.tracking import RunFolder
+from tests.execution.slow_project import results, results_at_home, write_project
 from tests.execution.slurm.conftest import Cluster
 from tests.execution.stand_ins import resume_straw, start_program
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-# Slow, so that there is time for something to happen; the delay changes no result.
-MODULE = """
-import time
-
-from torch import Tensor
-from torch.nn import functional
-
-from mlgym import register
-
-
-@register("slow_cross_entropy", call_args=("prediction", "target"))
-def slow_cross_entropy(prediction: Tensor, target: Tensor, delay_s: float = 0.0) -> Tensor:
-    time.sleep(delay_s)
-    return functional.cross_entropy(prediction, target)
-"""
-CONFIG = """
-version: 1
-name: on-slurm
-extends: preset/classification
-imports: [slow_loss]
-components:
-  data: {use: digits}
-  model: {use: mlp, hidden: [16], dropout: 0.2}
-  optimizer: {use: adam, model: $model, lr: {sweep: [1e-2, 1e-3, 3e-3]}}
-  loss: {use: slow_cross_entropy, delay_s: DELAY}
-  loaders: {batch_size: 64}
-experiment: {epochs: 4, early_stopping: [], checkpoint_every_n_steps: 8}
-"""
-RESULTS = ("evaluation_result", "digest", "training_stopped", "data_fingerprint")
 OPTIONS = {"poll_every_s": "0.3"}
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A config with a module beside it."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    (folder / "slow_loss.py").write_text(MODULE)
-    path = folder / "on_slurm.yml"
-    path.write_text(CONFIG.replace("DELAY", "0.0"))
-    return path
-
-
-def results(run: Path) -> Counter[str]:
-    """Each result in the log, as text, with how often it stands there."""
-    found: Counter[str] = Counter()
-    for _, event in read_log(run / "event_storage.log"):
-        if event["event_type"] in RESULTS:
-            payload = {key: value for key, value in event["payload"].items() if key != "grid_search_id"}
-            found[json.dumps([event["event_type"], payload], sort_keys=True)] += 1
-    return found
-
-
-def at_home(config: Path, storage: Path) -> Counter[str]:
-    """What the same run gives in this process."""
-    return results(mlgym.run(config, storage=storage, executor="inline", progress=False).path)
-
-
-def wait_for(condition: Callable[[], Any], timeout_s: float = 90.0) -> None:
-    """Waits until the condition holds."""
-    give_up_at = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < give_up_at, "timed out"
-        time.sleep(0.1)
+    """A config with a module beside it, in a folder of its own."""
+    return write_project(tmp_path / "project")
 
 
 def start_driver(config: Path, storage: Path) -> subprocess.Popen[bytes]:
@@ -111,7 +53,7 @@ def test_a_grid_gives_the_bits_of_home(cluster: Cluster, config: Path, tmp_path:
     run = mlgym.run(config, storage=tmp_path / "slurm", executor="slurm", slurm=OPTIONS, progress=False)
     assert (run.exit_code, run.num_failed) == (0, 0), [one.error for one in run.state.experiments.values()]
     assert cluster.tasks() == ["1_0", "1_1", "1_2"]
-    assert results(run.path) == at_home(config, tmp_path / "home")
+    assert results(run.path) == results_at_home(config, tmp_path / "home")
     assert not (run.path / "slurm").exists()
 
 
@@ -130,7 +72,7 @@ def test_jobs_outlive_their_driver_and_are_taken_over(cluster: Cluster, config: 
     assert (resumed.exit_code, resumed.num_failed) == (0, 0), [one.error for one in resumed.state.experiments.values()]
     assert cluster.tasks() == ["1_0", "1_1", "1_2"]
     assert {number: one.attempt for number, one in resumed.state.experiments.items()} == {0: 0, 1: 1, 2: 0}
-    assert results(resumed.path) == at_home(config, tmp_path / "home")
+    assert results(resumed.path) == results_at_home(config, tmp_path / "home")
     assert not (resumed.path / "slurm").exists()
 
 
