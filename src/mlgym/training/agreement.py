@@ -27,11 +27,12 @@ class Agreement:
         world: the processes; their group exists where there are several.
 
     Attributes:
+        world: the processes.
         next_step: the step after which they ask next.
     """
 
     def __init__(self, world: World) -> None:
-        self._world = world
+        self.world = world
         self._together = world.size > 1
         self._asked_s = time.monotonic()
         self._interval = 1
@@ -46,7 +47,7 @@ class Agreement:
     @property
     def is_main(self) -> bool:
         """Whether this is the process that decides, tells and writes."""
-        return self._world.is_main
+        return self.world.is_main
 
     def as_main(self, decide: Callable[[], _Decision]) -> _Decision:
         """Gives all processes what rank 0 decides; all call it at the same place.

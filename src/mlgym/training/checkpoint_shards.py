@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mlgym.errors import TrainingError
 from mlgym.tracking.atomic import write_atomically
-from mlgym.tracking.manifest import FileEntry, make_checkpoints_folder
+from mlgym.tracking.manifest import FileEntry
 from mlgym.training.tensor_file import write_tensors
 
 SHARD_FILE: Final = re.compile(r"shard-(\d{5})-of-(\d{5})\.safetensors", re.ASCII)
@@ -137,22 +137,6 @@ def take_over(folder: Path, member: Member, *, wait_s: float = WAIT_S) -> dict[s
         files[other.file] = FileEntry(int(said["bytes"]), str(said["sha256"]))
         note.unlink()
     return files
-
-
-def leave_mark(folder: Path, token: int) -> None:
-    """Leaves a mark for the other processes, so that they see whether they write into the same folder."""
-    make_checkpoints_folder(folder)
-    (folder / f".together.{token}").touch()
-
-
-def sees_mark(folder: Path, token: int) -> bool:
-    """Tells whether the mark that the first process left can be seen."""
-    return (folder / f".together.{token}").exists()
-
-
-def remove_mark(folder: Path, token: int) -> None:
-    """Removes the mark."""
-    (folder / f".together.{token}").unlink(missing_ok=True)
 
 
 def shard_files(files: Iterable[str]) -> list[str]:

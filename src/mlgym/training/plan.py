@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from mlgym.training.reporting import RUNNING_LOSS, TRAIN
 from mlgym.training.stopping import EarlyStopping
 from mlgym.training.strategies import CheckpointStrategy
 from mlgym.training.trainer import Trainer
+from mlgym.training.update import Update
 
 _RUNNING: Final = f"{TRAIN}/{RUNNING_LOSS}"
 
@@ -73,6 +74,40 @@ class Plan:
     def model(self) -> nn.Module:
         """The model that is trained."""
         return self.trainer.model
+
+    def modules_beside_model(self) -> list[nn.Module]:
+        """Gives the modules that losses are, or that losses and steps keep, such as a loss with class weights."""
+        evaluator = self.evaluator
+        steps = [*(turn.step for turn in self.trainer.turns), evaluator.step if evaluator else None]
+        losses = [self.trainer.loss, *(evaluator.losses.values() if evaluator else ())]
+        found: list[nn.Module] = []
+        for part in [*losses, *steps]:
+            # What keeps a module need not be one.
+            kept = [part] if isinstance(part, nn.Module) else getattr(part, "__dict__", {}).values()
+            found += [module for module in kept if isinstance(module, nn.Module)]
+        return found
+
+    def stateful_parts(self, updates: Sequence[Update]) -> dict[str, Any]:
+        """Gives by name what may keep a state, beside the model.
+
+        Args:
+            updates: those of the trainer's optimizers.
+        """
+        trainer = self.trainer
+        parts: dict[str, Any] = {
+            "lr_scheduler": trainer.lr_scheduler,
+            "loss": trainer.loss,
+            "checkpoint_strategy": self.checkpoints,
+        }
+        parts |= {f"callbacks.{place}": callback for place, callback in enumerate(self.hooks.callbacks)}
+        parts |= {f"optimizers.{place}": optimizer for place, optimizer in enumerate(trainer.optimizers)}
+        parts |= {f"scalers.{place}": update.scaler for place, update in enumerate(updates)}
+        parts |= {f"steps.{place}": turn.step for place, turn in enumerate(trainer.turns)}
+        parts |= {f"early_stopping.{place}": rule for place, rule in enumerate(self.early_stopping)}
+        if self.evaluator is not None:
+            parts |= {f"evaluation.{name}": loss for name, loss in self.evaluator.losses.items()}
+            parts["evaluation.step"] = self.evaluator.step
+        return parts
 
     def refuse_unmeasured(self, scores: Mapping[str, float]) -> None:
         """Checks what is watched against what an evaluation measured.

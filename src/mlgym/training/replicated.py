@@ -24,21 +24,28 @@ if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
     from torch.distributed import Work
 
-    from mlgym.training.parallel import DataParallel
-
 _UNUSED: Final = "Expected to have finished reduction in the prior iteration"
 _Parts: TypeAlias = tuple[Tensor, Tensors, Tensors]
 
 
+@dataclass(frozen=True, slots=True)
+class ReplicatedOptions:
+    """What the config says; see `parallelism.DataParallel`."""
+
+    find_unused_parameters: bool
+    bucket_mb: float
+    sum_in_rank_order: bool
+
+
 class Replicated(Parallel):
-    """See `DataParallel`.
+    """A whole copy of the model in each process.
 
     Args:
         world: the processes; their group exists.
         options: what the config says.
     """
 
-    def __init__(self, world: World, options: DataParallel) -> None:
+    def __init__(self, world: World, options: ReplicatedOptions) -> None:
         super().__init__(world)
         self._options = options
         self._copies: list[_Copy] = []

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mlgym.errors import Interrupted, TrainingError
 from mlgym.training.agreement import Agreement
 from mlgym.training.checkpoint import CheckpointContent
 from mlgym.training.checkpoint_courier import Delivered, courier_of
-from mlgym.training.checkpoint_shards import Member, is_share, leave_mark, remove_mark, sees_mark
+from mlgym.training.checkpoint_shards import is_share
 from mlgym.training.checkpoint_writer import CheckpointWriter
 from mlgym.training.context import ExperimentContext
 from mlgym.training.determinism import own_randomness
@@ -21,7 +21,8 @@ from mlgym.training.device import Device
 from mlgym.training.evaluator import SplitScores
 from mlgym.training.full_state import FullState
 from mlgym.training.loop import Epoch, Gear, train_epoch
-from mlgym.training.parallel import start
+from mlgym.training.membership import join
+from mlgym.training.parallelism import start
 from mlgym.training.plan import Plan
 from mlgym.training.rank_state import RankState
 from mlgym.training.reporting import RUNNING_LOSS, TRAIN, Contents, Reporter, flat_scores
@@ -60,10 +61,11 @@ class Session:
         self.courier = courier_of(context, self.folder) if self.agreement.is_main else None
         self.trainer.share(context.world)
         self.parallel = start(self.trainer.parallelism, context.world, self.device.torch_device)
-        self.writer = CheckpointWriter(self.folder, self.courier, self._member())
+        member = join(self.folder, self.agreement) if self.parallel.keeps_shares else None
+        self.writer = CheckpointWriter(self.folder, self.courier, member)
         self._place()
         self.updates = self.trainer.updates(self.device, self.parallel)
-        self.full_state = FullState(training.model, self._parts(), context.components)
+        self.full_state = FullState(training.model, training.stateful_parts(self.updates), context.components)
         self.rank_state = RankState(self.trainer, context, self.full_state)
         self._epoch = Epoch(0)
         self._num_told_batches = 0
@@ -168,35 +170,13 @@ class Session:
         spent_s = max(1e-9, time.monotonic() - self._clock_s)
         return max(1, min(1000, int(seconds_left / 2 * steps / spent_s)))
 
-    def _parts(self) -> dict[str, Any]:
-        """Gives by name what may keep a state."""
-        training, trainer = self.training, self.trainer
-        parts: dict[str, Any] = {
-            "lr_scheduler": trainer.lr_scheduler,
-            "loss": trainer.loss,
-            "checkpoint_strategy": training.checkpoints,
-        }
-        parts |= {f"callbacks.{place}": callback for place, callback in enumerate(training.hooks.callbacks)}
-        parts |= {f"optimizers.{place}": optimizer for place, optimizer in enumerate(trainer.optimizers)}
-        parts |= {f"scalers.{place}": update.scaler for place, update in enumerate(self.updates)}
-        parts |= {f"steps.{place}": turn.step for place, turn in enumerate(trainer.turns)}
-        parts |= {f"early_stopping.{place}": rule for place, rule in enumerate(training.early_stopping)}
-        if training.evaluator is not None:
-            parts |= {f"evaluation.{name}": loss for name, loss in training.evaluator.losses.items()}
-            parts["evaluation.step"] = training.evaluator.step
-        return parts
-
     def _place(self) -> None:
         """Brings everything that computes to the device, and lets the processes share the model."""
-        model, evaluator = self.trainer.model, self.training.evaluator
+        model = self.training.model
         if not self.parallel.places_model:
             self.device.place(model)
-        steps = [*(turn.step for turn in self.trainer.turns), evaluator.step if evaluator else None]
-        for part in (self.trainer.loss, *steps, *(evaluator.losses.values() if evaluator else ())):
-            # A step need not be a module to have some, such as a loss with class weights.
-            for module in [part] if isinstance(part, nn.Module) else getattr(part, "__dict__", {}).values():
-                if isinstance(module, nn.Module):
-                    self.device.place(module)
+        for module in self.training.modules_beside_model():
+            self.device.place(module)
         self.parallel.prepare(model, self.trainer.optimizers, self.trainer.turns)
 
     def _prepare_data(self) -> int:
@@ -284,29 +264,6 @@ class Session:
         if found[0] is None:
             self.agreement.on(False)  # until all have read it: the copy in the run folder may go soon
         return own or (weights, Path(path), state)
-
-    def _member(self) -> Member | None:
-        """Gives which process of those this is that write each checkpoint together; None where one alone does."""
-        if not self.parallel.keeps_shares:
-            return None
-        world = self.context.world
-
-        def meet() -> int:
-            token = time.time_ns()
-            leave_mark(self.folder, token)
-            return token
-
-        member = Member(world.rank, world.size, self.agreement.as_main(meet))
-        (apart,) = self.agreement.on(not sees_mark(self.folder, member.token))
-        if self.agreement.is_main:
-            remove_mark(self.folder, member.token)
-        if apart:
-            raise TrainingError(
-                f"not all processes of the experiment see {self.folder}, where each is to write its share of "
-                "checkpoints: put the run folder where all of them see it (--storage), or choose `parallelism: "
-                "{use: fsdp, checkpoints: full}`"
-            )
-        return member
 
     def _progress(self, done: int) -> None:
         num_batches = self._epoch.num_batches

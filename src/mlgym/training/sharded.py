@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, distributed, nn
@@ -29,14 +30,23 @@ from mlgym.training.parallel import Forward, Parallel
 from mlgym.training.replicated import refuse_lazy
 from mlgym.training.world import World
 
-if TYPE_CHECKING:
-    from mlgym.training.parallel import FullySharded
-
 _DTYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardedOptions:
+    """What the config says; see `parallelism.FullySharded`."""
+
+    units: tuple[str, ...] | None
+    min_unit_parameters: int
+    reshard_after_forward: bool
+    param_dtype: Literal["bf16", "fp16"] | None
+    sum_in_rank_order: bool
+    checkpoints: Literal["sharded", "full"]
+
+
 class Sharded(Parallel):
-    """See `FullySharded`.
+    """A share of the model in each process.
 
     Args:
         world: the processes; their group exists.
@@ -44,7 +54,7 @@ class Sharded(Parallel):
         device: that of this process.
     """
 
-    def __init__(self, world: World, options: FullySharded, device: torch.device) -> None:
+    def __init__(self, world: World, options: ShardedOptions, device: torch.device) -> None:
         super().__init__(world)
         self._options = options
         self._device = device

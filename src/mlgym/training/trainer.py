@@ -22,7 +22,8 @@ from mlgym.components.tensors import Step
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
 from mlgym.training.device import Device, Precision
-from mlgym.training.parallel import Parallel, Parallelism, refuse_together
+from mlgym.training.parallel import Parallel, Parallelism
+from mlgym.training.parallelism import refuse_together
 from mlgym.training.update import GradientRules, Update
 from mlgym.training.world import World
 

@@ -23,7 +23,7 @@ from mlgym.components.step import AlternatingStep, Turn
 from mlgym.components.tensors import StepOutput
 from mlgym.errors import TrainingError
 from mlgym.training import World, prepare_process
-from mlgym.training.parallel import DataParallel, FullySharded
+from mlgym.training.parallelism import DataParallel, FullySharded
 from mlgym.training.trainer import Trainer
 from tests.training.parallel.experiments import (
     Answer,
@@ -278,14 +278,16 @@ def refusals(folder: Path, world: World) -> dict[str, str]:
         "lazy": lambda: training(model=lambda: nn.LazyLinear(3), evaluate=False),
         "unit": lambda: training(parallelism=FullySharded(units=["Linaer"])),
         "unused": lambda: training(model=_Forgetful, parallelism=DataParallel()),
+        "apart": lambda: training(parallelism=FullySharded(units=[])),
     }
     said = {}
     for name, make in tried.items():
+        where = folder / name / (str(world.rank) if name == "apart" else "")
         try:
-            run(make(), context(folder / name, world))
+            run(make(), context(where, world))
             said[name] = "nothing"
         except TrainingError as error:
-            said[name] = str(error)
+            said[name] = str(error).replace(str(where), "FOLDER")
     return said
 
 

@@ -215,6 +215,7 @@ def test_what_cannot_be_shared_is_refused(two: Answers) -> None:
     assert "give the layer its number of inputs" in said["lazy"]
     assert "did you mean `Linear`?" in said["unit"]
     assert "find_unused_parameters: true" in said["unused"]
+    assert "not all processes of the experiment see FOLDER" in said["apart"]
     assert two[1]["refusals"] == said
 
 
@@ -235,7 +236,7 @@ def test_another_number_of_devices_goes_on(pair: tuple[Path, Answers], tmp_path:
 
 def test_a_group_of_one(tmp_path: Path) -> None:
     """`parallelism` on one device gives the bits of one device."""
-    from mlgym.training.parallel import DataParallel, FullySharded
+    from mlgym.training.parallelism import DataParallel, FullySharded
 
     expected = alone(tmp_path / "alone")
     for way in (DataParallel(), FullySharded(units=[])):
