@@ -54,6 +54,11 @@ def plain(text: str) -> str:
     return text.translate(_CONTROL)
 
 
+def printable(text: str) -> str:
+    """Gives `text` without lone surrogates, which file names may hold and neither JSON nor UTF-8 does."""
+    return text if text.isascii() else text.translate(_SURROGATES)
+
+
 def one_line(text: str, max_length: int = 200) -> str:
     """Gives `text` on one line without control characters, cut after `max_length` characters."""
     # Cut before and after: what is 5 MB long must not be translated, and an escape is longer than what it stands for.
@@ -94,7 +99,7 @@ def jsonable(data: Any) -> Any:
     if isinstance(data, float):
         return data if math.isfinite(data) else None
     if isinstance(data, str):
-        return data if data.isascii() else data.translate(_SURROGATES)
+        return printable(data)
     if isinstance(data, dict):
         return {jsonable(str(key)): jsonable(value) for key, value in data.items()}
     if isinstance(data, (list, tuple)):

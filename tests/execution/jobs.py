@@ -21,7 +21,7 @@ import msgspec
 from mlgym.errors import Interrupted
 from mlgym.events import CheckpointSaved, EvaluationResult, EventSink, LossScore, TrainingStopped
 from mlgym.execution.job import Job
-from mlgym.execution.worker import StopRequest
+from mlgym.execution.stop_request import StopRequest
 
 
 def succeed(job: Job, sink: EventSink, stop: StopRequest) -> None:

@@ -19,7 +19,7 @@ from mlgym.errors import RunError
 from mlgym.events import EventSink
 from mlgym.execution.inline import InlineExecutor
 from mlgym.execution.job import Job
-from mlgym.execution.worker import StopRequest
+from mlgym.execution.stop_request import StopRequest
 from tests.execution.conftest import Processes
 from tests.execution.handlers import Keeping, make_job, run_all
 

@@ -19,7 +19,7 @@ from mlgym.events import EvaluationResult, Event, EventSink, MetricScore, RunSta
 from mlgym.events.codec import seal
 from mlgym.execution import RunOptions, RunSummary, Watch, WorkerCode, driver, hold_run, launch, resume_run
 from mlgym.execution.job import Job
-from mlgym.execution.worker import StopRequest
+from mlgym.execution.stop_request import StopRequest
 from mlgym.tracking import RunFolder
 from mlgym.validation.modes import SearchPlan
 from mlgym.validation.report import report_of

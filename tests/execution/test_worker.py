@@ -14,7 +14,9 @@ import pytest
 from mlgym.errors import Interrupted
 from mlgym.events import EventSink, JobStatus, Log, MemorySink
 from mlgym.execution.job import Exit, Job, decode_job, encode_job
-from mlgym.execution.worker import StopRequest, perform, warm_up
+from mlgym.execution.perform import perform
+from mlgym.execution.stop_request import StopRequest
+from mlgym.execution.worker import warm_up
 from mlgym.execution.worker_logging import captured_logging
 
 

@@ -32,7 +32,8 @@ from mlgym.events import (
     Payload,
     RunFinished,
 )
-from mlgym.execution.worker import describe_error, describe_traceback, printable
+from mlgym.execution.perform import describe_error, describe_traceback
+from mlgym.texts import printable
 from mlgym.tracking import RunFolder
 from mlgym.tracking.artifacts import next_version, safe_file_name, safe_suffix, save_artifact
 from mlgym.tracking.delivery import Delivery, Hubs

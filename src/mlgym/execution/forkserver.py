@@ -42,7 +42,7 @@ from mlgym.execution.channel import (
     Started,
     clip,
 )
-from mlgym.execution.forked import forget_parent, take_over_streams
+from mlgym.execution.forked import exit_now, forget_parent, take_over_streams
 from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL
 from mlgym.execution.launcher import python_command
 from mlgym.execution.linux import adopt_orphans, children, die_with_parent, kill_group, num_threads, outlive_parent
@@ -194,7 +194,7 @@ class ForkServer:
         except BaseException:  # nothing may run the server's code in the child
             traceback.print_exc()
         finally:
-            worker.exit_now(code)
+            exit_now(code)
 
     def _spawn(self, fds: list[int]) -> subprocess.Popen[bytes]:
         job, events, stdout, stderr = fds
@@ -323,4 +323,4 @@ def start() -> None:
     with suppress(ChannelClosedError):
         ForkServer(Channel(end, Request), int(sys.argv[2])).run()
     # Not through the interpreter's shutdown: exit handlers of imported modules belong to the workers.
-    worker.exit_now(0)
+    exit_now(0)

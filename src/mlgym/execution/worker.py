@@ -1,63 +1,29 @@
 """One experiment in a process of its own: from the job's bytes to its last event.
 
-`main` is what the fork server calls in a fresh child and `start` what a fresh interpreter calls; `perform` is shared
-with the executor that runs jobs in the driver's process. PyTorch is imported only by the default entry, `run_job`.
+`main` is what the fork server calls in a fresh child and `start` what a fresh interpreter calls. PyTorch is imported
+only by the default entry, `run_job`.
 """
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
-import importlib
 import os
-import signal
 import sys
-import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn, TypeAlias
+from typing import Any
 
-import msgspec
-
-from mlgym.errors import Interrupted, RankFailedError, RunError
-from mlgym.events import EventSink, JobStatus
-from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL, Job, decode_job, time_limit_error
+from mlgym.errors import RunError
+from mlgym.events import EventSink
+from mlgym.execution.group.local import run_group
+from mlgym.execution.job import Job, decode_job
 from mlgym.execution.linux import adopt_orphans, die_with_parent
+from mlgym.execution.perform import perform
 from mlgym.execution.pipe_sink import PipeSink
+from mlgym.execution.stop_request import StopRequest, install_signal_handlers
 from mlgym.execution.tap import tapped_output
 from mlgym.execution.worker_logging import captured_logging
-
-
-class Killed(KeyboardInterrupt):
-    """Raised in a job that runs in the driver's process and must end where it is; nobody tells an end for it."""
-
-
-class StopRequest:
-    """What was asked of a job from outside; set by a signal handler, read at every step boundary."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self.out_of_time = False
-        self._listeners: list[Callable[[], None]] = []
-
-    def request(self, *, out_of_time: bool) -> None:
-        """Asks for an end at the next step boundary; of several reasons the first one counts."""
-        if not self.requested:
-            self.requested, self.out_of_time = True, out_of_time
-        for listener in self._listeners:
-            listener()
-
-    def on_request(self, listener: Callable[[], None]) -> None:
-        """Has `listener` called at the request, or now where it was made already."""
-        self._listeners.append(listener)
-        if self.requested:
-            listener()
-
-
-Entry: TypeAlias = Callable[[Job, EventSink, StopRequest], None]
 
 
 def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
@@ -132,91 +98,6 @@ def warm_up(config: dict[str, Any]) -> None:
             adapter(parameter.annotation)
 
 
-def perform(
-    job: Job,
-    sink: EventSink,
-    stop: StopRequest,
-    listening: AbstractContextManager[None],
-    entry: Entry | None = None,
-) -> bool:
-    """Runs a job and tells how it went: RUNNING, the job's own events, DONE.
-
-    Args:
-        job: what to do.
-        sink: takes the events.
-        stop: asks for an end at a step boundary.
-        listening: takes what is printed and logged while the job runs, so that none of it comes after its end.
-        entry: does the work; None for what the job names.
-
-    Returns:
-        Whether it succeeded.
-    """
-    started = time.time()
-
-    running = JobStatus(
-        job_id=job.job_id,
-        status="RUNNING",
-        grid_search_id=job.run_id,
-        experiment_id=job.experiment_id,
-        starting_time=started,
-        device=job.device_label,
-        attempt=job.attempt,
-    )
-    sink.emit(running)
-    error, interrupted = None, False
-    facts: dict[str, Any] = {}
-    try:
-        with listening:
-            (entry or load_entry(job.entry))(job, sink, stop)
-    except Interrupted:
-        interrupted = not stop.out_of_time
-        error = "interrupted" if interrupted else time_limit_error(job.time_limit_s or 0.0)
-    except Killed:
-        raise
-    except RankFailedError as failure:
-        error = str(failure)
-        facts = {
-            "stacktrace": failure.stacktrace,
-            "exit_signal": failure.exit_signal,
-            "log_tail": failure.log_tail,
-        }
-    except BaseException as failure:
-        error, facts = describe_error(failure), {"stacktrace": describe_traceback(failure)}
-    done = msgspec.structs.replace(
-        running,
-        status="DONE",
-        finishing_time=time.time(),
-        error=error,
-        interrupted=interrupted,
-        **facts,
-    )
-    sink.emit(done)
-    return error is None
-
-
-def describe_error(error: BaseException) -> str:
-    """Gives `ExceptionType: message`, safe to be written as UTF-8."""
-    text = str(error)
-    return printable(f"{type(error).__name__}: {text}" if text else type(error).__name__)
-
-
-def describe_traceback(error: BaseException) -> str:
-    """Gives the traceback as Python prints it, notes and causes included."""
-    return printable("".join(traceback.format_exception(error)))
-
-
-def printable(text: str) -> str:
-    """Gives `text` without lone surrogates, which file names may hold and JSON may not."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def load_entry(entry: str) -> Entry:
-    """Gives the function that `module:function` names."""
-    module, _, function = entry.partition(":")
-    loaded: Entry = getattr(importlib.import_module(module), function)
-    return loaded
-
-
 def main(job_fd: int, events_fd: int) -> int:
     """Runs the job behind a descriptor in this process, which belongs to it alone.
 
@@ -237,8 +118,6 @@ def main(job_fd: int, events_fd: int) -> int:
     install_signal_handlers(stop)
     sink = PipeSink(events_fd)
     if job.world_size > 1:
-        from mlgym.execution.group.local import run_group
-
         # The ranks listen to what they print themselves, and this process prints nothing.
         return 0 if perform(job, sink, stop, nullcontext(), lambda job, _, stop: run_group(job, events_fd, stop)) else 1
     return 0 if perform(job, sink, stop, _listening(job, sink)) else 1
@@ -249,33 +128,6 @@ def _listening(job: Job, sink: PipeSink) -> Iterator[None]:
     # Lines go the way of the events, which keeps the order of all that is said.
     with tapped_output(sink.tell_lines, passes_on=False), captured_logging(sink, job.run_id, job.experiment_id):
         yield
-
-
-def install_signal_handlers(stop: StopRequest) -> None:
-    """Has the signals that ask for an end make the request; a forked child ends by them as by default."""
-    owner = os.getpid()
-
-    def handle(signum: int, frame: FrameType | None) -> None:
-        if os.getpid() == owner:
-            stop.request(out_of_time=signum == TIME_LIMIT_SIGNAL)
-        else:
-            # A forked child, such as a loader's worker, inherited this handler: the signal means for it what it does by
-            # default.
-            signal.signal(signum, signal.SIG_DFL)
-            os.kill(os.getpid(), signum)
-
-    for signum in (STOP_SIGNAL, BATCH_SIGNAL, TIME_LIMIT_SIGNAL):
-        signal.signal(signum, handle)
-
-
-def exit_now(code: int) -> NoReturn:
-    """Ends the process without the interpreter's shutdown, but with everything printed, by C libraries too."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):
-            stream.flush()
-    with suppress(Exception):
-        ctypes.CDLL(None).fflush(None)
-    os._exit(code)
 
 
 def start() -> None:

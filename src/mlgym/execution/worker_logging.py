@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from mlgym.events import EventSink, Log
 from mlgym.execution.output import MAX_LINE_CHARS, FloodLimit
+from mlgym.texts import printable
 
 
 class EventLogHandler(logging.Handler):
@@ -46,7 +47,7 @@ class EventLogHandler(logging.Handler):
     def _tell(self, level: str, logger: str, text: str) -> None:
         if len(text) > MAX_LINE_CHARS:
             text = f"{text[:MAX_LINE_CHARS]} ... ({len(text) - MAX_LINE_CHARS:,} more characters)"
-        message = text.encode("utf-8", "backslashreplace").decode("utf-8")
+        message = printable(text)
         self._sink.emit(
             Log(
                 grid_search_id=self._run_id,

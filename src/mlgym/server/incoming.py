@@ -11,6 +11,7 @@ from mlgym.errors import EventLogError
 from mlgym.events.codec import check_addressed, decode
 from mlgym.events.log import CheckedBody
 from mlgym.server.refusal import RefusedError
+from mlgym.texts import printable
 
 RUN_PATH: Final = "payload.grid_search_id"
 
@@ -43,7 +44,7 @@ def incoming(body: bytes, place: str) -> Incoming:
 
 def invalid_event(reason: str, place: str) -> RefusedError:
     """Gives the refusal of what is no event."""
-    message = f"{place}: {reason}".encode(errors="backslashreplace").decode()
+    message = printable(f"{place}: {reason}")
     return RefusedError(422, "invalid_event", message, path=place)
 
 

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from mlgym.errors import EventLogError, InvalidNameError, LogInUseError, MlgymError, RunError
+from mlgym.texts import printable
 
 API: Final = "/api/"
 _CODES: Final = {
@@ -100,8 +101,8 @@ def add_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         # What was sent is not repeated: it may be no text at all.
         first = error.errors()[0]
-        path = _printable(".".join(str(part) for part in first["loc"]))
-        message = _printable(f"{path}: {first['msg']}")
+        path = printable(".".join(str(part) for part in first["loc"]))
+        message = printable(f"{path}: {first['msg']}")
         return error_response(request.url.path, RefusedError(422, "invalid", message, path=path))
 
     def on_gone(request: Request, error: Exception) -> JSONResponse:
@@ -126,13 +127,13 @@ def refusal_of(error: MlgymError | OSError) -> RefusedError:
     if isinstance(error, RefusedError):
         return error
     if isinstance(error, InvalidNameError):
-        return RefusedError(400, "invalid_name", _printable(str(error)))
+        return RefusedError(400, "invalid_name", printable(str(error)))
     if isinstance(error, LogInUseError):
         return RefusedError(409, "in_use", "another process writes the log of this run; try again when it has ended")
     if isinstance(cause, OSError):
         return _disk_refusal(cause)
     if isinstance(error, RunError | EventLogError):
-        return RefusedError(400, "refused", _printable(str(error)))
+        return RefusedError(400, "refused", printable(str(error)))
     return RefusedError(500, "internal", "the service failed; its log says how")
 
 
@@ -145,7 +146,3 @@ def _disk_refusal(error: OSError) -> RefusedError:
     if error.errno in _OCCUPIED:
         return RefusedError(409, "conflict", "something else is there under this name")
     return RefusedError(500, "disk", f"the disk of the hub refused: {error.strerror}")
-
-
-def _printable(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()

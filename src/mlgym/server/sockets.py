@@ -33,6 +33,7 @@ from mlgym.server.refusal import RefusedError, not_found, refusal_of
 from mlgym.server.socket_client import Pending, SessionAccess, Shared, SocketClient
 from mlgym.server.store import HubStore
 from mlgym.server.strangers import Strangers
+from mlgym.texts import printable
 
 OLD_ROOMS: Final = frozenset({"mlgym_event_publishers", "mlgym_streamed_logger"})
 """What publishers of MLgym 0.0.75 join; nothing is ever sent there."""
@@ -352,7 +353,7 @@ def _read(decoder: msgspec.json.Decoder[_T], argument: bytes) -> _T:
     try:
         return decoder.decode(argument)
     except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors
-        message = str(error).encode(errors="backslashreplace").decode()
+        message = printable(str(error))
         raise RefusedError(422, "invalid", message, path=message.rpartition("`$")[2].strip("`.") or None) from error
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from mlgym.events import EventSink
 from mlgym.execution.job import Job
-from mlgym.execution.worker import StopRequest
+from mlgym.execution.stop_request import StopRequest
 from tests.execution import jobs
 
 

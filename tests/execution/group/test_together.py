@@ -18,7 +18,7 @@ from mlgym.execution.group.failure import RankEnd, failure_of
 from mlgym.execution.group.together import Leader, Standing, is_follower, standing
 from mlgym.execution.job import Exit
 from mlgym.execution.linux import hang_up, sockets
-from mlgym.execution.worker import StopRequest
+from mlgym.execution.stop_request import StopRequest
 
 TWO = Standing(rank=0, size=2, local_rank=0, local_size=2)
 

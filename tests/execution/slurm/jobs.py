@@ -9,7 +9,7 @@ from mlgym.errors import Interrupted
 from mlgym.events import Event, EventSink, LossScore
 from mlgym.events.types import CheckpointSaved, EvaluationResult
 from mlgym.execution.job import Job
-from mlgym.execution.worker import StopRequest
+from mlgym.execution.stop_request import StopRequest
 
 
 def count(job: Job, sink: EventSink, stop: StopRequest) -> None:

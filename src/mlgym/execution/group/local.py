@@ -23,7 +23,7 @@ from mlgym.execution.group.rank import STOP_SIGNALS, Birth, become_rank
 from mlgym.execution.group.standing import RankProcess
 from mlgym.execution.job import STOP_SIGNAL, TIME_LIMIT_SIGNAL, Job
 from mlgym.execution.linux import event_pipe, num_threads, oom_kills
-from mlgym.execution.worker import StopRequest
+from mlgym.execution.stop_request import StopRequest
 
 # A rank that dies breaks the connections of the others, whose errors may be here first; a moment tells which is which.
 _SETTLE_S: Final = 0.5

@@ -25,10 +25,12 @@ from mlgym.execution.executor import Stream
 from mlgym.execution.group.failure import RankEnd, cause_of, failure_of
 from mlgym.execution.job import Job
 from mlgym.execution.linux import hang_up, sockets
+from mlgym.execution.perform import describe_error, describe_traceback, load_entry, perform
+from mlgym.execution.preserved_process import preserved_process
 from mlgym.execution.printed import NUM_TAIL_LINES
+from mlgym.execution.stop_request import Killed, StopRequest
 from mlgym.execution.stop_signals import stop_signals
 from mlgym.execution.tap import tapped_output
-from mlgym.execution.worker import Killed, StopRequest, describe_error, describe_traceback, load_entry, perform
 
 # The others may compute for a while where rank 0 has failed already; a lost one never comes.
 _GATHER_S: Final = 300.0
@@ -308,8 +310,6 @@ class _Follower:
                 raise RunError("rank 0 does not answer any more")
 
     def _run(self, job: Job, number: int) -> _Answer:
-        from mlgym.execution.inline import preserved_process
-
         end, tail = _EndSink(), deque[str](maxlen=NUM_TAIL_LINES)
         stop = self._stop = StopRequest()
         if self._num_signals:
