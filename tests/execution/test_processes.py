@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -105,6 +107,23 @@ def test_environment_of_workers() -> None:
     assert (given["OMP_NUM_THREADS"], given["MKL_NUM_THREADS"], given["OPENBLAS_NUM_THREADS"]) == ("2", "2", "1")
     assert (given["PYTHONHASHSEED"], given["HOME"]) == ("5", "/root")
     assert worker_environment(1, {})["PYTHONHASHSEED"] == "0"
+    allocator = worker_environment(1, {"JE_ARROW_MALLOC_CONF": "narenas:2"})["JE_ARROW_MALLOC_CONF"]
+    assert allocator == "narenas:2,background_thread:false"
+
+
+def test_pyarrow_starts_no_thread_in_workers() -> None:
+    """scikit-learn imports it where pandas is installed too: with its thread, nothing could be forked (control)."""
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from mlgym.execution.launcher import worker_environment
+
+    program = "import pyarrow; from mlgym.execution.linux import num_threads; print(num_threads())"
+    with_it = worker_environment(1)
+    without_it = {name: value for name, value in with_it.items() if name != "JE_ARROW_MALLOC_CONF"}
+    counts = [
+        int(subprocess.run([sys.executable, "-c", program], env=each, capture_output=True, check=True).stdout)
+        for each in (with_it, without_it)
+    ]
+    assert counts[0] == 1 < counts[1]
 
 
 def test_stop_lets_a_job_end_at_a_step_boundary(processes: Processes, tmp_path: Path) -> None:
@@ -242,7 +261,7 @@ def test_a_preload_with_threads_makes_fresh_interpreters(tmp_path: Path) -> None
     assert made.handler.exits[killed.job_id].signal == signal.SIGSEGV
     assert [pid for pid in children.read_text().split() if psutil.pid_exists(int(pid))] == []
     (note,) = made.handler.notes
-    assert "started threads: the fork server has 2 of them" in note[1]
+    assert "importing `tests.execution.starts_thread` has started threads (" in note[1]
     made.executor.close()
 
 

@@ -5,6 +5,7 @@ The driver asks and tells; what decides is in `nested_run` and `search_run`.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 
@@ -63,3 +64,16 @@ class Course:
 
     def ended(self, experiment_id: int, outcome: Outcome) -> None:
         """Takes note of the end of an experiment, once it is written down."""
+
+
+class OwnCourse(abc.ABC):
+    """Experiments that bring a course of their own."""
+
+    @abc.abstractmethod
+    def course(self, settled: Container[int], desk: Desk) -> Course:
+        """Gives it.
+
+        Args:
+            settled: experiments that need not run.
+            desk: what it has of its driver.
+        """

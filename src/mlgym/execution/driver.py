@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from mlgym.config import Document, Point, config_id, resolve
 from mlgym.errors import RunError
 from mlgym.events import Environment, ExperimentConfig, JobStatus, RunFinished, RunStarted
-from mlgym.execution.course import Course, Desk
+from mlgym.execution.course import Course, Desk, OwnCourse
 from mlgym.execution.devices import Slot, backend_of, kind_and_number, kind_of
 from mlgym.execution.environment import capture_environment, recorded_command
 from mlgym.execution.executor import Executor, Handler
@@ -287,7 +287,9 @@ class Driver:
                 return NestedRun(self.space, settled, desk)
             case SearchPlan():
                 return SearchRun(self.space, desk)
-        return Course(len(self.space), settled, getattr(self.space, "until_epochs", None))
+            case OwnCourse():
+                return self.space.course(settled, desk)
+        return Course(len(self.space), settled)
 
     def _next_job_id(self) -> str:
         job_id = f"{self.folder.run_id}-{self._num_jobs}"
@@ -418,6 +420,10 @@ class Driver:
             "attempt": before.attempt + 1,
             "lineage": before.lineage + int(parts),
             "allow_data_change": self._allow_data_change,
+            "known_data": {
+                split: {"sha256": sha256, "num_samples": before.sizes[split]}
+                for split, sha256 in before.fingerprints.items()
+            },
             "known_checkpoints": list(before.checkpoints),
         }
 

@@ -45,7 +45,15 @@ from mlgym.execution.channel import (
 from mlgym.execution.forked import exit_now, forget_parent, take_over_streams
 from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL
 from mlgym.execution.launcher import python_command
-from mlgym.execution.linux import adopt_orphans, children, die_with_parent, kill_group, num_threads, outlive_parent
+from mlgym.execution.linux import (
+    adopt_orphans,
+    children,
+    die_with_parent,
+    kill_group,
+    names_of_threads,
+    num_threads,
+    outlive_parent,
+)
 from mlgym.execution.main_module import import_main_script
 from mlgym.execution.worker_logging import admit_info
 
@@ -79,6 +87,7 @@ class ForkServer:
         self._workers: dict[int, _Worker] = {}
         self._own_children: set[int] = set()
         self._wake: tuple[int, int] = (-1, -1)
+        self._starts_threads: str | None = None
 
     def run(self) -> None:
         """Imports, then serves until the driver closes its end or is gone."""
@@ -151,7 +160,7 @@ class ForkServer:
 
     def _start_worker(self, request: Fork, fds: list[int]) -> None:
         assert len(fds) == _NUM_FDS
-        spawn_reason = why_forking_is_unsafe()
+        spawn_reason = self._why_forking_is_unsafe()
         try:
             if spawn_reason is None:
                 pid, popen = self._fork(fds), None
@@ -260,6 +269,19 @@ class ForkServer:
         self._workers.clear()
         self._kill_strays()
 
+    def _why_forking_is_unsafe(self) -> str | None:
+        """Gives the reason why this process must not be forked, or None where it may.
+
+        A lock that another thread holds is never released in the child, and CUDA does not survive a fork.
+        """
+        if num_threads() != 1:
+            names = ", ".join(dict.fromkeys(names_of_threads()))
+            return f"importing `{self._starts_threads or 'a module'}` has started threads ({names})"
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized():
+            return "an imported module has initialised CUDA"
+        return None
+
     def _import(self, start: Start) -> None:
         sys.path[:] = start.sys_path
         for module in start.preload:
@@ -273,6 +295,7 @@ class ForkServer:
                     self._channel.send(Note(f"not preloaded: {failure.report.error}"))
         if start.main_script is not None:
             self._import_main(Path(start.main_script))
+            self._look_for_threads(str(start.main_script))
         if start.imports:
             self._channel.send(Importing(", ".join(start.imports)))
             from mlgym.config import import_user_modules
@@ -281,6 +304,7 @@ class ForkServer:
                 import_user_modules(start.imports, Path(start.folder) if start.folder else None)
             except BaseException as error:
                 raise _ImportFailedError(_report(", ".join(start.imports), error)) from error
+            self._look_for_threads(", ".join(start.imports))
 
     def _import_main(self, path: Path) -> None:
         self._channel.send(Importing(str(path)))
@@ -295,24 +319,16 @@ class ForkServer:
             importlib.import_module(module)
         except BaseException as error:  # a module may call `sys.exit` too
             raise _ImportFailedError(_report(module, error)) from error
+        self._look_for_threads(module)
+
+    def _look_for_threads(self, imported: str) -> None:
+        if self._starts_threads is None and num_threads() != 1:
+            self._starts_threads = imported
 
 
 def _report(module: str, error: BaseException) -> ImportFailed:
     text = "".join(traceback.format_exception(error))
     return ImportFailed(module, clip(f"{type(error).__name__}: {error}"), clip(text))
-
-
-def why_forking_is_unsafe() -> str | None:
-    """Gives the reason why this process must not be forked, or None where it may.
-
-    A lock that another thread holds is never released in the child, and CUDA does not survive a fork.
-    """
-    if (count := num_threads()) != 1:
-        return f"an imported module has started threads: the fork server has {count} of them"
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        return "an imported module has initialised CUDA"
-    return None
 
 
 def start() -> None:

@@ -32,7 +32,14 @@ def worker_environment(threads: int, environment: Mapping[str, str] = os.environ
         "MKL_NUM_THREADS": str(threads),
         # OpenBLAS starts its threads when NumPy is imported, and a process with threads must not be forked.
         "OPENBLAS_NUM_THREADS": "1",
+        # So does the allocator of pyarrow, which scikit-learn imports by way of pandas where both are installed.
+        "JE_ARROW_MALLOC_CONF": _without_background_thread(environment.get("JE_ARROW_MALLOC_CONF", "")),
         # Asking for CUDA must not initialise it: it does not survive a fork.
         "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
     }
     return {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", **environment, **changed}
+
+
+def _without_background_thread(options: str) -> str:
+    """Gives options of jemalloc, those of the user first, of which the last one counts."""
+    return ",".join([*filter(None, [options]), "background_thread:false"])

@@ -62,6 +62,7 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
         attempt=job.attempt,
         lineage=job.lineage,
         allow_data_change=job.allow_data_change,
+        known_data=job.known_data,
         known_checkpoints=tuple(job.known_checkpoints),
         checkpoint_place=job.checkpoint_place,
         keep_local_checkpoints=job.local_checkpoints,

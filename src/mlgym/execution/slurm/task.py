@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -40,6 +40,7 @@ _LOCAL_REQUEUE_CODE: Final = 144
 _SIGNALS: Final = (STOP_SIGNAL, BATCH_SIGNAL, TIME_LIMIT_SIGNAL)
 _STATUS_START: Final = b'{"event_type":"job_status"'
 _SAVED_START: Final = b'{"event_type":"checkpoint_saved"'
+_DATA_START: Final = b'{"event_type":"data_fingerprint"'
 _POLL_S: Final = 0.1
 _NO_STEP: Final = (
     "the time of its SLURM job is too short for a single step and a checkpoint of it: give more, as in "
@@ -150,7 +151,12 @@ def run_task(folder: JobFolder, job_id: str) -> int:
         folder.spool_path(job_id, number).unlink(missing_ok=True)
         return 0
     earlier = folder.spools(job_id)[:number]
-    job = msgspec.structs.replace(job, attempt=job.attempt + number, known_checkpoints=known_checkpoints(job, earlier))
+    job = msgspec.structs.replace(
+        job,
+        attempt=job.attempt + number,
+        known_data=known_data(job, earlier),
+        known_checkpoints=known_checkpoints(job, earlier),
+    )
     sink = SpoolSink(descriptor, job.run_id, job.experiment_id, folder.spool_path(job_id, number + 1).exists)
     sink.tell(Begin(host=socket.gethostname(), pid=os.getpid(), queue_id=queue_id()))
     before = _checkpoints(job)
@@ -177,21 +183,32 @@ def known_checkpoints(job: Job, spools: Iterable[Path]) -> list[str]:
     """Gives the checkpoints that the log says stand, once it has what earlier starts of a job told."""
     known = dict.fromkeys(job.known_checkpoints)
     for path in spools:
-        reader = SpoolReader(path)
-        while lines := reader.read():
-            for line in lines:
-                if record_of(line) is None:
-                    _take_checkpoint(known, line)
+        for line in _lines(path):
+            if record_of(line) is None:
+                _take_checkpoint(known, line)
     return list(known)
+
+
+def known_data(job: Job, spools: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Gives what data an experiment was begun with, once the log has what earlier starts of a job told."""
+    known = dict(job.known_data)
+    for path in spools:
+        for line in _lines(path):
+            if line.startswith(_DATA_START):
+                payload = decode(line)["payload"]
+                known[payload["split"]] = {name: payload[name] for name in ("sha256", "num_samples")}
+    return known
+
+
+def _lines(spool: Path) -> Iterator[bytes]:
+    reader = SpoolReader(spool)
+    while lines := reader.read():
+        yield from lines
 
 
 def _has_saved(spool: Path) -> bool:
     """Tells whether a start of a job has saved a checkpoint."""
-    reader = SpoolReader(spool)
-    while lines := reader.read():
-        if any(line.startswith(_SAVED_START) for line in lines):
-            return True
-    return False
+    return any(line.startswith(_SAVED_START) for line in _lines(spool))
 
 
 def _take_checkpoint(known: dict[str, None], line: bytes) -> None:
