@@ -28,7 +28,7 @@ from mlgym.config.modes import VALIDATION_MODES
 from mlgym.config.registry import REGISTRY, Component
 from mlgym.config.signature import SEED
 from mlgym.events.types import Event, Payload
-from mlgym.server.api.document import openapi_document
+from mlgym.server.openapi import openapi_document
 from mlgym.validation.report import ReportFacts
 
 ROOT: Final = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel
 
 from mlgym.server.api.experiment_routes import experiment_routes
-from mlgym.server.api.models import ErrorAnswer
+from mlgym.server.api.models.base import ErrorAnswer
 from mlgym.server.api.parameters import ERRORS
 from mlgym.server.api.reads import Reads
 from mlgym.server.api.run_routes import run_routes

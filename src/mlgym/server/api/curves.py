@@ -11,7 +11,7 @@ import msgspec
 from mlgym.events import ExperimentState, MetricHistory
 from mlgym.server.api.exports import MAX_POINTS
 from mlgym.server.api.filter import found_by
-from mlgym.server.api.models import MetricQuery
+from mlgym.server.api.models.curves import MetricQuery
 from mlgym.server.projection.decimate import MIN_POINTS, Curve, kept
 from mlgym.server.projection.projection import View
 from mlgym.server.refusal import RefusedError

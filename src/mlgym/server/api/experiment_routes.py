@@ -6,16 +6,10 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from mlgym.server.api.models import (
-    ConfigDiff,
-    ExperimentDetail,
-    ExperimentTable,
-    MetricColumns,
-    MetricQuery,
-    ModelCard,
-    Order,
-    SystemMetricColumns,
-)
+from mlgym.server.api.models.base import Order
+from mlgym.server.api.models.curves import MetricColumns, MetricQuery, SystemMetricColumns
+from mlgym.server.api.models.experiments import ConfigDiff, ExperimentDetail, ExperimentTable
+from mlgym.server.api.models.model_card import ModelCard
 from mlgym.server.api.parameters import ERRORS, At, ExperimentId, Filter, Limit, Offset, RunId
 from mlgym.server.api.reads import COLUMNS, Reads
 

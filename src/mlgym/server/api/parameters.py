@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import Path, Query
 
-from mlgym.server.api.models import ErrorAnswer
+from mlgym.server.api.models.base import ErrorAnswer
 
 MAX_ROWS: Final = 10_000
 _RUN_ID: Final = "2026-11-23--16-14-30"

@@ -19,7 +19,7 @@ from mlgym.server.api.loads import loads_of
 from mlgym.server.api.log_lines import LogQuery, log_lines
 from mlgym.server.api.model_card import checkpoint_facts, model_card, reproduction_facts
 from mlgym.server.api.model_card_page import markdown_card
-from mlgym.server.api.models import MetricQuery
+from mlgym.server.api.models.curves import MetricQuery
 from mlgym.server.api.run_list import RunQuery, page_of
 from mlgym.server.api.summaries import Summaries, summary_of, with_notes
 from mlgym.server.api.table import Table, value_of

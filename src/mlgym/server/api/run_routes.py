@@ -7,7 +7,10 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Query, Response
 
 from mlgym.server.api.log_lines import LogQuery
-from mlgym.server.api.models import LogLines, Order, RunDetail, RunList, RunStatus, Timeline
+from mlgym.server.api.models.base import Order, RunStatus
+from mlgym.server.api.models.log_lines import LogLines
+from mlgym.server.api.models.runs import RunDetail, RunList
+from mlgym.server.api.models.timeline import Timeline
 from mlgym.server.api.parameters import ERRORS, At, Limit, Offset, RunId
 from mlgym.server.api.reads import Reads
 from mlgym.server.api.run_list import RunQuery
@@ -52,8 +55,8 @@ def run_routes(reads: Reads) -> APIRouter:
         search: Annotated[
             str | None, Query(max_length=500, description="text within id, name, tags or notes", examples=["conv"])
         ] = None,
-        status: Annotated[list[RunStatus], Query(description="any of these")] = [],  # noqa: B006
-        tag: Annotated[list[str], Query(max_length=100, description="all of these", examples=[["baseline"]])] = [],  # noqa: B006
+        status: Annotated[list[RunStatus], Query(description="any of these")] = [],  # noqa: B006 - FastAPI copies it
+        tag: Annotated[list[str], Query(max_length=100, description="all of these", examples=[["baseline"]])] = [],  # noqa: B006 - as above
         sort: RunSort = "created_at",
         order: Order = "desc",
         limit: Limit = 100,
