@@ -18,6 +18,7 @@ import mlgym
 from mlgym.components.data import TensorData, data_loaders, fingerprint
 from mlgym.components.loss import CrossEntropy
 from mlgym.components.tensors import StepOutput
+from mlgym.config.registry import REGISTRY, register
 from mlgym.errors import Interrupted
 from mlgym.events import DataFingerprint, Log, MemorySink
 from mlgym.events.types import ExperimentResumed
@@ -98,7 +99,7 @@ def test_one_changed_value_is_refused_by_name(interrupted: Path, split: str) -> 
     assert str(caught.value) == (
         f"data changed since epoch_1-step_7: `{split}` {num_samples} samples ({old.sha256[:8]}) -> {num_samples} "
         f"({new.sha256[:8]}). Restore it and go on with --retry-failed, start another run, or admit it with "
-        "--allow-data-change"
+        "--retry-failed --allow-data-change"
     )
     assert list_checkpoints(interrupted / "3" / "checkpoints") == before
 
@@ -139,6 +140,37 @@ def test_a_change_that_is_allowed_is_told(interrupted: Path, sink: MemorySink) -
     told = {one.split: one.sha256 for one in _of(sink, DataFingerprint)}
     assert told["val"] == getattr(fingerprint(_changed(20)), "sha256", None)
     _train(interrupted, MemorySink(), attempt=2, lineage=1, data={"val": _changed(20)})
+
+
+class Boom:
+    """Fails in the first step, as long as the file is there."""
+
+    def __init__(self, file: str) -> None:
+        self.file = Path(file)
+
+    def on_step_end(self, state: State, output: StepOutput) -> None:
+        if self.file.exists():
+            raise RuntimeError("boom")
+
+
+def test_an_experiment_that_left_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that begins anew is compared with what the log says it was begun with; what is allowed stands in the log."""
+    REGISTRY.names()  # MLgym's own are registered once in a process: not into the copy
+    monkeypatch.setattr(REGISTRY, "_components", dict(REGISTRY._components))
+    register("boom")(Boom)
+    add, boom = _write_table(tmp_path / "data.csv"), tmp_path / "boom"
+    boom.touch()
+    config = _config({"use": "table", "path": str(tmp_path / "data.csv"), "target": "kind", "task": "classification"})
+    config["experiment"]["callbacks"] = [{"use": "boom", "file": str(boom)}]
+    given: dict[str, Any] = {"storage": tmp_path / "runs", "executor": "inline", "progress": False}
+    assert mlgym.run(config, run_id="run", **given).experiments[0].error == "RuntimeError: boom"
+    boom.unlink()
+    add()
+    refused = mlgym.resume("run", retry_failed=True, **given).experiments[0]
+    assert "data changed since the experiment began: `train` 14 samples (" in str(refused.error)
+    assert refused.state.sizes["train"] == 14
+    allowed = mlgym.resume("run", retry_failed=True, allow_data_change=True, **given).experiments[0]
+    assert (allowed.error, allowed.state.sizes["train"], allowed.state.lineage) == (None, 15, 1)
 
 
 def test_checkpoints_of_older_versions_go_on(interrupted: Path, sink: MemorySink) -> None:
@@ -194,26 +226,26 @@ def _write_table(path: Path) -> Callable[[], Callable[[], None]]:
     return add
 
 
+def _config(data: Mapping[str, Any]) -> dict[str, Any]:
+    components = {
+        "data": data,
+        "model": {"use": "mlp", "hidden": [4]},
+        "optimizer": {"use": "sgd", "model": "$model", "lr": 0.1},
+    }
+    experiment = {"epochs": 1, "early_stopping": []}
+    return {"version": 1, "extends": "preset/classification", "components": components, "experiment": experiment}
+
+
 @pytest.mark.parametrize("kind", ["images", "table"])
 def test_a_run_whose_files_grew(tmp_path: Path, kind: str) -> None:
     """A run from files is refused after one was added to, goes on when it is restored, or where it is allowed."""
-    model: dict[str, Any] = {"use": "mlp", "hidden": [4]}
     if kind == "images":
         grow = _write_images(tmp_path / "data")
         data = {"use": "image_folder", "root": str(tmp_path / "data"), "image_size": 4}
     else:
         grow = _write_table(tmp_path / "data.csv")
         data = {"use": "table", "path": str(tmp_path / "data.csv"), "target": "kind", "task": "classification"}
-    config = {
-        "version": 1,
-        "extends": "preset/classification",
-        "components": {
-            "data": data,
-            "model": model,
-            "optimizer": {"use": "sgd", "model": "$model", "lr": 0.1},
-        },
-        "experiment": {"epochs": 1, "early_stopping": []},
-    }
+    config = _config(data)
     given: dict[str, Any] = {"storage": tmp_path / "runs", "executor": "inline", "progress": False}
     assert mlgym.run(config, run_id="run", **given).exit_code == 0
     undo = grow()

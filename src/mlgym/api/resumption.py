@@ -71,7 +71,7 @@ def resume(
         epochs: instead of the config's; finished experiments go on where it is more than they had.
         retry_failed: try failed experiments again, from their last checkpoint.
         allow_config_change: keys of the config that may differ from what the run was started with, with all below.
-        allow_data_change: go on though the data is not what checkpoints were trained with, and say so.
+        allow_data_change: go on though the data is not what experiments were trained with so far, and say so.
         storage: the folder with one folder per run.
         executor: `processes`, `inline`, `ray` or `slurm`; None for what the run was launched with, as in all that
             follows.

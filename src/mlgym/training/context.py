@@ -32,7 +32,8 @@ class ExperimentContext:
         job_id: the job that runs it.
         attempt: 0 for the first time; later ones go on from the newest checkpoint.
         lineage: one more than before where the continuation need not be bit-identical to what came before.
-        allow_data_change: go on from a checkpoint though the data is not what it was trained with.
+        allow_data_change: go on though the data is not what the experiment was trained with so far.
+        known_data: by split `sha256` and `num_samples` of the data that the log says it was begun with.
         known_checkpoints: paths, relative to the run folder, of the checkpoints that the log says stand.
         checkpoint_place: address where checkpoints stand beside the run folder, as `open_place` takes it, or None.
         keep_local_checkpoints: whether those that stand there stay in the run folder, too.
@@ -54,6 +55,7 @@ class ExperimentContext:
     attempt: int = 0
     lineage: int = 0
     allow_data_change: bool = False
+    known_data: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     known_checkpoints: tuple[str, ...] = ()
     checkpoint_place: str | None = None
     keep_local_checkpoints: bool = True

@@ -201,7 +201,9 @@ class Session:
         resumption = Resumption(self.folder, self.context, self.reporter, self.courier, target) if is_main else None
         saved = self._newest(resumption)
         if saved is None:
+            allow_change = self.context.allow_data_change
             if resumption is not None:
+                self.data.compare(self.context.known_data, self.reporter, checkpoint=None, allow_change=allow_change)
                 resumption.settle(frozenset())
                 self.writer.settle(())
             self.reporter.resumed(self.state, None, replaces_later=self.context.lineage > 0)

@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 
 import mlgym
 from mlgym.errors import RunError
+from mlgym.events import DataFingerprint, Producer, encode
 from mlgym.execution.job import Job
 from mlgym.execution.slurm import JobFolder, SlurmExecutor, SlurmSettings, TaskSetup
 from mlgym.execution.slurm.settings import Options
+from mlgym.execution.slurm.task import known_data
 from tests.execution.handlers import Keeping, poll_until, run_all
 from tests.execution.slurm.conftest import Cluster
 
@@ -359,3 +362,14 @@ def test_without_slurm_nothing_is_begun(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with pytest.raises(RunError, match="need `--executor slurm`"):
         mlgym.run(config, storage=tmp_path / "storage", slurm={"time": "5"}, progress=False)
     assert not (tmp_path / "storage").exists()
+
+
+def test_the_data_of_earlier_starts_is_known(tmp_path: Path) -> None:
+    """A task that begins anew after a requeue knows the data that the one before it told of, and not the log."""
+    told = DataFingerprint(
+        grid_search_id="run", experiment_id=0, split="train", num_samples=3, sha256="a", covers="all"
+    )
+    (tmp_path / "spool").write_bytes(encode(Producer().event(told)) + b"\n")
+    job = msgspec.structs.replace(a_job(tmp_path), known_data={"val": {"sha256": "b", "num_samples": 2}})
+    known = known_data(job, [tmp_path / "spool"])
+    assert known == {"val": {"sha256": "b", "num_samples": 2}, "train": {"sha256": "a", "num_samples": 3}}
