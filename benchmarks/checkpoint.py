@@ -12,10 +12,8 @@ import logging
 import os
 import shutil
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +34,7 @@ from mlgym.training.loop import Epoch, Gear, train_epoch
 from mlgym.training.session import Session
 from mlgym.training.trainer import Trainer
 from report import print_rows, verdict
+from scratch import scratch
 
 BLOCKED_GOAL_MS = 30.0
 SHARE_GOAL_PERCENT = 1.0
@@ -44,16 +43,6 @@ EVERY_S = 60.0
 
 Blocking = Callable[[int], Callable[[], None]]
 """Saves number n; gives what waits until it is on the disk."""
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """Gives a folder on the disk under test, removed afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix=".checkpoint-", dir=Path(__file__).parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 def session_of(model: nn.Module, data: TensorData, folder: Path, batch_size: int) -> Session:

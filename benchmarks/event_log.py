@@ -10,18 +10,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mlgym.events import EvaluationResult, EventLog, LogSink, LossScore, MetricScore, Producer, fold, read_log
 from mlgym.events.codec import seal
 from report import print_rows
+from scratch import scratch
 
 GROUP_SIZES = (1, 100, 1000)
 LIMIT = "raw write and fsync (limit)"
@@ -37,16 +35,6 @@ def evaluation(number: int) -> EvaluationResult:
         metric_scores=[MetricScore("f1_macro", "val", 0.9 + number * 1e-9), MetricScore("accuracy", "val", 0.91)],
         loss_scores=[LossScore("cross_entropy", "val", 1.0 / (number + 1))],
     )
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """Gives a folder on the disk under test, removed afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix=".event_log-", dir=Path(__file__).parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 class Subjects:

@@ -20,10 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mlgym.config import Document, check, load, resolve
+from digits_sweep import ONE_SHORT_EPOCH, digits_sweep
+from mlgym.config import Document, check, resolve
 from mlgym.events import NullSink
 from mlgym.execution import RunOptions, WorkerCode, launch
-from mlgym.execution.inline import preserved_process
+from mlgym.execution.preserved_process import preserved_process
 from mlgym.training import ExperimentContext, prepare_process, run_experiment
 from report import verdict
 
@@ -34,21 +35,7 @@ Way = Callable[[int], None]
 
 def document(num_experiments: int) -> Document:
     """A config with that many trivial experiments."""
-    config: dict[str, Any] = {
-        "version": 1,
-        "extends": "preset/classification",
-        "components": {
-            "data": {"use": "digits"},
-            "model": {"use": "mlp", "hidden": [64]},
-            "optimizer": {
-                "use": "adam",
-                "model": "$model",
-                "lr": {"sweep": [1e-3 * (number + 1) for number in range(num_experiments)]},
-            },
-        },
-    }
-    changes = ["experiment.epochs=1", "experiment.steps_per_epoch=20", "experiment.early_stopping=[]"]
-    return load(config, changes)
+    return digits_sweep([1e-3 * (number + 1) for number in range(num_experiments)], ONE_SHORT_EPOCH)
 
 
 def in_a_loop(num_experiments: int) -> None:

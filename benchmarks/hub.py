@@ -10,11 +10,9 @@ from __future__ import annotations
 import argparse
 import http.client
 import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -27,6 +25,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from mlgym.events import EvaluationResult, EventLog, LossScore, MetricScore, Producer
 from report import print_rows
+from scratch import scratch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -58,16 +57,6 @@ def bodies(run: str, num_events: int, first: int = 0) -> list[bytes]:
         )
         for number in range(first, first + num_events)
     ]
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """Gives a folder on the disk under test, removed afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix=".hub-", dir=Path(__file__).parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 @contextmanager

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import gc
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,13 +33,14 @@ from mlgym.events import (
 )
 from mlgym.events.fold import RunState
 from mlgym.events.quick import Evaluation, MetricOfLine
-from mlgym.server.api.models import MetricQuery
+from mlgym.server.api.models.curves import MetricQuery
 from mlgym.server.api.reads import Reads
 from mlgym.server.api.run_list import RunQuery
 from mlgym.server.notes_log import NotesLog
 from mlgym.server.store import HubStore
 from mlgym.server.trash import Trash
 from report import print_rows, verdict
+from scratch import scratch
 
 RUN_ID = "2026-11-23--16-14-30"
 NUM_METRICS = 10
@@ -90,16 +89,6 @@ def write_run(storage: Path, run_id: str, num_experiments: int, num_epochs: int,
                 group = []
         log.append(group)
         return log.num_events
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """Gives a folder on the disk under test, removed afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix=".hub_read-", dir=Path(__file__).parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 def reads_over(storage: Path) -> Reads:

@@ -18,11 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from digits_sweep import ONE_SHORT_EPOCH, digits_sweep
 from experiments import cost
-from mlgym.config import Document, Plan, check, load, resolve
+from mlgym.config import Document, Plan, check, resolve
 from mlgym.events import NullSink, fold, read_log
 from mlgym.execution import RunOptions, launch
-from mlgym.execution.inline import preserved_process
+from mlgym.execution.preserved_process import preserved_process
 from mlgym.training import ExperimentContext, prepare_process, run_experiment
 from mlgym.validation.choice import choose
 from mlgym.validation.modes import NestedPlan
@@ -35,27 +36,17 @@ NUM_PROCESSES = 2
 
 def document(num_configurations: int) -> Document:
     """A nested cross validation with that many learning rates."""
-    config: dict[str, Any] = {
-        "version": 1,
-        "extends": "preset/classification",
-        "components": {
-            "data": {"use": "digits"},
-            "model": {"use": "mlp", "hidden": [64]},
-            "optimizer": {
-                "use": "adam",
-                "model": "$model",
-                "lr": {"sweep": {"start": 1e-4, "stop": 1e-1, "num": num_configurations, "scale": "log"}},
-            },
-        },
-        "validation": {
+    return digits_sweep(
+        {"start": 1e-4, "stop": 1e-1, "num": num_configurations, "scale": "log"},
+        ONE_SHORT_EPOCH,
+        validation={
             "mode": "nested_cross_validation",
             "outer_folds": 5,
             "inner_folds": 5,
             "stratified": True,
             "select": {"metric": "val/f1_macro", "best": "max"},
         },
-    }
-    return load(config, ["experiment.epochs=1", "experiment.steps_per_epoch=20", "experiment.early_stopping=[]"])
+    )
 
 
 def in_a_loop(plan: Plan, numbers: range) -> Callable[[int], None]:

@@ -27,7 +27,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mlgym.config import Document, check, load
+from digits_sweep import digits_sweep
+from mlgym.config import check
 from mlgym.events import EventLog, JobStatus, Payload, Producer
 from mlgym.events.types import (
     CheckpointDeleted,
@@ -47,6 +48,7 @@ from mlgym.execution.journal import Journal
 from mlgym.execution.options import WorkerCode
 from mlgym.execution.scheduler import Limits, Scheduler, in_order
 from mlgym.tracking import create_run_folder
+from report import verdict
 
 NUM_EPOCHS = 10
 EVENTS_A_MINUTE = 100.0
@@ -183,27 +185,9 @@ def life(job: Job) -> Iterator[list[Payload] | None]:
     yield None
 
 
-def document(num_experiments: int) -> Document:
-    """A config of that many experiments."""
-    config: dict[str, Any] = {
-        "version": 1,
-        "extends": "preset/classification",
-        "components": {
-            "data": {"use": "digits"},
-            "model": {"use": "mlp", "hidden": [64]},
-            "optimizer": {
-                "use": "adam",
-                "model": "$model",
-                "lr": {"sweep": [1e-6 * (number + 1) for number in range(num_experiments)]},
-            },
-        },
-    }
-    return load(config, ["experiment.early_stopping=[]"])
-
-
 def measure(num_slots: int, num_experiments: int) -> dict[str, float]:
     """Gives what a run with that many slots and experiments costs its driver, in this process."""
-    given = document(num_experiments)
+    given = digits_sweep([1e-6 * (number + 1) for number in range(num_experiments)])
     space = check(given)
     fake = FakeExperiments(num_slots)
     options = RunOptions(processes=num_slots, time_limit_s=24 * 3600.0)
@@ -297,7 +281,7 @@ def rows(*, quick: bool = False) -> list[dict[str, Any]]:
 
 def verdict_of(ratio: float) -> str:
     """Gives a ratio, and whether it is small enough to say that nothing grows."""
-    return f"{ratio:.2f} (<= {GROWTH_GOAL:g}: {'met' if ratio <= GROWTH_GOAL else 'MISSED'})"
+    return f"{ratio:.2f} ({verdict(ratio, GROWTH_GOAL)})"
 
 
 if __name__ == "__main__":
@@ -308,7 +292,6 @@ if __name__ == "__main__":
     if given.case:
         print(json.dumps(measure(*given.case)))
     else:
-        sys.path.insert(0, str(Path(__file__).parent))
         from report import print_rows
 
         print_rows(rows(quick=given.quick))

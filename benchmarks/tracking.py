@@ -10,12 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from report import print_rows, verdict
+from scratch import scratch
 from trackers import TRACKERS
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -215,15 +214,6 @@ def hub_for(name: str, folder: Path) -> Iterator[None]:
             yield
         finally:
             del os.environ["HUB"]
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=".tracking-", dir=Path(__file__).parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
