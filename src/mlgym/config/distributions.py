@@ -6,10 +6,10 @@ A distribution is a long sequence of equally probable values, so that all that i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, overload
+from typing import Final
 
+from mlgym.config.lazy_sequence import LazySequence
 from mlgym.config.nodes import PlainScalar
 
 DISTRIBUTIONS: Final = ("uniform", "log_uniform", "integer", "log_integer")
@@ -18,7 +18,7 @@ RESOLUTION: Final = 2**20
 
 
 @dataclass(frozen=True)
-class DistributionValues(Sequence[PlainScalar]):
+class DistributionValues(LazySequence[PlainScalar]):
     """The values of a distribution, from the smallest to the largest, each as probable as any other.
 
     Args:
@@ -35,13 +35,8 @@ class DistributionValues(Sequence[PlainScalar]):
     def __len__(self) -> int:
         return int(self.high) - int(self.low) + 1 if self.name == "integer" else RESOLUTION
 
-    @overload
-    def __getitem__(self, index: int) -> PlainScalar: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[PlainScalar]: ...
-    def __getitem__(self, index: int | slice) -> PlainScalar | list[PlainScalar]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def item(self, index: int) -> PlainScalar:
+        """Gives a value by its place, from the smallest."""
         place = range(len(self))[index]
         if self.name == "integer":
             return int(self.low) + place

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, overload
+from typing import Any, Final, TypeAlias
 
 from mlgym.config.distributions import DISTRIBUTIONS, DistributionValues
+from mlgym.config.lazy_sequence import LazySequence
 from mlgym.config.nodes import (
     ListNode,
     MapNode,
@@ -130,7 +131,7 @@ class Hole(Form):
     """Something malformed that is reported already; fits everywhere, so that one mistake is one message."""
 
 
-class RangeValues(Sequence[PlainScalar]):
+class RangeValues(LazySequence[PlainScalar]):
     """The numbers of a range, made when asked for; ints where all of them are integral and start and stop are ints."""
 
     def __init__(self, start: int | float, stop: int | float, num: int, *, log: bool = False) -> None:
@@ -154,13 +155,8 @@ class RangeValues(Sequence[PlainScalar]):
     def __len__(self) -> int:
         return self._num
 
-    @overload
-    def __getitem__(self, index: int) -> PlainScalar: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[PlainScalar]: ...
-    def __getitem__(self, index: int | slice) -> PlainScalar | list[PlainScalar]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._num))]
+    def item(self, index: int) -> PlainScalar:
+        """Gives a value by its place."""
         number = self._number(range(self._num)[index])
         return int(number) if self._integral else float(number)
 
@@ -189,7 +185,7 @@ class RangeValues(Sequence[PlainScalar]):
 
 
 @dataclass(frozen=True, eq=False)
-class RangeForms(Sequence[Form]):
+class RangeForms(LazySequence[Form]):
     """The alternatives of a range or distribution as forms, made when asked for."""
 
     mark: Mark
@@ -199,13 +195,8 @@ class RangeForms(Sequence[Form]):
     def __len__(self) -> int:
         return len(self.values)
 
-    @overload
-    def __getitem__(self, index: int) -> Form: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Form]: ...
-    def __getitem__(self, index: int | slice) -> Form | list[Form]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def item(self, index: int) -> Form:
+        """Gives an alternative by its place."""
         return Value(self.mark, (*self.origin, "sweep", index), self.values[index])
 
 

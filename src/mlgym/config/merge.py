@@ -113,7 +113,7 @@ def _label(mark: Mark, name: str) -> str:
     """Gives a file's name as seen from where the user stands, as that of the file that names it."""
     own = mark.source.label
     is_file = mark.source.has_lines
-    return os.path.normpath(os.path.join(os.path.dirname(own), name)) if is_file else name  # noqa: PTH118, PTH120
+    return os.path.normpath(os.path.join(os.path.dirname(own), name)) if is_file else name  # noqa: PTH118, PTH120 - labels are text
 
 
 def _names(entry: Entry) -> list[tuple[str, Mark]]:

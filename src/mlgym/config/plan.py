@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any
 
 from mlgym.config.forms import Sweep, Value
+from mlgym.config.lazy_sequence import LazySequence
 from mlgym.config.nodes import Mark
 from mlgym.config.registry import Registry
 from mlgym.config.space import Point, SearchSpace
@@ -31,7 +32,7 @@ class Outline:
     swept: Mapping[str, Any] | None
 
 
-class Plan(Sequence[Point]):
+class Plan(LazySequence[Point]):
     """The experiments of a run; order and numbers depend on the config alone, and none is made before it is asked for.
 
     Attributes:
@@ -77,20 +78,12 @@ class Plan(Sequence[Point]):
     def __len__(self) -> int:
         return self._num_experiments
 
-    @overload
-    def __getitem__(self, index: int) -> Point: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Point]: ...
-    def __getitem__(self, index: int | slice) -> Point | list[Point]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def item(self, index: int) -> Point:
+        """Gives an experiment; counted from 0, and not from the end."""
         number = operator.index(index)
         if not 0 <= number < len(self):
             raise IndexError(f"there is no experiment {index}; there are {len(self)}, numbered from 0")
         return self.point(number)
-
-    def __iter__(self) -> Iterator[Point]:
-        return (self[i] for i in range(len(self)))
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any
 
 from mlgym.config.axes import Axis, Choices, Space
+from mlgym.config.lazy_sequence import LazySequence
 from mlgym.config.placement import find_space
 from mlgym.config.tree import Tree
 from mlgym.config.unfold import Labels, Unfolding
@@ -37,7 +38,7 @@ class Point:
     trial: dict[str, Any] = field(default_factory=dict)
 
 
-class SearchSpace(Sequence[Point]):
+class SearchSpace(LazySequence[Point]):
     """All points of a config; holds its sweeps, never its points."""
 
     def __init__(self, tree: Tree, space: Space, header: Mapping[str, Any], notes: Sequence[Fault]) -> None:
@@ -74,13 +75,8 @@ class SearchSpace(Sequence[Point]):
     def __len__(self) -> int:
         return self._space.num_points
 
-    @overload
-    def __getitem__(self, index: int) -> Point: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Point]: ...
-    def __getitem__(self, index: int | slice) -> Point | list[Point]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def item(self, index: int) -> Point:
+        """Gives a point of the grid; counted from 0, and not from the end."""
         number = operator.index(index)
         if not 0 <= number < len(self):
             raise IndexError(f"there is no experiment {index}; the grid has {len(self)}, numbered from 0")
@@ -130,9 +126,6 @@ class SearchSpace(Sequence[Point]):
                     if choices[axis] in axis.spaces:
                         pending.append(axis.spaces[choices[axis]])
         return choices
-
-    def __iter__(self) -> Iterator[Point]:
-        return (self[i] for i in range(len(self)))
 
     @functools.cached_property
     def swept_paths(self) -> tuple[str, ...]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import overload
 
 from mlgym.config import ModeView, Point, SearchSpace
+from mlgym.config.lazy_sequence import LazySequence
 from mlgym.errors import ConfigError
 from mlgym.validation.search.draws import Draws
 from mlgym.validation.search.parameters import Parameters
 
 
-class Samples(Sequence[Point]):
+class Samples(LazySequence[Point]):
     """Different points of a search space; see `Draws`."""
 
     def __init__(self, space: SearchSpace, num_samples: int, seed: int) -> None:
@@ -30,13 +30,8 @@ class Samples(Sequence[Point]):
     def __len__(self) -> int:
         return self._num_samples
 
-    @overload
-    def __getitem__(self, index: int) -> Point: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Point]: ...
-    def __getitem__(self, index: int | slice) -> Point | list[Point]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def item(self, index: int) -> Point:
+        """Gives a point by the number of its drawing."""
         number = range(len(self))[index]
         return self._space.at(number, self._parameters.choices(self._draws[number]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -42,7 +42,7 @@ class Parameter:
     shown: tuple[Any, ...] = ()
 
 
-class Parameters(Sequence[Parameter]):
+class Parameters:
     """All parameters of a search space, those that matter only at times after those that they depend on.
 
     Attributes:
@@ -60,8 +60,8 @@ class Parameters(Sequence[Parameter]):
     def __len__(self) -> int:
         return len(self._all)
 
-    def __getitem__(self, index: int) -> Parameter:  # type: ignore[override]
-        return self._all[index]
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self._all)
 
     def configure(self, choose: Callable[[Parameter], int]) -> Configuration:
         """Gives a configuration, chosen one by one.
@@ -131,7 +131,7 @@ def _shown(form: Form) -> Any:
 def _is_ordered(sweep: Sweep) -> bool:
     if not isinstance(sweep.alternatives, tuple | list):
         return True  # a range or a distribution
-    numbers = [form.value for form in sweep.alternatives if isinstance(form, Value)]
+    numbers: list[Any] = [form.value for form in sweep.alternatives if isinstance(form, Value)]
     if len(numbers) < len(sweep.alternatives) or any(type(number) not in (int, float) for number in numbers):
         return False
-    return numbers in (sorted(numbers), sorted(numbers, reverse=True))  # type: ignore[type-var]
+    return numbers in (sorted(numbers), sorted(numbers, reverse=True))
