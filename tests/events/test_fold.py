@@ -294,6 +294,35 @@ def test_a_retried_experiment_forgets_its_failure() -> None:
     assert experiment.finished_at is None
 
 
+def test_the_time_of_all_attempts() -> None:
+    """An attempt that failed, one that died with its driver, and one that ended, with pauses that count for nothing."""
+
+    def at(moment: float, payload: Payload) -> dict[str, Any]:
+        return decode(Producer().encode(payload)) | {"creation_ts": int(moment * 1e6)}
+
+    begun = [at(90, started()), at(95, job("INIT")), at(100, job("RUNNING", starting_time=100.0))]
+    failed = at(130, job("DONE", starting_time=100.0, finishing_time=130.0, error="no"))
+    died = [
+        at(200, job("INIT", attempt=1)),
+        at(201, job("RUNNING", starting_time=201.0, attempt=1)),
+        at(261, evaluation(1, 0.5)),
+    ]
+    resumed = [
+        {"event_type": "run_resumed", "creation_ts": 900_000_000, "payload": {"grid_search_id": RUN_ID}},
+        at(901, job("INIT", attempt=2)),
+    ]
+    again = at(902, job("RUNNING", starting_time=902.0, attempt=2))
+    done = at(907, job("DONE", starting_time=902.0, finishing_time=907.0, attempt=2))
+    events = [*begun, failed, *died, *resumed, again, done]
+    durations = [state_of(*events[:count]).experiments[0].duration_s for count in (3, 4, 5, 7, 9, 10, 11)]
+    assert durations == [None, 30.0, 30.0, None, 90.0, None, 95.0]
+    one = state_of(*events).experiments[0]
+    assert (one.started_at, one.attempt_started_at, one.finished_at, one.earlier_s) == (100.0, 902.0, 907.0, 90.0)
+    crashed = state_of(*begun, failed, *died)
+    crashed.mark_crashed()
+    assert crashed.experiments[0].duration_s == 90.0
+
+
 def test_old_logs() -> None:
     """Logs of MLgym 0.0.75 say neither when the run starts nor when it ends, and have no steps."""
     old_job = {

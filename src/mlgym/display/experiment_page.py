@@ -43,8 +43,8 @@ def experiment_details(experiment: ExperimentState) -> dict[str, Any]:
         for key, history in experiment.metrics.items()
     }
     names = (
-        "experiment_id", "status", "swept", "device", "attempt", "started_at", "finished_at", "duration_s",
-        "stop_reason", "error", "exit_signal", "stacktrace", "log_tail", "config",
+        "experiment_id", "status", "swept", "device", "attempt", "started_at", "attempt_started_at", "finished_at",
+        "duration_s", "stop_reason", "error", "exit_signal", "stacktrace", "log_tail", "config",
     )  # fmt: skip
     facts = {name: getattr(experiment, name) for name in names}
     reproduction = asdict(experiment.reproduction) if experiment.reproduction else None
@@ -62,7 +62,7 @@ def _head(experiment: ExperimentState) -> str:
         in_steps = progress_unit([experiment]) == "step"
         facts.append(f"steps {steps_text(experiment)}" if in_steps else f"epochs {epochs_text(experiment)}")
     if experiment.duration_s is not None:
-        facts.append(duration(experiment.duration_s))
+        facts.append(_duration_text(experiment, experiment.duration_s))
     if experiment.exit_signal:
         facts.append(f"ended by {one_line(experiment.exit_signal, 40)}")
     lines = [f"experiment {experiment.experiment_id}: {', '.join(facts)}"]
@@ -73,6 +73,14 @@ def _head(experiment: ExperimentState) -> str:
     swept = ", ".join(f"{key_text(key)}={value_text(value)}" for key, value in experiment.swept.items())
     what = ", ".join(trial_words(experiment.trial))
     return "\n".join([*lines, *([f"swept: {swept}"] if swept else []), *([f"trial: {what}"] if what else [])])
+
+
+def _duration_text(experiment: ExperimentState, duration_s: float) -> str:
+    """Gives how long its attempts took, and where there were several, how long that was from the first start."""
+    if not experiment.earlier_s or experiment.started_at is None or experiment.finished_at is None:
+        return duration(duration_s)
+    whole = duration(experiment.finished_at - experiment.started_at)
+    return f"{duration(duration_s)} in {experiment.attempt + 1} attempts, within {whole}"
 
 
 def _metrics(experiment: ExperimentState) -> str:

@@ -132,7 +132,7 @@ class Standing:
         now = time.time()
         left = {one.experiment_id: self.left_of(one) for one in running}
         whole_s = [
-            now - one.started_at + left_s
+            one.spent_s(now) + left_s
             for one in running
             if one.started_at is not None and (left_s := left[one.experiment_id]) is not None
         ]

@@ -56,7 +56,11 @@ class ExperimentState:
         lineage: how often it went on in a way that need not repeat what came before, from 0.
         error: what failed, with `stacktrace`, `exit_signal` and the last lines it printed, `log_tail`.
         stop_reason: why training ended before its last epoch; None where it did not.
-        started_at, finished_at: s since the epoch, of the last attempt.
+        started_at: of the first attempt, s since the epoch; what it says with `finished_at` includes the time between
+            attempts, which `duration_s` leaves out.
+        attempt_started_at, finished_at: of the last attempt, s since the epoch; for one that died with its driver, the
+            end is the last that was heard of it.
+        earlier_s: how long the attempts before the last one took together, in s.
         progress: where it stands.
         measured: when it was evaluated.
         metrics: histories by key `split/metric`; losses are among them.
@@ -90,7 +94,9 @@ class ExperimentState:
     log_tail: list[str] = field(default_factory=list)
     stop_reason: str | None = None
     started_at: float | None = None
+    attempt_started_at: float | None = None
     finished_at: float | None = None
+    earlier_s: float = 0.0
     progress: Progress | None = None
     measured: Measurements = field(default_factory=Measurements)
     metrics: dict[str, MetricHistory] = field(default_factory=dict)
@@ -147,10 +153,20 @@ class ExperimentState:
 
     @property
     def duration_s(self) -> float | None:
-        """How long the last attempt took, in s; None until it ended."""
-        if self.started_at is None or self.finished_at is None:
-            return None
-        return max(0.0, self.finished_at - self.started_at)
+        """How long all its attempts took together, in s; None while it runs, and where it never did."""
+        if self.attempt_started_at is None:
+            return self.earlier_s or None
+        return None if self.finished_at is None else self.spent_s(self.finished_at)
+
+    def spent_s(self, now: float) -> float:
+        """Gives how long all its attempts took together until a time (s since the epoch), in s."""
+        return self.earlier_s + (0.0 if self.attempt_started_at is None else max(0.0, now - self.attempt_started_at))
+
+    def begin_attempt(self) -> None:
+        """Puts the time of the attempt so far to that of earlier ones."""
+        end = self.event_at if self.finished_at is None else self.finished_at
+        self.earlier_s = self.spent_s(end or 0.0)
+        self.attempt_started_at = self.finished_at = None
 
 
 def _on_config(experiment: ExperimentState, payload: Fields, at: float) -> None:
@@ -183,20 +199,25 @@ def _on_job_status(experiment: ExperimentState, payload: Fields, at: float) -> N
     status = payload.text("status")
     if status not in ("INIT", "RUNNING", "DONE"):
         return
+    attempt = payload.integer("attempt") or 0
     if status == "INIT":
         experiment.until_epoch = payload.integer("until_epoch")
     if status != "DONE":
         experiment.progress = None
+        if status == "INIT" or attempt != experiment.attempt or experiment.finished_at is not None:
+            experiment.begin_attempt()
     experiment.error = payload.text("error")
     experiment.stacktrace = payload.text("stacktrace")
     experiment.exit_signal = payload.text("exit_signal")
     experiment.log_tail = payload.texts("log_tail")
     experiment.device = payload.text("device") or experiment.device
-    experiment.attempt = payload.integer("attempt") or 0
-    experiment.started_at = payload.time("starting_time") or (experiment.started_at if status == "DONE" else None)
+    experiment.attempt = attempt
+    experiment.attempt_started_at = payload.time("starting_time") or experiment.attempt_started_at
     experiment.finished_at = (payload.time("finishing_time") or at) if status == "DONE" else None
     if status == "RUNNING":
-        experiment.started_at = experiment.started_at or at
+        experiment.attempt_started_at = experiment.attempt_started_at or at
+    if experiment.started_at is None:
+        experiment.started_at = experiment.attempt_started_at
     experiment.status = _status_of(status, payload)
 
 

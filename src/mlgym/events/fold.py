@@ -125,8 +125,9 @@ class RunState:
             experiment_id = payload.integer("experiment_id")
             if experiment_id is not None and experiment_id >= 0:
                 experiment = self._experiment(experiment_id)
-                experiment.event_id, experiment.event_at = event_id, at
+                experiment.event_id = event_id
                 ON_EXPERIMENT_EVENT[event_type](experiment, payload, at)
+                experiment.event_at = at  # until now, of the last that was heard of it before
 
     def apply_line(self, event_id: int, line: bytes, *, with_values: bool = True) -> dict[str, Any] | None:
         """Takes one whole line of a log in, in the order of their ids; never raises.
@@ -168,6 +169,7 @@ class RunState:
         for experiment in self.experiments.values():
             if experiment.status == "running":
                 experiment.status = "interrupted"
+                experiment.finished_at = experiment.event_at
                 experiment.event_id = self.num_events - 1
 
     def _experiment(self, experiment_id: int) -> ExperimentState:

@@ -16,7 +16,7 @@ function row(id: number, status: ExperimentRow["status"], lr: number, f1: number
   return {
     experiment_id: id, status, swept: { "optimizer.lr": lr }, trial: {}, rank: null, progress: null, device: "cpu", attempt: 0,
     latest: f1 === null ? {} : { "val/f1_macro": value }, best: f1 === null ? {} : { "val/f1_macro": value },
-    error: status === "failed" ? "RuntimeError: lost it" : null, exit_signal: null, stop_reason: null, started_at: null, finished_at: null,
+    error: status === "failed" ? "RuntimeError: lost it" : null, exit_signal: null, stop_reason: null, started_at: null, attempt_started_at: null, finished_at: null, earlier_s: 0,
     duration_s: null, steps_per_s: null, rss_bytes: null, num_checkpoints: 0, verdict: null,
   }; // prettier-ignore
 }

@@ -45,7 +45,7 @@ describe("events into deltas", () => {
   it("say that a job failed, and forget its progress when it starts again", () => {
     const fold = new DeltaFold("r", 0);
     fold.add(event(0, "job_status", { experiment_id: 1, status: "DONE", error: "lost", starting_time: 5, finishing_time: 9 }));
-    expect(fold.take()?.rows[0]?.fields).toMatchObject({ status: "failed", error: "lost", started_at: 5, finished_at: 9 });
+    expect(fold.take()?.rows[0]?.fields).toMatchObject({ status: "failed", error: "lost", attempt_started_at: 5, finished_at: 9 });
     fold.add(event(1, "job_status", { experiment_id: 1, status: "INIT", starting_time: -1, finishing_time: -1 }));
     expect(fold.take()?.rows[0]?.fields).toMatchObject({ status: "waiting", error: null, progress: null });
   });

@@ -187,7 +187,7 @@ export class DeltaFold {
     fields.attempt = number(payload.attempt) ?? 0;
     if (text(payload.device) !== null) fields.device = text(payload.device);
     const started = time(payload.starting_time) ?? (status === "RUNNING" ? at : null);
-    if (started !== null) fields.started_at = started;
+    if (started !== null || status === "INIT") fields.attempt_started_at = started;
     fields.finished_at = status === "DONE" ? (time(payload.finishing_time) ?? at) : null;
     if (status !== "DONE") fields.progress = null;
     this.details.add(experiment);

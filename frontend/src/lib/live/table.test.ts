@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ExperimentTable } from "@/types/api";
+import { durationOf } from "../eta";
 import { DeltaFold } from "./fold";
 import { tableAfter } from "./table";
 
@@ -9,7 +10,7 @@ const table: ExperimentTable = {
   rows: [{
     experiment_id: 0, status: "running", swept: {}, trial: {}, rank: null, progress: null, device: null, attempt: 0,
     latest: { "val/loss": { value: 0.5, epoch: 1, step: 1 } }, best: { "val/loss": { value: 0.5, epoch: 1, step: 1 } },
-    error: null, exit_signal: null, stop_reason: null, started_at: null, finished_at: null, duration_s: null,
+    error: null, exit_signal: null, stop_reason: null, started_at: null, attempt_started_at: null, finished_at: null, duration_s: null, earlier_s: 0,
     steps_per_s: null, rss_bytes: null, num_checkpoints: 0, verdict: null,
   }],
 }; // prettier-ignore
@@ -50,6 +51,27 @@ describe("the table after a delta", () => {
     const { rows, total } = after(10, 3, [0.4]);
     expect([rows.map((row) => row.experiment_id), total]).toEqual([[0, 3], 2]);
     expect(rows[0]).toBe(table.rows[0]);
+  });
+
+  it("has the time of all attempts, without the time between them", () => {
+    const told: Record<string, unknown>[] = [
+      { status: "RUNNING", starting_time: 100 },
+      { status: "DONE", starting_time: 100, finishing_time: 130, error: "no" },
+      { status: "INIT", attempt: 1 },
+      { status: "RUNNING", starting_time: 200, attempt: 1 },
+      { status: "DONE", starting_time: 200, finishing_time: 205, attempt: 1 },
+    ];
+    let current = table;
+    const durations = told.map((payload, i) => {
+      const fold = new DeltaFold("r", 10 + i);
+      fold.add({ event_id: 10 + i, data: { event_type: "job_status", creation_ts: 0, payload: { experiment_id: 0, ...payload } } });
+      const delta = fold.take();
+      if (delta !== null) current = tableAfter(current, delta);
+      const row = current.rows[0];
+      return row === undefined ? null : durationOf(row, 203);
+    });
+    expect(durations).toEqual([103, 30, 30, 33, 35]);
+    expect(current.rows[0]).toMatchObject({ started_at: 100, attempt_started_at: 200, finished_at: 205, duration_s: 35, earlier_s: 30 });
   });
 
   it("has what a search said of trials, of all their seeds, and of those that come after it was said", () => {

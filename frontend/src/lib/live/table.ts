@@ -55,7 +55,17 @@ function rowAfter(row: ExperimentRow, change: RowChange, directions: Directions)
       if (better !== undefined) best[key] = better;
     }
   }
-  return { ...row, ...change.fields, latest, best };
+  return { ...timedAfter(row, change.fields), latest, best };
+}
+
+/** Gives the row with the time of all its attempts: that of one before is put aside when the next begins. */
+function timedAfter(row: ExperimentRow, fields: RowChange["fields"]): ExperimentRow {
+  const after = { ...row, ...fields };
+  const [began, ended] = [row.attempt_started_at, row.finished_at ?? after.attempt_started_at];
+  if (began !== null && ended !== null && after.attempt_started_at !== began) after.earlier_s += Math.max(0, ended - began);
+  after.started_at ??= after.attempt_started_at;
+  if (after.finished_at !== null && after.attempt_started_at !== null) after.duration_s = after.earlier_s + Math.max(0, after.finished_at - after.attempt_started_at);
+  return after;
 }
 
 function betterOf(best: MetricValue | undefined, value: MetricValue, direction: "min" | "max" | undefined): MetricValue | undefined {
@@ -81,8 +91,10 @@ function emptyRow(experimentId: number): ExperimentRow {
     exit_signal: null,
     stop_reason: null,
     started_at: null,
+    attempt_started_at: null,
     finished_at: null,
     duration_s: null,
+    earlier_s: 0,
     steps_per_s: null,
     rss_bytes: null,
     num_checkpoints: 0,

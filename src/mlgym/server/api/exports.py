@@ -28,7 +28,10 @@ def experiments_frame(table: Table, experiments: Sequence[ExperimentState]) -> p
     def column(key: str) -> list[Any]:
         return [value for value, is_wanted in zip(table.values(key), is_chosen, strict=True) if is_wanted]
 
-    facts = ("experiment_id", "status", "rank", "epoch", "device", "attempt", "duration_s", "error", "stop_reason")
+    facts = (
+        "experiment_id", "status", "rank", "epoch", "device", "attempt", "started_at", "finished_at", "duration_s",
+        "error", "stop_reason",
+    )  # fmt: skip
     columns = {key: column(key) for key in facts}
     for key in table.swept:
         columns[_free(key, columns, "swept")] = [

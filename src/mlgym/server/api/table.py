@@ -107,9 +107,9 @@ class Table:
         return experiment.status
 
     def duration_of(self, experiment: ExperimentState) -> float | None:
-        """Gives how long the last attempt took, in s; up to the last event about it while it runs."""
-        if experiment.status == "running" and experiment.started_at is not None:
-            return max(0.0, (experiment.event_at or 0.0) - experiment.started_at)
+        """Gives how long all attempts took together, in s; up to the last event about it while it runs."""
+        if experiment.status == "running":
+            return experiment.spent_s(experiment.event_at or 0.0)
         return experiment.duration_s
 
     def values(self, key: str) -> list[Any]:
@@ -228,8 +228,10 @@ class Table:
             "exit_signal": experiment.exit_signal,
             "stop_reason": experiment.stop_reason,
             "started_at": experiment.started_at,
+            "attempt_started_at": experiment.attempt_started_at,
             "finished_at": experiment.finished_at,
             "duration_s": self.duration_of(experiment),
+            "earlier_s": experiment.earlier_s,
             "steps_per_s": experiment.steps_per_s,
             "rss_bytes": experiment.rss_bytes,
             "num_checkpoints": len(experiment.checkpoints),
@@ -269,7 +271,9 @@ class Table:
             for one in self.experiments
         ]
         # An experiment that only ever measured NaN has a value all the same.
-        points = [one.latest(metric) if point is None else point for point, one in zip(points, self.experiments)]  # noqa: B905
+        points = [
+            one.latest(metric) if point is None else point for point, one in zip(points, self.experiments, strict=True)
+        ]
         return [None if point is None else point.value for point in points]
 
     def _whole_key(self, key: str) -> str:

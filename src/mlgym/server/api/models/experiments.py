@@ -55,8 +55,10 @@ class ExperimentRow(Model):
                     "exit_signal": None,
                     "stop_reason": None,
                     "started_at": 1795450840.1,
+                    "attempt_started_at": 1795450840.1,
                     "finished_at": None,
                     "duration_s": 72.8,
+                    "earlier_s": 0.0,
                     "steps_per_s": 312.0,
                     "rss_bytes": 402653184,
                     "num_checkpoints": 2,
@@ -82,9 +84,13 @@ class ExperimentRow(Model):
     error: str | None
     exit_signal: str | None
     stop_reason: str | None = Field(description="why training ended before its last epoch")
-    started_at: float | None
-    finished_at: float | None
-    duration_s: float | None = Field(description="of the last attempt; up to the last event about it while it runs")
+    started_at: float | None = Field(description="of the first attempt")
+    attempt_started_at: float | None = Field(description="of the last attempt")
+    finished_at: float | None = Field(description="of the last attempt")
+    duration_s: float | None = Field(
+        description="of all attempts together, without the time between them; up to the last event while it runs"
+    )
+    earlier_s: float = Field(description="how much of it went to attempts before the last one")
     steps_per_s: float | None
     rss_bytes: int | None
     num_checkpoints: int

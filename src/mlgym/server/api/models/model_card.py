@@ -60,9 +60,9 @@ class CardTraining(Model):
     loss: Any
     lr_scheduler: Any
     batch_size: Any
-    started_at: float | None
-    finished_at: float | None
-    duration_s: float | None
+    started_at: float | None = Field(description="of the first attempt")
+    finished_at: float | None = Field(description="of the last attempt")
+    duration_s: float | None = Field(description="of all attempts together, without the time between them")
     device: str | None
     stop_reason: str | None
 
