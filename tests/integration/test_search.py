@@ -64,13 +64,21 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(CONFIG, storage=storage, run_id="run", executor="inline", progress=False)
 
 
-def test_reproducing_trains_without_a_pause(whole: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each trial runs in one go to the epoch that the search left it at: the same bits; the strategy decides again."""
-    verdicts = reproduce("run", experiments="all", storage=whole.path.parent, executor="inline")
+def test_reproducing_trains_without_a_pause(whole: Run) -> None:
+    """Each trial runs in one go to the epoch that the search left it at: the same bits; the strategy decides again.
+
+    What it was asked and told is the same by the new results, and stands in the log of the new run.
+    """
+    verdicts = reproduce("run", experiments="all", storage=whole.path.parent, executor="inline", progress=False)
     assert {verdict.comparison.verdict for verdict in verdicts} == {"identical"}
     assert len(verdicts) == 5
-    assert "told the same results, the strategy decides the same: " in capsys.readouterr().err
+    decisions = verdicts[0].decisions
+    assert decisions is not None
+    assert (decisions.are_the_same, decisions.from_new_results) == (True, True)
+    assert decisions.num_recorded == sum(step[0] != "result" for step in steps(whole))
     again = load_run(verdicts[0].new_run_id, whole.path.parent)
+    assert steps(again) == steps(whole)
+    assert again.report().facts.search == whole.report().facts.search
     attempts = {key: (one.attempt, one.until_epoch) for key, one in again.state.experiments.items()}
     before = {key: (one.attempt, one.until_epoch) for key, one in whole.state.experiments.items()}
     assert {attempt for attempt, _ in attempts.values()} == {0}
@@ -85,6 +93,10 @@ def test_control_a_shorter_schedule_gives_other_bits(whole: Run) -> None:
         "run", experiments=[0], changes=["schedule.T_max=1"], storage=storage, executor="inline", progress=False
     )
     assert [verdict.comparison.verdict for verdict in verdicts] != ["identical"]
+    # One of five says nothing about what a strategy would decide: asked again is by what it was told then.
+    decisions = verdicts[0].decisions
+    assert decisions is not None
+    assert (decisions.are_the_same, decisions.from_new_results) == (True, False)
 
 
 def test_a_killed_driver_goes_on_the_same(whole: Run, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -12,12 +13,16 @@ from mlgym.config.difference import config_changes
 from mlgym.config.override import override_path
 from mlgym.errors import ConfigError, RunError
 from mlgym.events import Difference, ExperimentState, RunState
+from mlgym.execution.course import Course, Desk, OwnCourse
+from mlgym.execution.repeated_decisions import RepeatedSearch, RepeatedSelections, decided_again
 from mlgym.execution.run_record import CONFIG_FILE, ENVIRONMENT_FILE, EXPERIMENT_CONFIG_FILE, RunRecord, read_record
 from mlgym.names import did_you_mean
+from mlgym.reproduction.decisions import Decisions
 from mlgym.reproduction.results import ExperimentResults, results_of
+from mlgym.reproduction.surroundings import Surroundings
 from mlgym.tracking import RunFolder, find_run
 from mlgym.validation import rank, selection_of
-from mlgym.validation.modes import DecidingPlan, SearchPlan
+from mlgym.validation.modes import DecidingPlan, NestedPlan, SearchPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,14 @@ class Original:
         state: a fold over its log.
         record: how it was launched.
         results: the results of each experiment.
+        surroundings: where each of its attempts ran, as the log tells.
     """
 
     folder: RunFolder
     state: RunState
     record: RunRecord
     results: Mapping[int, ExperimentResults]
+    surroundings: Surroundings
 
     @classmethod
     def find(cls, storage: Path, run_id: str) -> Original:
@@ -64,8 +71,9 @@ class Original:
         Raises:
             RunError: there is no such run, or its record is damaged.
         """
-        folder = find_run(storage, run_id)
-        return cls(folder, folder.state(), read_record(folder), results_of(folder.events()))
+        folder, surroundings = find_run(storage, run_id), Surroundings()
+        results = results_of(surroundings.watching(folder.events()))
+        return cls(folder, folder.state(), read_record(folder), results, surroundings)
 
     @property
     def run_id(self) -> str:
@@ -87,6 +95,22 @@ class Original:
             return {}
         recorded = self.folder.read_json(ENVIRONMENT_FILE)
         return recorded if isinstance(recorded, dict) else {}
+
+    @functools.cached_property
+    def _first_environment(self) -> dict[str, Any]:
+        return self.environment()
+
+    def began_in(self, experiment_id: int) -> dict[str, Any]:
+        """Gives the surroundings in which an experiment was begun; empty where the run recorded none.
+
+        Raises:
+            RunError: the record is damaged.
+        """
+        return next(iter(self.surroundings.of(experiment_id, self._first_environment)), self._first_environment)
+
+    def changed_meanwhile(self, experiment_id: int) -> list[Difference]:
+        """Gives in what the surroundings of an experiment were changed while it went on, and may change bits."""
+        return self.surroundings.changes(experiment_id, self._first_environment)
 
     def config(self, experiment_id: int) -> dict[str, Any]:
         """Gives the recorded config of an experiment, every default filled in.
@@ -161,7 +185,7 @@ class Original:
         return None
 
 
-class Repetition(Sequence[Point]):
+class Repetition(Sequence[Point], OwnCourse):
     """Experiments of a run as they are to run again: the recorded configs, under their numbers, with changes.
 
     Attributes:
@@ -187,7 +211,9 @@ class Repetition(Sequence[Point]):
         _refuse_variables(changes)
         self.differences: dict[int, tuple[Difference, ...]] = {}
         self._points: dict[int, Point] = {}
-        space_now = _space_now(original)
+        self._original = original
+        self._space_now = space_now = _space_now(original)
+        self._course: RepeatedSearch | RepeatedSelections | None = None
         for number in chosen:
             config = original.config(number)
             now = _resolved(config, original.code_folder)
@@ -219,6 +245,51 @@ class Repetition(Sequence[Point]):
     def __iter__(self) -> Iterator[Point]:
         return iter(self._points.values())
 
+    def course(self, settled: Container[int], desk: Desk) -> Course:
+        """Gives what follows from how experiments end; see `OwnCourse`.
+
+        What the original decided on its way is decided again where all is run again that it followed from.
+        """
+        state, plan, chosen = self._original.state, self._space_now, self._points.keys()
+        failed = {number for number, one in state.experiments.items() if one.status == "failed"}
+        if isinstance(plan, SearchPlan) and state.search and state.experiments.keys() - failed <= chosen:
+            self._course = RepeatedSearch(
+                plan,
+                state.search,
+                desk,
+                num_experiments=len(self),
+                settled=settled,
+                until_epochs=self.until_epochs,
+            )
+            return self._course
+        if isinstance(plan, NestedPlan):
+            again = {
+                fold: selection
+                for fold, selection in state.selections.items()
+                if selection.configuration is not None and set(plan.competitors(fold)) - failed <= chosen
+            }
+            if again:
+                self._course = RepeatedSelections(
+                    plan, again, desk, num_experiments=len(self), settled=settled, failed=failed
+                )
+                return self._course
+        return Course(len(self), settled, self.until_epochs)
+
+    @property
+    def decisions(self) -> Decisions | None:
+        """How what the original decided compares with what is decided now; None where it decided nothing.
+
+        Before anything has run, or where only some of it does, that is what follows from the recorded results.
+        """
+        return self._recorded_decisions if self._course is None else self._course.decisions
+
+    @functools.cached_property
+    def _recorded_decisions(self) -> Decisions | None:
+        plan, steps = self._space_now, self._original.state.search
+        if not isinstance(plan, SearchPlan) or not steps:
+            return None
+        return decided_again(plan, steps)
+
     def _document(self, original: Original, changes: Sequence[str]) -> Document:
         record = original.record
         document = load(record.config, changes, label=f"run {original.run_id}") if record.config else self._template
@@ -228,22 +299,6 @@ class Repetition(Sequence[Point]):
             text=original.folder.read_text(CONFIG_FILE),
             overrides=(*record.overrides, *changes),
         )
-
-
-def replayed_decisions(original: Original) -> str | None:
-    """Gives what comes of asking the strategy of a search again, with the results that it was told then.
-
-    Returns:
-        A line for people; None where the run is no search, or its config does not fit the code any more.
-    """
-    plan = _space_now(original)
-    if not isinstance(plan, SearchPlan) or not original.state.search:
-        return None
-    try:
-        account = plan.begin(original.state.search)
-    except RunError as error:
-        return f"differs: {error}"
-    return f"told the same results, the strategy decides the same: {account.num_decisions} decisions"
 
 
 def _refuse_variables(changes: Sequence[str]) -> None:

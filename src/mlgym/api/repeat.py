@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from mlgym.api.recorded import Original, Repetition
 from mlgym.display.progress import open_display
+from mlgym.errors import RunError
 from mlgym.events import Difference
-from mlgym.execution.devices import backend_of
+from mlgym.execution.devices import backend_of, kind_of
 from mlgym.execution.driver import RunSummary
 from mlgym.execution.environment import capture_environment
 from mlgym.execution.launch import launch
 from mlgym.execution.launcher import worker_environment
 from mlgym.execution.options import Determinism, ExecutorKind, RunOptions
+from mlgym.execution.ray import RayOptions
+from mlgym.execution.run_record import RunRecord
 from mlgym.reproduction.comparison import RunningComparison
 from mlgym.reproduction.differences import environment_differences
 from mlgym.reproduction.results import experiment_of
@@ -35,11 +38,14 @@ class Launching:
 
     Args:
         storage: the folder that the new run goes into.
-        executor: `processes` or `inline`.
+        executor: what runs the experiments.
         processes: experiments at a time; None for one per core or slot.
         devices: where they run.
         slots_per_device: experiments at a time on one device.
         devices_per_experiment: devices that each experiment is trained on together.
+        node_retries: how often an experiment goes on elsewhere when what it ran on is lost.
+        ray: the cluster of the executor `ray`.
+        slurm: options of the executor `slurm`.
         threads: threads of one operation.
         determinism: `bitwise` or `fast`.
         command: how it was called, for the record.
@@ -53,11 +59,61 @@ class Launching:
     devices: Sequence[str]
     slots_per_device: int | Literal["auto"]
     devices_per_experiment: int
+    node_retries: int = 3
+    ray: RayOptions = field(default_factory=RayOptions)
+    slurm: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     threads: int
     determinism: Determinism
     command: Sequence[str]
     progress: bool
     tell: Tell
+
+    @classmethod
+    def of(
+        cls,
+        record: RunRecord,
+        *,
+        executor: ExecutorKind | None,
+        devices: Sequence[str] | None,
+        slots_per_device: int | Literal["auto"] | None,
+        devices_per_experiment: int | None,
+        node_retries: int | None,
+        ray: RayOptions | Mapping[str, Any] | None,
+        slurm: Mapping[str, str | Sequence[str]] | None,
+        **others: Any,
+    ) -> Launching:
+        """Gives how a run is launched again: as it was, but for what is said.
+
+        Args:
+            record: how it was launched.
+            executor: None for what was recorded, as in all that follows, as far as it makes sense for the executor.
+            devices: see the class.
+            slots_per_device: see the class.
+            devices_per_experiment: see the class.
+            node_retries: see the class.
+            ray: see the class; what it leaves out is as recorded.
+            slurm: see the class.
+            others: what no record says.
+
+        Raises:
+            RunError: options of another executor are given.
+        """
+        kind = executor or record.usual_executor
+        if slurm and kind != "slurm":
+            raise RunError("options of SLURM (`--slurm`) say how jobs are submitted: they need `--executor slurm`")
+        cluster = RayOptions(address=record.ray_address, code=record.ray_code, wait_s=record.ray_wait_s)
+        return cls(
+            executor=kind,
+            devices=tuple(devices) if devices else _devices_for(kind, record.devices),
+            slots_per_device=slots_per_device or _slots_for(kind, record.slots_per_device),
+            devices_per_experiment=devices_per_experiment or record.devices_per_experiment,
+            node_retries=record.node_retries if node_retries is None else node_retries,
+            ray=cluster.changed(ray),
+            slurm=(slurm or record.slurm) if kind == "slurm" else {},
+            threads=record.threads,
+            determinism=record.determinism,
+            **others,
+        )
 
     def options(self, original: Original, run_id: str | None = None) -> RunOptions:
         """Gives the options of the new run."""
@@ -69,6 +125,9 @@ class Launching:
             devices=tuple(self.devices),
             slots_per_device=self.slots_per_device,
             devices_per_experiment=self.devices_per_experiment,
+            node_retries=self.node_retries,
+            ray=self.ray,
+            slurm=self.slurm,
             threads=self.threads,
             determinism=self.determinism,
             reproduces=original.run_id,
@@ -89,9 +148,49 @@ class Launching:
             backend=backend_of(self.devices, self.devices_per_experiment),
         )
 
-    def differences(self, original: Original) -> list[Difference]:
-        """Gives in what the surroundings differ from those of the original run; the user's modules are imported."""
-        return environment_differences(original.environment(), self.environment(original.code_folder))
+    def differences(self, original: Original, experiments: Sequence[int]) -> dict[int, list[Difference]]:
+        """Gives in what the surroundings differ from those in which experiments ran; the user's modules are imported.
+
+        Args:
+            original: the run that they are from.
+            experiments: their numbers.
+
+        Returns:
+            By experiment: what differs from the surroundings that it began in, and what was changed while it went on.
+        """
+        now = self.environment(original.code_folder)
+        return differences_from(original, experiments, lambda number: now)
+
+
+def _devices_for(executor: ExecutorKind, recorded: Sequence[str]) -> tuple[str, ...]:
+    """Gives the devices of a run as an executor takes them: a cluster shares out its own, which have no numbers."""
+    return tuple(dict.fromkeys(map(kind_of, recorded))) if executor == "ray" else tuple(recorded)
+
+
+def _slots_for(executor: ExecutorKind, recorded: int | Literal["auto"]) -> int | Literal["auto"]:
+    return 1 if executor in ("ray", "slurm") and recorded == "auto" else recorded
+
+
+def differences_from(
+    original: Original, experiments: Sequence[int], now: Callable[[int], dict[str, Any]]
+) -> dict[int, list[Difference]]:
+    """Gives in what surroundings differ from those of experiments, by experiment; see `Launching.differences`.
+
+    Args:
+        original: the run of the experiments.
+        experiments: their numbers.
+        now: gives the surroundings that an experiment is compared with.
+    """
+    found: dict[int, list[Difference]] = {}
+    compared: list[tuple[Any, Any, list[Difference]]] = []  # nearly all of a run have the same
+    for number in experiments:
+        pair = original.began_in(number), now(number)
+        known = next((each for one, other, each in compared if (one is pair[0] and other is pair[1])), None)
+        if known is None:
+            known = environment_differences(*pair)
+            compared.append((*pair, known))
+        found[number] = [*known, *original.changed_meanwhile(number)]
+    return found
 
 
 class Watching:

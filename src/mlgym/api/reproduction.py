@@ -6,27 +6,33 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
 from mlgym.api.bisection import Bisector, Change
-from mlgym.api.launch_check import check_launch
-from mlgym.api.recorded import Choice, Original, Repetition, replayed_decisions
-from mlgym.api.repeat import Launching, Tell, Watching, failure_of, repeat
+from mlgym.api.launch_check import check_launch, local_devices
+from mlgym.api.recorded import Choice, Original, Repetition
+from mlgym.api.repeat import Launching, Tell, Watching, differences_from, failure_of, repeat
+from mlgym.api.together import executor_and_size, led_by_rank_0
 from mlgym.config.difference import config_changes
 from mlgym.display.reproduction import tell as tell_on_stderr
 from mlgym.errors import EventLogError, RunError
 from mlgym.events import Difference, EventLog, Producer, ReproductionVerdict
-from mlgym.execution.group.together import standing
 from mlgym.execution.options import ExecutorKind
+from mlgym.execution.ray import RayOptions
+from mlgym.execution.repeated_decisions import compare_decisions
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.reproduction.comparison import DEFAULT_RTOL, RunningComparison, compare
-from mlgym.reproduction.differences import environment_differences
 from mlgym.reproduction.verdict import Verdict, difference_text
 from mlgym.tracking import RunFolder
 
 _MAX_TOLD: Final = 20
 
 
+def _no_verdicts(run_dir: Path | None) -> list[Verdict]:
+    return []
+
+
+@led_by_rank_0(_no_verdicts)
 def reproduce(
     run_id: str = "latest",
     *,
@@ -40,14 +46,22 @@ def reproduce(
     executor: ExecutorKind | None = None,
     processes: int | None = None,
     devices: Sequence[str] | None = None,
+    slots_per_device: int | Literal["auto"] | None = None,
     devices_per_experiment: int | None = None,
+    node_retries: int | None = None,
+    ray: RayOptions | Mapping[str, Any] | None = None,
+    slurm: Mapping[str, str | Sequence[str]] | None = None,
     command: Sequence[str] = (),
     progress: bool = True,
 ) -> list[Verdict]:
     """Runs experiments of a run again, into a new run, and gives the verdict on each.
 
     The recorded configs, threads and determinism are used. What differs between then and now is told first. Digests
-    and metrics are compared while the experiments run. Each verdict is written into the logs of both runs.
+    and metrics are compared while the experiments run. Each verdict is written into the logs of both runs. Of a search
+    or a nested cross validation of which all is run again, what it decided is decided again and compared, too.
+
+    In several processes that `torchrun` started, the first one does this, and the others do their share of each
+    experiment and get an empty list.
 
     Args:
         run_id: the run: its id, the beginning of one, or `latest`.
@@ -58,10 +72,15 @@ def reproduce(
         rtol: largest relative difference of a metric that counts as equal within tolerance, >= 0.
         keep_going: train to the end also when a metric has differed by more than that.
         storage: the folder of all runs; the new ones go there too.
-        executor: `processes`, or `inline` for this process; None for what the run was launched with.
+        executor: `processes`, `inline` for this process, `ray` or `slurm`; None for what the run was launched with, as
+            in all that follows.
         processes: experiments at a time; None for one per core or slot.
-        devices: where to run; None for what the run was launched with.
-        devices_per_experiment: devices that each experiment is trained on together; None for what the run had.
+        devices: where to run.
+        slots_per_device: experiments at a time on one GPU; `auto` for as many as its memory has room for.
+        devices_per_experiment: devices that each experiment is trained on together.
+        node_retries: how often an experiment goes on elsewhere when what it ran on is lost, such as a node.
+        ray: the cluster of the executor `ray`, as in `mlgym.run`; `insecure` has to be said again.
+        slurm: options of the jobs of the executor `slurm`, by key.
         command: how this was called, for the record; empty for this process's own command line.
         progress: show on stderr what goes on.
 
@@ -72,32 +91,35 @@ def reproduce(
         RunError: there is no such run or experiment, or it cannot be run again.
         ConfigError: its config, or a change, does not fit the code as it is now.
     """
-    if standing() is not None:
-        raise RunError("a reproduction starts its processes itself, as many as the run had: call it without `torchrun`")
     check_tolerance(rtol)
     tell: Tell = tell_on_stderr if progress else _ignore
     original = Original.find(Path(storage), run_id)
     chosen = original.chosen(experiments)
-    recorded = Launching(
+    executor, devices_per_experiment = executor_and_size(executor, processes, devices_per_experiment)
+    recorded = Launching.of(
+        original.record,
+        executor=executor,
+        devices=devices,
+        slots_per_device=slots_per_device,
+        devices_per_experiment=devices_per_experiment,
+        node_retries=node_retries,
+        ray=ray,
+        slurm=slurm,
         storage=original.folder.storage,
-        executor=executor or original.record.usual_executor,
         processes=processes,
-        devices=tuple(devices or original.record.devices),
-        slots_per_device=original.record.slots_per_device,
-        devices_per_experiment=devices_per_experiment or original.record.devices_per_experiment,
-        threads=original.record.threads,
-        determinism=original.record.determinism,
         command=list(command) or sys.argv,
         progress=progress,
         tell=tell,
     )
     launching = recorded if threads is None else replace(recorded, threads=threads)
     repetition = Repetition(original, chosen, changes)
-    check_launch(devices=launching.devices, threads=launching.threads, text_logging_path=None)
-    differences = launching.differences(original)
-    _tell_differences(original, chosen, [*_shared(repetition.differences), *differences], tell)
-    if decisions := replayed_decisions(original):
-        tell(decisions)
+    check_launch(
+        devices=local_devices(launching.executor, launching.devices), threads=launching.threads, text_logging_path=None
+    )
+    differences = launching.differences(original, chosen)
+    _tell_differences(original, chosen, _shared([*repetition.differences.values(), *differences.values()]), tell)
+    if repetition.decisions is not None and repetition.decisions.differ:
+        tell(f"differs: {repetition.decisions.to_text()}")
     verdicts = _run_again(original, repetition, launching, differences, rtol=rtol, keep_going=keep_going)
     if bisect:
         bisector = Bisector(original, Change(changes, launching, recorded))
@@ -134,17 +156,27 @@ def compare_runs(
     original, new = Original.find(Path(storage), run_id), Original.find(Path(storage), against)
     if original.run_id == new.run_id:
         raise RunError(f"run {original.run_id} cannot be compared with itself; name another run")
-    surroundings = environment_differences(original.environment(), new.environment())
+    numbers = _in_both(original, new, experiments)
+    surroundings = differences_from(original, numbers, new.began_in)
+    decisions = compare_decisions(original.state.search, new.state.search)
     verdicts = [
         Verdict(
             experiment_id=number,
             original_run_id=original.run_id,
             new_run_id=new.run_id,
             comparison=(found := compare(original.results[number], new.results[number], rtol=rtol)),
-            differences=_sorted([*_between_configs(original, new, number), *surroundings, *found.differences]),
+            differences=_sorted(
+                [
+                    *_between_configs(original, new, number),
+                    *surroundings[number],
+                    *new.changed_meanwhile(number),
+                    *found.differences,
+                ]
+            ),
             determinism=new.record.determinism,
+            decisions=decisions,
         )
-        for number in _in_both(original, new, experiments)
+        for number in numbers
     ]
     _write_down(verdicts, [original.folder, new.folder], tell_on_stderr if progress else _ignore)
     return verdicts
@@ -164,7 +196,7 @@ def _run_again(
     original: Original,
     repetition: Repetition,
     launching: Launching,
-    surroundings: Sequence[Difference],
+    surroundings: Mapping[int, Sequence[Difference]],
     *,
     rtol: float,
     keep_going: bool,
@@ -181,8 +213,11 @@ def _run_again(
                 original_run_id=original.run_id,
                 new_run_id=summary.run_id,
                 comparison=found,
-                differences=_sorted([*repetition.differences[number], *surroundings, *found.differences]),
+                differences=_sorted(
+                    [*repetition.differences[number], *surroundings[number], *found.differences, *running.new.code]
+                ),
                 determinism=launching.determinism,
+                decisions=repetition.decisions,
                 error=failure_of(running, was_stopped=watching.has_stopped),
                 was_stopped=watching.has_stopped and running.new.end != "done",
             )
@@ -194,10 +229,10 @@ def _sorted(differences: Iterable[Difference]) -> tuple[Difference, ...]:
     return tuple(sorted(differences, key=lambda each: not each.changes_bits))
 
 
-def _shared(by_experiment: Mapping[int, Sequence[Difference]]) -> list[Difference]:
+def _shared(by_experiment: Iterable[Sequence[Difference]]) -> list[Difference]:
     """Gives the differences of several experiments, those that several of them have once."""
     found: list[Difference] = []
-    for differences in by_experiment.values():
+    for differences in by_experiment:
         found += [each for each in differences if each not in found]
     return found
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from mlgym.api.results import Run
 from mlgym.errors import RunError
@@ -13,22 +14,40 @@ from mlgym.execution.options import ExecutorKind
 from mlgym.tracking import RunFolder
 
 _Arguments = ParamSpec("_Arguments")
+_Given = TypeVar("_Given")
+
+
+def led_by_rank_0(
+    for_others: Callable[[Path | None], _Given],
+) -> Callable[[Callable[_Arguments, _Given]], Callable[_Arguments, _Given]]:
+    """Has only the first of several processes do what makes a run; the others follow it.
+
+    Args:
+        for_others: what they get, from the folder of the last run that they had a share in; None for no run.
+    """
+
+    def decorate(function: Callable[_Arguments, _Given]) -> Callable[_Arguments, _Given]:
+        @wraps(function)
+        def call(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Given:
+            if is_follower():
+                return for_others(follow())
+            with leading():
+                return function(*arguments, **named)
+
+        return call
+
+    return decorate
+
+
+def _same_run(run_dir: Path | None) -> Run:
+    if run_dir is None:
+        raise RunError("rank 0 had nothing for the other ranks to do; what it printed says why")
+    return Run(RunFolder(run_dir.parent, run_dir.name))
 
 
 def by_rank_0(function: Callable[_Arguments, Run]) -> Callable[_Arguments, Run]:
     """Has only the first of several processes do what makes a run; the others follow it, and get the same run."""
-
-    @wraps(function)
-    def call(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> Run:
-        if not is_follower():
-            with leading():
-                return function(*arguments, **named)
-        run_dir = follow()
-        if run_dir is None:
-            raise RunError("rank 0 had nothing for the other ranks to do; what it printed says why")
-        return Run(RunFolder(run_dir.parent, run_dir.name))
-
-    return call
+    return led_by_rank_0(_same_run)(function)
 
 
 def executor_and_size(

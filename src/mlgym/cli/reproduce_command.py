@@ -9,8 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlgym.cli.choices import choice
+from mlgym.cli.cluster_options import (
+    EXECUTORS,
+    Address,
+    ClusterWait,
+    InsecureCluster,
+    NodeRetries,
+    RayCode,
+    Slurm,
+    ray_options,
+    slurm_options,
+)
 from mlgym.cli.pipes import readers_may_leave
-from mlgym.cli.run_command import storage_option
+from mlgym.cli.run_command import follow_rank_0, names, number_or_auto, storage_option
 from mlgym.display.output import print_json
 from mlgym.names import DEFAULT_STORAGE
 
@@ -60,13 +72,25 @@ def reproduce(
     devices: Annotated[
         str | None, typer.Option("--devices", help="Such as `cpu` or `cuda:0,cuda:1`; default: as recorded.")
     ] = None,
+    slots_per_device: Annotated[
+        str | None, typer.Option("--slots-per-device", help="Experiments on one GPU, or `auto`; default: as recorded.")
+    ] = None,
     devices_per_experiment: Annotated[
         int | None,
         typer.Option("--devices-per-experiment", min=1, help="Devices of one experiment; default: as recorded."),
     ] = None,
     executor: Annotated[
-        str | None, typer.Option("--executor", help="`processes`, or `inline` (this process); default: as recorded.")
+        str | None,
+        typer.Option(
+            "--executor", help="`processes`, `inline` (this process), `ray` or `slurm`; default: as recorded."
+        ),
     ] = None,
+    address: Address = None,
+    insecure_cluster: InsecureCluster = False,
+    ray_code: RayCode = None,
+    cluster_wait_s: ClusterWait = None,
+    node_retries: NodeRetries = None,
+    slurm: Slurm = None,
     storage: Annotated[Path, typer.Option("--storage", help="Folder with one folder per run.")] = Path(DEFAULT_STORAGE),
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> None:
@@ -77,6 +101,8 @@ def reproduce(
     is named first. Exit codes: 0 identical, 3 equal within tolerance, 4 diverged, 1 an experiment failed, 2 the input
     was wrong.
     """
+    if against is None:
+        follow_rank_0()
     from mlgym.api.recorded import OuterFold
     from mlgym.api.repeat import INTERRUPTED
     from mlgym.display.reproduction import verdicts_facts, verdicts_text
@@ -84,30 +110,34 @@ def reproduce(
 
     if every + bool(experiment) + (outer_fold is not None) > 1:
         raise typer.BadParameter("give one of `--all`, `--experiment` and `--outer-fold`", param_hint="--all")
-    choice: Choice | None = "all" if every else experiment or None
+    chosen: Choice | None = "all" if every else experiment or None
     if outer_fold is not None:
-        choice = OuterFold(outer_fold)
+        chosen = OuterFold(outer_fold)
     if against is not None:
         from mlgym.api.reproduction import compare_runs
 
         _refuse_training({"--bisect": bisect, "--keep-going": keep_going, "--threads": threads, "KEY=VALUE": changes})
-        verdicts = compare_runs(run_id, against, experiments=choice or "all", rtol=rtol, storage=storage)
+        verdicts = compare_runs(run_id, against, experiments=chosen or "all", rtol=rtol, storage=storage)
     else:
         from mlgym.api.reproduction import reproduce as run_again
 
         verdicts = run_again(
             run_id,
-            experiments=choice or "best",
+            experiments=chosen or "best",
             changes=changes or (),
             threads=threads,
             bisect=bisect,
             rtol=rtol,
             keep_going=keep_going,
             storage=storage,
-            executor=_executor(executor),  # type: ignore[arg-type]
+            executor=None if executor is None else choice(executor, EXECUTORS, "--executor"),  # type: ignore[arg-type]
             processes=processes,
-            devices=None if devices is None else [device for device in devices.split(",") if device],
+            devices=None if devices is None else names(devices),
+            slots_per_device=number_or_auto(slots_per_device, "--slots-per-device") if slots_per_device else None,
             devices_per_experiment=devices_per_experiment,
+            node_retries=node_retries,
+            ray=ray_options(address, insecure_cluster, ray_code, cluster_wait_s),
+            slurm=slurm_options(slurm),
             command=["mlgym", *sys.argv[1:]],
             progress=not as_json or sys.stderr.isatty(),
         )
@@ -132,12 +162,3 @@ def _refuse_training(options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if value:
             raise typer.BadParameter(f"compares runs that exist, and `{name}` needs training", param_hint="--against")
-
-
-def _executor(value: str | None) -> str | None:
-    from mlgym.names import did_you_mean
-
-    choices = ("processes", "inline")
-    if value is not None and value not in choices:
-        raise typer.BadParameter(f"there is no `{value}`{did_you_mean(value, choices)}", param_hint="--executor")
-    return value

@@ -101,6 +101,10 @@ def _verdict(payload: dict[str, Any]) -> str:
     return f"{payload['new_run_id']} repeats {payload['original_run_id']}: {payload['verdict']}{where}"
 
 
+def _code(payload: dict[str, Any]) -> str:
+    return f"runs other code than was recorded: {', '.join(change['key'] for change in payload['changes'])}"
+
+
 def _selection(payload: dict[str, Any]) -> str:
     where = f"outer fold {payload['outer_fold']}"
     failed = f"; {payload['num_failed']} inner experiments have no score" if payload["num_failed"] else ""
@@ -152,6 +156,7 @@ _TEXTS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "data_fingerprint": _data,
     "model_summary": lambda p: f"model {p['name']}: {p['num_parameters']:,} parameters",
     "experiment_resumed": lambda p: f"goes on after epoch {p['epoch']} from {p['path'] or 'the start'}",
+    "code_changed": _code,
     "reproduction_verdict": _verdict,
     "selection_made": _selection,
     "search_decision": _decision,

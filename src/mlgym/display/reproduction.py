@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from mlgym.reproduction.decisions import Decisions
 from mlgym.reproduction.verdict import Verdict, exit_code
 from mlgym.texts import one_line, plain
 from mlgym.validation.report.reproductions import VERDICT_WORDS
@@ -27,12 +28,24 @@ def verdicts_text(verdicts: Sequence[Verdict]) -> str:
         names = [verdict.verdict or "failed" for verdict in verdicts]
         kinds = dict.fromkeys(names)
         parts.append(", ".join(f"{names.count(kind)} {VERDICT_WORDS.get(kind, kind)}" for kind in kinds))
+    if (decisions := _decisions(verdicts)) is not None:
+        parts.append(plain(decisions.to_text()))
     return "\n".join(parts)
 
 
 def verdicts_facts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """Gives the verdicts for scripts."""
-    return {"exit_code": exit_code(verdicts), "verdicts": [_facts(verdict) for verdict in verdicts]}
+    decisions = _decisions(verdicts)
+    return {
+        "exit_code": exit_code(verdicts),
+        "verdicts": [_facts(verdict) for verdict in verdicts],
+        "decisions": None if decisions is None else decisions.to_dict(),
+    }
+
+
+def _decisions(verdicts: Sequence[Verdict]) -> Decisions | None:
+    """Gives what holds for a whole run, and so for each of its experiments."""
+    return next((verdict.decisions for verdict in verdicts), None)
 
 
 def _facts(verdict: Verdict) -> dict[str, Any]:

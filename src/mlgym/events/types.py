@@ -407,6 +407,24 @@ class Difference(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
+class CodeChanged(Payload, kw_only=True, frozen=True):
+    """The process of an experiment has imported other files of the user than its driver recorded (`environment`).
+
+    They were edited after the run had begun, and the process was started later: a task of a cluster, for example, or
+    one that comes out of its queue again.
+
+    Args:
+        attempt: of the experiment, from 0.
+        changes: by module, `key`, the sha256 (hex) that the driver recorded, and the one that was imported.
+    """
+
+    event_type: ClassVar[str] = "code_changed"
+    grid_search_id: str
+    experiment_id: int
+    attempt: int
+    changes: list[Difference]
+
+
 class ReproductionVerdict(Payload, kw_only=True, frozen=True):
     """What came of running an experiment again; stands in the logs of both runs.
 
@@ -421,6 +439,8 @@ class ReproductionVerdict(Payload, kw_only=True, frozen=True):
         largest_relative_difference: by `split/metric`.
         differences: how the surroundings differ.
         determinism: of the new run, `bitwise` or `fast`.
+        decisions: whether what a search or a nested cross validation decided on its way is decided again, in a line;
+            null where nothing was decided.
     """
 
     event_type: ClassVar[str] = "reproduction_verdict"
@@ -436,6 +456,7 @@ class ReproductionVerdict(Payload, kw_only=True, frozen=True):
     largest_relative_difference: dict[str, float] = {}
     differences: list[Difference] = []
     determinism: str = "bitwise"
+    decisions: str | None = None
 
 
 class ConfigurationScore(msgspec.Struct, frozen=True):

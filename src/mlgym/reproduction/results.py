@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
+from mlgym.events import Difference
 from mlgym.events.fields import Fields
 
 HASH_DIGITS: Final = 8
@@ -82,6 +86,7 @@ class ExperimentResults:
         stopped: where training ended before its last epoch; None where it did not.
         end: `done`, `failed` or `interrupted`; None while it goes on.
         error: what failed.
+        code: files of the user that were others, in the last attempt, than the driver had recorded.
     """
 
     digests: dict[Moment, DigestEntry] = field(default_factory=dict)
@@ -93,6 +98,7 @@ class ExperimentResults:
     stopped: Moment | None = None
     end: str | None = None
     error: str | None = None
+    code: list[Difference] = field(default_factory=list)
     _last_digest: Moment = _BEGINNING
     _lineage_began: tuple[int, Moment] | None = None
 
@@ -119,6 +125,8 @@ class ExperimentResults:
             case "experiment_resumed":
                 if payload.says("replaces_later"):
                     self._begin_lineage(payload.integer("lineage") or 0, _moment(payload))
+            case "code_changed":
+                self.code = differences_told(payload)
             case "job_status":
                 self._take_status(payload)
         return None
@@ -209,6 +217,15 @@ def results_of(events: Iterable[tuple[int, Any]]) -> dict[int, ExperimentResults
         if experiment_id is not None:
             results.setdefault(experiment_id, ExperimentResults()).take(event)
     return results
+
+
+def differences_told(payload: Fields) -> list[Difference]:
+    """Gives the differences that an event `code_changed` tells of; what is malformed is passed over."""
+    found: list[Difference] = []
+    for item in payload.items("changes"):
+        with suppress(msgspec.ValidationError):
+            found.append(msgspec.convert(item, Difference))
+    return found
 
 
 def experiment_of(event: Any) -> int | None:

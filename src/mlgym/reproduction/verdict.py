@@ -12,6 +12,7 @@ import msgspec
 
 from mlgym.events import Difference, ReproductionVerdict
 from mlgym.reproduction.comparison import Comparison, Parting, VerdictName
+from mlgym.reproduction.decisions import Decisions
 
 IDENTICAL: Final = 0
 FAILED: Final = 1
@@ -53,6 +54,7 @@ class Verdict:
         error: why the experiment failed in the new run; None where it did not.
         was_stopped: whether it was ended when it had diverged, before its last epoch.
         bisection: where exactly they part, where that was looked for.
+        decisions: whether what the run decided on its way was decided again; None where it decided nothing.
     """
 
     experiment_id: int
@@ -64,6 +66,7 @@ class Verdict:
     error: str | None = None
     was_stopped: bool = False
     bisection: Bisection | None = None
+    decisions: Decisions | None = None
 
     @property
     def verdict(self) -> VerdictName | None:
@@ -112,6 +115,7 @@ class Verdict:
             largest_relative_difference=dict(self.comparison.largest),
             differences=list(self.differences),
             determinism=self.determinism,
+            decisions=None if self.decisions is None else self.decisions.to_text(),
         )
 
     @property
@@ -161,8 +165,15 @@ class Verdict:
 
 
 def exit_code(verdicts: Iterable[Verdict]) -> int:
-    """Gives the exit code of several verdicts: 1 where one failed, else 4, 3 or 0 by the worst."""
+    """Gives the exit code of several verdicts: 1 where one failed, else 4, 3 or 0 by the worst.
+
+    4, too, where the new results lead to other decisions than the run took.
+    """
+    verdicts = list(verdicts)
     codes = {verdict.exit_code for verdict in verdicts}
+    codes |= {
+        DIVERGED for each in verdicts if each.decisions and each.decisions.differ and each.decisions.from_new_results
+    }
     return FAILED if FAILED in codes else max(codes, default=IDENTICAL)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from mlgym.errors import RunError
 from mlgym.events import SearchStep
@@ -118,40 +119,69 @@ class SearchAccount:
         if step.action == "result":
             if step.trial not in self.running:
                 raise RunError(f"the log has a result of trial {step.trial}, which did not run: it is damaged")
-            self.tell(Result(trial=step.trial, epochs=step.epochs, score=step.score, state=_state(step)))
+            self.tell(result_of(step))
             return
-        number, action = len(self.configurations), self.ask()
-        now = _words(action, number)
-        then = (step.action, step.trial, step.epochs, dict(step.choices))
+        number, then = len(self.configurations), recorded_decision(step)
+        now = decision_of(self.ask(), number)
         if now != then:
             raise RunError(
-                f"the search cannot go on as it began: its decision {self.num_decisions} was {_text(*then)}, and would "
-                f"be {_text(*now)} now. Its strategy, or a package behind it such as Optuna, is another version: "
-                "`run_config.yml` of the run has the versions that it began with"
+                f"the search cannot go on as it began: its decision {self.num_decisions} was {then.to_text()}, and "
+                f"would be {now.to_text()} now. Its strategy, or a package behind it such as Optuna, is another "
+                "version: `run_config.yml` of the run has the versions that it began with"
             )
         self.num_decisions += 1
 
 
-def _state(step: SearchStep) -> ResultState:
-    return "paused" if step.state == "paused" else "failed" if step.state == "failed" else "ended"
+@dataclass(frozen=True)
+class Decided:
+    """What a strategy decided, as far as a log has it and as it has to repeat.
+
+    Args:
+        action: `try`, `promote`, `stop`, `finish` or `wait`.
+        trial: which one; None where it is about none.
+        epochs: until when it is trained; None for its end.
+        choices: of a new configuration, the number of each value.
+    """
+
+    action: str
+    trial: int | None = None
+    epochs: int | None = None
+    choices: Mapping[str, int] = field(default_factory=dict)
+
+    def to_text(self) -> str:
+        """Gives the decision in words."""
+        who = "" if self.trial is None else f" trial {self.trial}"
+        until = "" if self.epochs is None else f" until epoch {self.epochs}"
+        listed = ", ".join(f"{name} number {place}" for name, place in self.choices.items())
+        return f"`{self.action}`{who}{until}{f' with {listed}' if listed else ''}"
 
 
-def _words(action: Action, number: int) -> tuple[str, int | None, int | None, dict[str, int]]:
-    """Gives an action as a log has it."""
+def decision_of(action: Action, number: int) -> Decided:
+    """Gives an action as a log has it.
+
+    Args:
+        action: what the strategy says.
+        number: of the trial, where it is a new one.
+    """
     match action:
         case Try():
-            return "try", number, action.epochs, dict(action.configuration)
+            return Decided("try", number, action.epochs, dict(action.configuration))
         case Promote():
-            return "promote", action.trial, action.epochs, {}
+            return Decided("promote", action.trial, action.epochs)
         case Stop():
-            return "stop", action.trial, None, {}
+            return Decided("stop", action.trial)
         case Finish():
-            return "finish", None, None, {}
-    return "wait", None, None, {}
+            return Decided("finish")
+    return Decided("wait")
 
 
-def _text(action: str, trial: int | None, epochs: int | None, choices: dict[str, int]) -> str:
-    who = "" if trial is None else f" trial {trial}"
-    until = "" if epochs is None else f" until epoch {epochs}"
-    values = f" with {', '.join(f'{name} number {place}' for name, place in choices.items())}" if choices else ""
-    return f"`{action}`{who}{until}{values}"
+def recorded_decision(step: SearchStep) -> Decided:
+    """Gives the decision of a step."""
+    return Decided(step.action, step.trial, step.epochs, dict(step.choices))
+
+
+def result_of(step: SearchStep) -> Result:
+    """Gives the result of a step."""
+    assert step.trial is not None
+    state: ResultState = "paused" if step.state == "paused" else "failed" if step.state == "failed" else "ended"
+    return Result(trial=step.trial, epochs=step.epochs, score=step.score, state=state)
