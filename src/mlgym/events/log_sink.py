@@ -95,7 +95,7 @@ class LogSink:
         self._write(encode_scores(event), event)
 
     def _write(self, body: bytes, event: Event) -> None:
-        origin: Origin = (event.producer, event.seq)  # type: ignore[assignment]
+        origin: Origin = (event.producer, event.seq)  # type: ignore[assignment]  # a producer sets both
         is_main = threading.get_ident() == _MAIN_THREAD
         # A signal handler that emits while the main thread is inside would wait for the log for ever.
         if not self._events and not (is_main and self._main_is_inside):

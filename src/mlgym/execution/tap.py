@@ -71,7 +71,7 @@ class Tap(io.TextIOBase):
         return self._behind.fileno()
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]
+    def encoding(self) -> str:  # type: ignore[override]  # that of the stream behind, which may change
         """Encoding of the stream behind."""
         return self._behind.encoding
 

@@ -27,7 +27,7 @@ def bounded_protocol(limits: Limits) -> type[H11Protocol]:
     class BoundedProtocol(H11Protocol):
         _head_timer: asyncio.TimerHandle | None = None
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
             super().connection_made(transport)
             if len(self.connections) > max_connections:
                 transport.abort()

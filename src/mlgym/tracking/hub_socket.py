@@ -42,13 +42,13 @@ class _Json:
     loads = staticmethod(msgspec.json.decode)
 
 
-class _Packet(Packet):  # type: ignore[misc]
+class _Packet(Packet):  # type: ignore[misc]  # python-socketio has no types
     # As an attribute of a class of its own: the option `json` of the client would change every client in the process.
     json = _Json
     uses_binary_events = False
 
 
-class _Engine(engineio.Client):  # type: ignore[misc]
+class _Engine(engineio.Client):  # type: ignore[misc]  # nor has python-engineio
     """The transport; its threads end without a word where the hub stops reading in the middle of a message."""
 
     def start_background_task(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> threading.Thread:
@@ -64,7 +64,7 @@ class _Engine(engineio.Client):  # type: ignore[misc]
         return thread
 
 
-class _Client(socketio.Client):  # type: ignore[misc]
+class _Client(socketio.Client):  # type: ignore[misc]  # as above
     def _engineio_client_class(self) -> type[_Engine]:
         return _Engine
 

@@ -277,7 +277,7 @@ def load_weights(checkpoint: StoredCheckpoint, model: nn.Module) -> None:
     if rest is not None:
         # One by one: most of the file are the optimizers' tensors, which nobody wants here.
         with safe_open(checkpoint.path / TRAINING_FILE, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys() if name.startswith(_OF_MODEL)}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys() if name.startswith(_OF_MODEL)}  # noqa: SIM118 - no dict
         put_rest(restore(rest, tensors), model)
 
 

@@ -86,7 +86,7 @@ def shares_of(tensors: Mapping[str, Tensor]) -> dict[str, Share]:
     for item in create_default_local_save_plan(dict(tensors), is_coordinator=False).items:
         data: Any = item.tensor_data
         if math.prod(data.chunk.sizes):
-            local = tensors[item.index.fqn].to_local()  # type: ignore[attr-defined]
+            local = tensors[item.index.fqn].to_local()  # type: ignore[attr-defined]  # of a `DTensor`
             shares[item.index.fqn] = Share(local, tuple(data.chunk.offsets), tuple(data.size))
     return shares
 

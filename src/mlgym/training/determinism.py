@@ -76,7 +76,7 @@ def generator_states() -> AllStates:
     """Gives a copy of the states of all global generators."""
     host = GeneratorStates.capture()
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
-    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if not torch.cuda.is_initialized():
         return AllStates(host, mps=mps)
     return AllStates(host, tuple(torch.cuda.get_rng_state_all()), torch.cuda.current_device(), mps)
 
@@ -84,7 +84,7 @@ def generator_states() -> AllStates:
 def restore_generator_states(states: AllStates) -> None:
     """Puts the global generators back to `states`, also where another device computes than the one before."""
     states.host.restore()
-    if states.cuda and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if states.cuda and torch.cuda.is_initialized():
         placed = states_by_device(
             states.cuda, before=states.cuda_device, now=torch.cuda.current_device(), count=torch.cuda.device_count()
         )

@@ -66,7 +66,7 @@ def _give(tensors: Sequence[Tensor]) -> None:
     content = torch.cat(pieces)
     distributed.broadcast(content, src=0)
     if distributed.get_rank() != 0:
-        for tensor, piece in zip(tensors, content.split([len(piece) for piece in pieces]), strict=True):  # type: ignore[no-untyped-call]
+        for tensor, piece in zip(tensors, content.split([len(piece) for piece in pieces]), strict=True):
             tensor.copy_(piece.clone().view(tensor.dtype).reshape(tensor.shape))
 
 

@@ -25,7 +25,7 @@ class EpochLosses:
         self._chunks: list[Tensor] = []
         self._recent: list[Tensor] = []
         # The same groups as without an interruption, so that sums are rounded alike.
-        for chunk in () if losses is None or not len(losses) else losses.split(_CHUNK):  # type: ignore[no-untyped-call]
+        for chunk in () if losses is None or not len(losses) else losses.split(_CHUNK):
             if len(chunk) == _CHUNK:
                 self._chunks.append(chunk)
             else:

@@ -104,7 +104,7 @@ class _Turn(nn.Module):
         wanted = {id(parameter) for parameter in updated}
         named = self.named_parameters(remove_duplicate=False)  # tied ones by each of their names
         ignored = [name for name, parameter in named if id(parameter) not in wanted]
-        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, ignored)  # type: ignore[no-untyped-call]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, ignored)
 
     def forward(self, batch: Any) -> _Parts:
         """Runs the step; a tuple, in which PyTorch finds the tensors."""

@@ -81,7 +81,7 @@ class Update:
         loss = output.loss if parts == 1 else output.loss / parts
         if self.scaler is not None:
             loss = self.scaler.scale(loss)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if isinstance(self._optimizer, LBFGS):
             self._batch, self._loss = batch, output.loss
         return output
@@ -90,7 +90,7 @@ class Update:
         """Clips the gradients and updates the parameters."""
         scaler, optimizer = self.scaler, self._optimizer
         if isinstance(optimizer, LBFGS):
-            optimizer.step(self._measure_again)  # type: ignore[no-untyped-call]
+            optimizer.step(self._measure_again)
             self._batch = None
             return
         if scaler is not None and self._gradients.clips:

@@ -90,7 +90,7 @@ class World:
         timeout = timedelta(seconds=timeout_s)
         try:
             if self.size == 1:
-                alone = distributed.HashStore()  # type: ignore[attr-defined]
+                alone = distributed.HashStore()  # type: ignore[attr-defined]  # imported where PyTorch has it
                 distributed.init_process_group(_BACKENDS[kind], store=alone, rank=0, world_size=1, timeout=timeout)
                 return
             if os.environ.get("MASTER_ADDR") in _LOOPBACK:

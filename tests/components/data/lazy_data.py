@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mlgym.components.data.labels import num_samples_of
+
 
 class LazyData(Dataset[Any]):
     """Input `index` and class `index % num_classes`; counts how often it is read."""
@@ -30,4 +32,4 @@ class LazyData(Dataset[Any]):
 
 def inputs_of(dataset: Dataset[Any]) -> list[float]:
     """First number of the input of each sample."""
-    return [float(dataset[index][0].flatten()[0]) for index in range(len(dataset))]  # type: ignore[arg-type]
+    return [float(dataset[index][0].flatten()[0]) for index in range(num_samples_of(dataset))]

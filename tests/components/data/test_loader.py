@@ -26,7 +26,7 @@ def test_batches_are_the_order_cut_up(num_features: int, batch_size: int) -> Non
     order = torch.from_numpy(Order(100, "random", 5).indices(2))
     batches = list(loader.epoch(2))
     assert len(batches) == len(loader)
-    for (inputs, targets), wanted in zip(batches, order.split(batch_size), strict=True):  # type: ignore[no-untyped-call]
+    for (inputs, targets), wanted in zip(batches, order.split(batch_size), strict=True):
         assert torch.equal(targets, wanted)
         assert torch.equal(inputs[:, 0], wanted * float(num_features))
 

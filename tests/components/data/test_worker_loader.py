@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mlgym.components.data import Order, TensorData, WorkerLoader
 from mlgym.components.data.global_generators import GeneratorStates
+from mlgym.components.data.labels import num_samples_of
 from mlgym.errors import TrainingError
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
@@ -44,7 +45,7 @@ class Noisy(Dataset[Any]):
 
 def make_loader(dataset: Dataset[Any] | None = None, *, sampler: Any = "random", **options: Any) -> WorkerLoader:
     dataset = Noisy() if dataset is None else dataset
-    num_samples = len(dataset)  # type: ignore[arg-type]
+    num_samples = num_samples_of(dataset)
     weights = np.linspace(1, 5, num_samples) if sampler == "weighted_random" else None
     return WorkerLoader(dataset, Order(num_samples, sampler, 7, weights), batch_size=4, seed=7, **options)
 

@@ -113,7 +113,7 @@ def test_it_initialises_no_device_and_repeats(tmp_path: Path) -> None:
     first, second = (capture_environment(threads=1, deterministic=True, folder=tmp_path) for _ in range(2))
     assert environment_differences(first, second) == []
     assert first == second
-    assert not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    assert not torch.cuda.is_initialized()
 
 
 def test_versions_are_those_installed() -> None:

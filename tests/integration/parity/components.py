@@ -114,7 +114,7 @@ class TorchClassifier(BaseEstimator):  # type: ignore[misc]
         batch, targets = torch.from_numpy(inputs), torch.from_numpy(labels)
         for _ in range(self.epochs):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(self.net(batch), targets).backward()  # type: ignore[no-untyped-call]
+            nn.functional.cross_entropy(self.net(batch), targets).backward()
             optimizer.step()
         return self
 

@@ -62,7 +62,8 @@ def _find(dataset: torch_data.Dataset[Any], name: str) -> npt.NDArray[Any] | Non
     inner = getattr(dataset, "dataset", None)  # of a view that changes inputs or targets
     if isinstance(inner, torch_data.Dataset):
         return _find(inner, name)
-    if isinstance(getattr(dataset, "targets", None), Mapping) and name in dataset.targets:  # type: ignore[attr-defined]
+    targets = getattr(dataset, "targets", None)
+    if isinstance(targets, Mapping) and name in targets:
         return np.asarray(targets_of(dataset, name))
     return None
 

@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import http.client
 import logging
-import os
 import sys
 import time
 import urllib.error
@@ -154,7 +153,7 @@ def _fetch_one(file: RemoteFile, folder: Path, mirrors: Sequence[str], attempts:
         except _MirrorError as error:
             attempts.add(url, error)
             continue
-        os.replace(part, folder / file.name)  # noqa: PTH105 (one atomic step, also over a broken file)
+        part.replace(folder / file.name)  # one atomic step, also over a broken file
         return True
     return False
 
@@ -216,7 +215,7 @@ def _open(url: str, start: int) -> Iterator[tuple[IO[bytes], bool]]:
     if start:
         request.add_header("Range", f"bytes={start}-")
     try:
-        answer = urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310
+        answer = urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310 (as above)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
             error.close()

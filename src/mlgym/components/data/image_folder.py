@@ -96,7 +96,7 @@ def image_tensor(image: Any) -> Tensor:
 
 def _check_pillow() -> None:
     try:
-        import PIL  # noqa: F401
+        import PIL  # noqa: F401 - only whether it is there
     except ImportError:
         raise DataError("`image_folder` needs the package `pillow`: pip install pillow") from None
 

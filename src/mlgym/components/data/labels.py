@@ -34,7 +34,7 @@ def num_samples_of(dataset: torch_data.Dataset[Any]) -> int:
         DataError: the dataset has no length, as one that can only be iterated.
     """
     try:
-        return len(dataset)  # type: ignore[arg-type]
+        return len(dataset)  # type: ignore[arg-type]  # its type promises no length
     except (TypeError, NotImplementedError):
         raise DataError(
             f"`{type(dataset).__name__}` has no length; a dataset needs `__len__` and `__getitem__` "

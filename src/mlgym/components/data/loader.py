@@ -169,7 +169,7 @@ def _samples_per_chunk(data: TensorData, batch_size: int) -> int:
 
 
 def _pieces(tensor: Tensor, size: int) -> tuple[Tensor, ...]:
-    return tensor.split(size) if len(tensor) else ()  # type: ignore[no-untyped-call]
+    return tensor.split(size) if len(tensor) else ()
 
 
 def _narrow(values: Any, start: int, count: int) -> Any:

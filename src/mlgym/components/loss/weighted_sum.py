@@ -60,7 +60,7 @@ class WeightedSum(Loss):
         self.num_batches: Tensor
         self.factors: Tensor
         self._num_left = self.warm_up_batches
-        self.register_load_state_dict_post_hook(_take_over)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_take_over)  # type: ignore[no-untyped-call]  # inherited
 
     def forward(self, predictions: Tensor | Tensors, targets: Tensor | Tensors) -> Tensor:
         """Gives the weighted sum of one batch, a scalar ()."""

@@ -204,7 +204,7 @@ class PlainMetric(NamedMetric):
         for part in metric.modules() if isinstance(metric, torch.nn.Module) else ():
             if hasattr(part, "sync_on_compute"):
                 # Where several processes evaluate together, one of them sees all batches and computes alone.
-                setattr(part, "sync_on_compute", False)  # noqa: B010
+                setattr(part, "sync_on_compute", False)  # noqa: B010 - no attribute of every module
         self.name = name
         self.prediction = prediction
         self.target = target

@@ -53,7 +53,7 @@ class ConvNet(nn.Module):
         last = layers[-1]
         if example is not None and isinstance(last, Linear) and last.out is None:
             last.out = num_outputs(example)
-        shape = tuple(in_shape) if in_shape is not None else input_shape(example)  # type: ignore[arg-type]
+        shape = tuple(in_shape) if in_shape is not None else input_shape(example)  # type: ignore[arg-type]  # not both are None
         with seeded(seed):
             for index, layer in enumerate(layers):
                 shape = _fit(layer, index, shape, "none" if layer is last else activation)

@@ -60,7 +60,7 @@ def component_of(
         return build(cls, *args, **settings)
 
     # `inspect.signature` reads the one, `typing.get_type_hints` the other.
-    component.__signature__ = Signature(parameters, return_annotation=cls)  # type: ignore[attr-defined]
+    component.__signature__ = Signature(parameters, return_annotation=cls)  # type: ignore[attr-defined]  # as PEP 362 has it
     component.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": cls}
     component.__name__ = component.__qualname__ = name
     component.__module__ = build.__module__

@@ -73,7 +73,7 @@ def connect(options: RayOptions, code: UserCode, *, num_cpus: int | None = None)
 
 def _require_ray() -> None:
     try:
-        import ray  # noqa: F401
+        import ray  # noqa: F401 - only whether it is there
     except ImportError as error:
         raise RunError(f"the executor `ray` needs Ray: install it with `pip install 'mlgym[ray]'` ({error})") from None
 

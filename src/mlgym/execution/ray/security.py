@@ -17,7 +17,7 @@ from mlgym.errors import RunError
 
 MODE_VARIABLE: Final = "RAY_AUTH_MODE"
 TOKEN_VARIABLE: Final = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of one
-TOKEN_PATH_VARIABLE: Final = "RAY_AUTH_TOKEN_PATH"  # noqa: S105
+TOKEN_PATH_VARIABLE: Final = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 - as above
 _DEFAULT_TOKEN_FILE: Final = Path(".ray") / "auth_token"
 _PROBE_S: Final = 30.0
 _CONNECT_S: Final = 10.0

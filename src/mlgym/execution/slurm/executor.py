@@ -7,10 +7,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, NoReturn, TypeAlias
 
 from mlgym.errors import RunError
-from mlgym.execution.executor import Executor, Handler, StopReason
+from mlgym.execution.executor import Executor, Handler, StopReason, Stream
 from mlgym.execution.job import BATCH_SIGNAL, Exit, Job
 from mlgym.execution.output import MAX_LINE_CHARS
 from mlgym.execution.printed import NUM_TAIL_LINES
@@ -349,7 +350,8 @@ class SlurmExecutor(Executor):
     def _tell_captured(self, running: _Submitted) -> None:
         """Tells the last lines that SLURM captured: the kernel's, of a crash, of what was killed."""
         out, err = self._folder.captured_paths(running.queue_id)
-        for stream, path in (("stdout", out), ("stderr", err)):
+        captured: tuple[tuple[Stream, Path], ...] = (("stdout", out), ("stderr", err))
+        for stream, path in captured:
             try:
                 with path.open("rb") as file:
                     file.seek(max(0, path.stat().st_size - NUM_TAIL_LINES * MAX_LINE_CHARS))
@@ -357,7 +359,7 @@ class SlurmExecutor(Executor):
             except OSError:
                 continue
             if lines:
-                self._handler.on_output(running.job.job_id, stream, lines[-NUM_TAIL_LINES:])  # type: ignore[arg-type]
+                self._handler.on_output(running.job.job_id, stream, lines[-NUM_TAIL_LINES:])
 
     def _finish(self, running: _Submitted, ended: Exit) -> None:
         job_id = running.job.job_id

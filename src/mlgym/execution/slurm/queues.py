@@ -239,7 +239,7 @@ def _task_command(folder: JobFolder, array: str, *index: int) -> str:
 
 def _run(command: list[str]) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_S, check=False)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_S, check=False)  # noqa: S603 - of SLURM
     except FileNotFoundError as error:
         raise QueueError(f"there is no `{command[0]}` on the path") from error
     except subprocess.TimeoutExpired as error:

@@ -20,7 +20,7 @@ DEFAULT_SLOTS: Final = 100
 _OWN: Final = ("cluster", "poll_every_s", "signal_delay_s", "setup")
 _COMMANDS: Final = ("sbatch", "srun", "scancel")
 _SIGNAL_DELAY_S: Final = 120
-_POLL_EVERY_S: Final = {"slurm": 10.0, "local": 0.5}
+_POLL_EVERY_S: Final[dict[Cluster, float]] = {"slurm": 10.0, "local": 0.5}
 # What submitit's executors would do otherwise: five minutes for a job, and its own name as a workload key.
 # Without `srun` a task is the batch script's own process, which a signal reaches alone: loaders' workers die of it.
 _DEFAULTS: Final[dict[str, Any]] = {"time": None, "wckey": None, "use_srun": False}
@@ -123,9 +123,10 @@ def _single(options: Options, key: str, default: str) -> str:
 def _choice(cluster: str) -> Cluster:
     if cluster == "debug":
         raise RunError("`--slurm cluster=debug` is `--executor inline`: experiments run in this process")
-    if cluster not in ("slurm", "local"):
-        raise RunError(f"`--slurm cluster` is `slurm` or `local`, not `{cluster}`")
-    return cluster  # type: ignore[return-value]
+    for known in _POLL_EVERY_S:
+        if known == cluster:
+            return known
+    raise RunError(f"`--slurm cluster` is `slurm` or `local`, not `{cluster}`")
 
 
 def _positive(options: Options, key: str, default: float) -> float:

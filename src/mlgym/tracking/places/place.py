@@ -118,7 +118,7 @@ class CheckpointPlace(ABC):
             raise
         return folder / name
 
-    def close(self) -> None:  # noqa: B027, most kinds have none
+    def close(self) -> None:  # noqa: B027 - most kinds have none
         """Ends the connection, where there is one."""
 
     def damaged(self, experiment_id: int, name: str, how: str) -> PlaceError:
