@@ -9,6 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +58,27 @@ class Shard(ABC):
 class SliceOfEach(Shard):
     """A slice of each batch, for training: the first process has the first samples, and so on.
 
-    A last batch that is not full is cut at the same places, so that a process may have fewer samples, or none.
+    Slices of a full batch differ by one sample at most, the larger ones first. A last batch that is not full is cut at
+    the same places, so that a process may have fewer samples, or none.
     """
 
     def batch_size(self, batch_size: int) -> int:
         """See `Shard.batch_size`."""
-        return self._stop(batch_size, batch_size) - self._start(batch_size, batch_size)
+        return _counts(self.size, batch_size, batch_size)[self.rank]
 
     def parts(self, num_samples: int, batch_size: int, start_batch: int = 0) -> Iterator[Part]:
         """See `Shard.parts`; where there is nothing for this process, the first samples of the batch stand in."""
         most = self.batch_size(batch_size)
         for batch, first in enumerate(range(start_batch * batch_size, num_samples, batch_size), start=start_batch):
             count = min(batch_size, num_samples - first)
-            start, stop = self._start(batch_size, count), self._stop(batch_size, count)
+            start, stop = (min(count, _start(self.size, batch_size, rank)) for rank in (self.rank, self.rank + 1))
             if start == stop:
                 start, stop = 0, min(most, count)
             yield Part(batch * self.size + self.rank, first + start, first + stop)
 
     def counts(self, batch_size: int, num_samples: int) -> list[int]:
         """Gives how many samples each process has of a batch of `num_samples`; those without any come last."""
-        step = -(-batch_size // self.size)
-        return [max(0, min(step, num_samples - rank * step)) for rank in range(self.size)]
-
-    def _start(self, batch_size: int, count: int) -> int:
-        return min(count, self.rank * -(-batch_size // self.size))
-
-    def _stop(self, batch_size: int, count: int) -> int:
-        return min(count, (self.rank + 1) * -(-batch_size // self.size))
+        return list(_counts(self.size, batch_size, num_samples))
 
 
 class EveryNth(Shard):
@@ -101,3 +97,14 @@ class EveryNth(Shard):
         for first in range(start_batch, num_batches, self.size):
             batch = first + self.rank if first + self.rank < num_batches else start_batch
             yield Part(batch, batch * batch_size, min(num_samples, (batch + 1) * batch_size))
+
+
+def _start(size: int, batch_size: int, rank: int) -> int:
+    least, larger = divmod(batch_size, size)
+    return rank * least + min(rank, larger)
+
+
+@lru_cache(maxsize=256)  # asked at every step, mostly for full batches
+def _counts(size: int, batch_size: int, num_samples: int) -> tuple[int, ...]:
+    starts = [min(num_samples, _start(size, batch_size, rank)) for rank in range(size + 1)]
+    return tuple(stop - start for start, stop in pairwise(starts))
