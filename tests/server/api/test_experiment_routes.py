@@ -59,6 +59,9 @@ def test_sorting_and_pages(http: httpx.Client, run: Recorder) -> None:
         "message": "no experiment has `val/f2`; did you mean `val/f1`?",
         "path": "sort",
     }
+    assert refused(http, path, sort="-val/f1")["message"] == (
+        "no experiment has `-val/f1`; did you mean `val/f1`? (`order=desc` sorts from the largest down)"
+    )
     assert refused(http, path, filter="lr<")["path"] == "filter"
 
 
@@ -135,9 +138,26 @@ def test_curves(http: httpx.Client, run: Recorder) -> None:
         assert [None if not math.isfinite(value) else value for value in part[3]] == same["values"]
     got_all = got(http, f"/{RUN_ID}/metrics")
     assert len(got_all["series"]) == 7
-    assert got(http, f"/{RUN_ID}/metrics", keys="no/such")["series"] == []
+    assert refused(http, f"/{RUN_ID}/metrics", keys=["val/f1", "val/f2"]) == {
+        "code": "unknown_metric",
+        "message": "no experiment has measured `val/f2`; did you mean `val/f1`? (known: val/f1, val/mcc, train/loss)",
+        "path": "keys",
+    }
+    assert got(http, f"/{RUN_ID}/metrics", keys="val/f1", at=3)["series"] == []  # then it had not come yet
     assert refused(http, f"/{RUN_ID}/metrics", match="(")["path"] == "match"
     assert refused(http, f"/{RUN_ID}/metrics", points=3)["code"] == "invalid"
+
+
+def test_a_metric_that_may_still_come(service: Service, http: httpx.Client) -> None:
+    """While a run goes on, an unknown metric is empty until an experiment is through; then it is refused."""
+    recorder = Recorder(service.storage / "fresh" / "event_storage.log", "fresh")
+    recorder.start(2)
+    recorder.configure(0)
+    assert got(http, "/fresh/metrics", keys="val/f1")["series"] == []
+    recorder.evaluate(0, 1, f1=0.5)
+    assert got(http, "/fresh/metrics", keys="test/f1")["series"] == []
+    recorder.job(0, "DONE")
+    assert refused(http, "/fresh/metrics", keys="test/f1")["code"] == "unknown_metric"
 
 
 def test_what_a_process_used_over_time(service: Service, http: httpx.Client) -> None:

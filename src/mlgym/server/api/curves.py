@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from mlgym.events import ExperimentState, MetricHistory
+from mlgym.names import did_you_mean
 from mlgym.server.api.exports import MAX_POINTS
 from mlgym.server.api.filter import found_by
 from mlgym.server.api.models.curves import MetricQuery
@@ -54,6 +55,25 @@ def curves_of(view: View, query: MetricQuery) -> list[Points]:
     lie = [_axis(history) for _, _, history in wanted] if query.method == "lttb" else values
     places = kept([Curve(*one) for one in zip(lie, values, strict=True)], query.points, query.method)
     return [_points(*one, column[place], place) for one, column, place in zip(wanted, values, places, strict=True)]
+
+
+def refuse_unknown_metrics(view: View, keys: Sequence[str]) -> None:
+    """Refuses metrics that no experiment of a run has, unless they may still come.
+
+    Args:
+        view: the run as it is now.
+        keys: of the metrics.
+
+    Raises:
+        RefusedError: there is none of one of the keys.
+    """
+    known = view.state.metric_keys
+    unknown = [key for key in keys if key not in known]
+    # What a run measures is known once it has measured anything, and while it goes on, once one experiment is through.
+    is_open = view.is_live and not view.state.counts["done"]
+    if unknown and known and not is_open:
+        message = f"no experiment has measured `{unknown[0]}`{did_you_mean(unknown[0], known)}"
+        raise RefusedError(422, "unknown_metric", message, path="keys")
 
 
 def as_json(run_id: str, at: int, curves: Sequence[Points]) -> bytes:

@@ -170,7 +170,8 @@ class Reads:
             try:
                 found = table.chosen(condition, sort, order)
             except KeyError as error:
-                raise RefusedError(422, "unknown_column", str(error.args[0]), path="sort") from None
+                downwards = " (`order=desc` sorts from the largest down)" if sort.startswith("-") else ""
+                raise RefusedError(422, "unknown_column", f"{error.args[0]}{downwards}", path="sort") from None
             page = found[offset : offset + limit]
             rows = [table.encoded_row(one) if metrics is None else table.row(one, metrics) for one in page]
             facts = {"at": view.at, "total": len(found), "num_all": len(table), "columns": table.columns}
@@ -208,6 +209,8 @@ class Reads:
         """Gives `MetricColumns`, or the same in binary."""
         with self._projections.hold(run_id) as projection:
             view = projection.view(query.at)
+            # A moment at which a metric had not come yet is no reason to refuse it.
+            curves.refuse_unknown_metrics(projection.view(), query.keys)
             found = curves.curves_of(view, query)
         if query.format == "binary":
             return Response(curves.as_binary(run_id, view.at, found), media_type=COLUMNS)

@@ -138,7 +138,8 @@ class Table:
             return [one.trial.get(trial) for one in self.experiments]
         if not self.experiments or (not self.metrics and "/" in key):
             return [None] * len(self)  # what a run will have is not known yet
-        raise KeyError(f"no experiment has `{key}`{did_you_mean(key, self._known())}")
+        # Elsewhere `-key` sorts downwards.
+        raise KeyError(f"no experiment has `{key}`{did_you_mean(key.removeprefix('-'), self._known())}")
 
     def texts(self) -> list[str]:
         """Gives what words are looked for in: status, device, error, swept values."""

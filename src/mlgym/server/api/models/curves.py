@@ -20,7 +20,9 @@ class MetricQuery(Model):
     )
 
     keys: list[Annotated[str, Field(max_length=500)]] = Field(
-        default=[], max_length=1000, description="metrics; empty for all, or for those that `match` finds"
+        default=[],
+        max_length=1000,
+        description="metrics; empty for all, or for those that `match` finds; one that no experiment has is an error",
     )
     match: str | None = Field(default=None, max_length=500, description="a regular expression over metrics")
     experiments: list[Annotated[int, Field(ge=0)]] | None = Field(
