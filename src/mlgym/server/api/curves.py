@@ -67,11 +67,12 @@ def refuse_unknown_metrics(view: View, keys: Sequence[str]) -> None:
     Raises:
         RefusedError: there is none of one of the keys.
     """
-    known = view.state.metric_keys
-    unknown = [key for key in keys if key not in known]
+    experiments = view.state.experiments.values()
+    # Nearly always the first experiment has it; the keys of all are gathered for an error only.
+    unknown = [key for key in keys if not any(key in one.metrics for one in experiments)]
     # What a run measures is known once it has measured anything, and while it goes on, once one experiment is through.
     is_open = view.is_live and not view.state.counts["done"]
-    if unknown and known and not is_open:
+    if unknown and not is_open and (known := view.state.metric_keys):
         message = f"no experiment has measured `{unknown[0]}`{did_you_mean(unknown[0], known)}"
         raise RefusedError(422, "unknown_metric", message, path="keys")
 
