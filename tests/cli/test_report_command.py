@@ -121,7 +121,7 @@ def test_the_end_of_a_run_shows_configurations_where_they_have_folds(
 ) -> None:
     """Ten rows of folds are no answer to which configuration is the better one."""
     from mlgym.api import load_run
-    from mlgym.cli.run_command import show_results
+    from mlgym.cli.outcome import show_results
 
     show_results(load_run("a", storage), as_json=False)
     told = capsys.readouterr()

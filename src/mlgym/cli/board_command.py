@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mlgym.cli.view_commands import Storage
+from mlgym.cli.options import Storage
 from mlgym.names import DEFAULT_STORAGE, TOKEN_VARIABLE
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlgym.cli.view_commands import Json, RunId, Storage
+from mlgym.cli.options import Json, RunId, Storage
 from mlgym.display.output import console, print_json
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.texts import duration

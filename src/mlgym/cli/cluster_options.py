@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from mlgym.cli.choices import choice
+from mlgym.cli.options import choice
 
-EXECUTORS: Final = ("processes", "inline", "ray", "slurm")
+if TYPE_CHECKING:
+    from mlgym.execution.options import ExecutorKind
+
+EXECUTORS: Final[tuple[ExecutorKind, ...]] = ("processes", "inline", "ray", "slurm")
 
 Address = Annotated[
     str | None,

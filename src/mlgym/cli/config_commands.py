@@ -9,13 +9,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from mlgym.cli.run_command import Config, Overrides
+from mlgym.cli.options import Config, Json, Overrides
 from mlgym.display.output import console, print_json
 from mlgym.texts import key_text, value_text
 
 _TRIAL_COLUMNS: Final = ("role", "repeat", "outer_fold", "fold", "seed")
 _MAX_RUNGS: Final = 8
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def check(config: Config, overrides: Overrides = None, as_json: Json = False) -> None:

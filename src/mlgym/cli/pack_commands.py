@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from mlgym.cli.options import Json, RunId, Storage
 from mlgym.display.output import print_json
 from mlgym.names import DEFAULT_STORAGE
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def pack(
-    run_id: Annotated[str, typer.Argument(help="Run id, the beginning of one, or `latest`.")],
+    run_id: RunId,
     to: Annotated[Path | None, typer.Option("--to", help="File to write; default: RUN_ID.zip.")] = None,
     checkpoints: Annotated[
         str, typer.Option("--checkpoints", help="Of each experiment: `none`, `best`, `last` or `all`.")
@@ -25,8 +26,8 @@ def pack(
     allow_secrets: Annotated[
         bool, typer.Option("--allow-secrets", help="Pack lines that look like they hold a password or token.")
     ] = False,
-    storage: Annotated[Path, typer.Option("--storage", help="Folder with one folder per run.")] = Path(DEFAULT_STORAGE),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    storage: Storage = Path(DEFAULT_STORAGE),
+    as_json: Json = False,
 ) -> None:
     """Pack a run into one file, from which it can be reproduced on another machine."""
     from mlgym.api.pack import pack as pack_run
@@ -58,7 +59,7 @@ def pack(
 def unpack(
     archive: Annotated[Path, typer.Argument(help="A file that `mlgym pack` wrote.")],
     to: Annotated[Path, typer.Option("--to", help="Folder from which to go on; made where it is missing.")] = Path(),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Verify a packed run and put it into the storage folder, with its code beside that; nothing is overwritten."""
     from mlgym.api.unpack import unpack as unpack_run

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlgym.cli.choices import choice
-from mlgym.cli.view_commands import RunId, Storage, direction
+from mlgym.cli.options import Direction, Metric, RunId, Storage, choice, direction
 from mlgym.names import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
@@ -37,10 +36,8 @@ def report(
     compare: Annotated[
         str | None, typer.Option("--compare", metavar="KEY", help="Compare the values of a swept key, such as `model`.")
     ] = None,
-    metric: Annotated[str | None, typer.Option("--metric", "-m", help="Rank by this, such as `val/f1_macro`.")] = None,
-    best: Annotated[
-        str | None, typer.Option("--best", help="`min` or `max`, where the metric does not say it.")
-    ] = None,
+    metric: Metric = None,
+    best: Direction = None,
     rope: Annotated[
         float | None,
         typer.Option("--rope", min=0, help="A difference up to this is none in practice; default: 0.01 for shares."),

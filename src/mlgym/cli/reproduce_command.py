@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlgym.cli.choices import choice
 from mlgym.cli.cluster_options import (
     EXECUTORS,
     Address,
@@ -21,8 +20,10 @@ from mlgym.cli.cluster_options import (
     ray_options,
     slurm_options,
 )
+from mlgym.cli.followers import follow_rank_0
+from mlgym.cli.options import RunId, Storage, choice, names, number_or_auto
+from mlgym.cli.outcome import storage_option
 from mlgym.cli.pipes import readers_may_leave
-from mlgym.cli.run_command import follow_rank_0, names, number_or_auto, storage_option
 from mlgym.display.output import print_json
 from mlgym.names import DEFAULT_STORAGE
 
@@ -34,7 +35,7 @@ _INTERRUPTED = 130
 
 
 def reproduce(
-    run_id: Annotated[str, typer.Argument(help="Run id, the beginning of one, or `latest`.")],
+    run_id: RunId,
     changes: Annotated[
         list[str] | None,
         typer.Argument(
@@ -91,7 +92,7 @@ def reproduce(
     cluster_wait_s: ClusterWait = None,
     node_retries: NodeRetries = None,
     slurm: Slurm = None,
-    storage: Annotated[Path, typer.Option("--storage", help="Folder with one folder per run.")] = Path(DEFAULT_STORAGE),
+    storage: Storage = Path(DEFAULT_STORAGE),
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> None:
     """Run experiments of a run again and compare digest by digest: identical, within tolerance, or diverged.
@@ -130,7 +131,7 @@ def reproduce(
             rtol=rtol,
             keep_going=keep_going,
             storage=storage,
-            executor=None if executor is None else choice(executor, EXECUTORS, "--executor"),  # type: ignore[arg-type]
+            executor=None if executor is None else choice(executor, EXECUTORS, "--executor"),
             processes=processes,
             devices=None if devices is None else names(devices),
             slots_per_device=number_or_auto(slots_per_device, "--slots-per-device") if slots_per_device else None,

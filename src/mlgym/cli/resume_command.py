@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from mlgym.cli.choices import choice
 from mlgym.cli.cluster_options import (
     EXECUTORS,
     Address,
@@ -20,18 +19,21 @@ from mlgym.cli.cluster_options import (
     ray_options,
     slurm_options,
 )
-from mlgym.cli.pipes import readers_may_leave
-from mlgym.cli.run_command import (
+from mlgym.cli.followers import follow_rank_0
+from mlgym.cli.options import (
     CheckpointPlace,
     HubUrl,
     HubUrls,
     LocalCheckpoints,
     Overrides,
-    follow_rank_0,
+    Storage,
+    TextLogs,
+    choice,
     names,
     number_or_auto,
-    show_results,
 )
+from mlgym.cli.outcome import show_results
+from mlgym.cli.pipes import readers_may_leave
 from mlgym.names import DEFAULT_STORAGE
 
 
@@ -80,10 +82,8 @@ def resume(
     time_limit_s: Annotated[
         float | None, typer.Option("--time-limit-s", min=0, help="Limit for each experiment; default: as before.")
     ] = None,
-    storage: Annotated[Path, typer.Option("--storage", help="Folder with one folder per run.")] = Path(DEFAULT_STORAGE),
-    text_logging_path: Annotated[
-        Path | None, typer.Option("--text-logging-path", help="Folder for the output of each experiment as text.")
-    ] = None,
+    storage: Storage = Path(DEFAULT_STORAGE),
+    text_logging_path: TextLogs = None,
     websocket_logging_servers: HubUrls = None,
     rest_endpoint: HubUrl = None,
     checkpoint_place: CheckpointPlace = None,
@@ -109,7 +109,7 @@ def resume(
         allow_config_change=allow_config_change or [],
         allow_data_change=allow_data_change,
         storage=storage,
-        executor=None if executor is None else choice(executor, EXECUTORS, "--executor"),  # type: ignore[arg-type]
+        executor=None if executor is None else choice(executor, EXECUTORS, "--executor"),
         processes=processes,
         devices=None if devices is None else names(devices),
         slots_per_device=None if slots_per_device is None else number_or_auto(slots_per_device, "--slots-per-device"),

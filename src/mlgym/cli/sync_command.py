@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mlgym.cli.view_commands import Json, RunId, Storage
+from mlgym.cli.options import Json, RunId, Storage
 from mlgym.display.output import print_json
 from mlgym.names import DEFAULT_STORAGE
 

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlgym.cli.run_command import ways_on
+from mlgym.cli.options import Direction, Json, Metric, RunId, Storage, direction
+from mlgym.cli.outcome import ways_on
 from mlgym.display.output import console, print_json
-from mlgym.names import DEFAULT_STORAGE, Best
+from mlgym.names import DEFAULT_STORAGE
 from mlgym.texts import key_text
 
 if TYPE_CHECKING:
     from mlgym.errors import MlgymError
     from mlgym.events import RunState
-
-Storage = Annotated[Path, typer.Option("--storage", help="Folder with one folder per run.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-RunId = Annotated[str, typer.Argument(help="Run id, the beginning of one, or `latest`.")]
 
 
 def runs(storage: Storage = Path(DEFAULT_STORAGE), as_json: Json = False) -> None:
@@ -42,13 +39,8 @@ def show(
     experiment: Annotated[
         int | None, typer.Option("--experiment", "-e", help="Only this one, with its config, error and last log lines.")
     ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option("--metric", "-m", help="Rank by this, such as `val/f1_macro`."),
-    ] = None,
-    best: Annotated[
-        str | None, typer.Option("--best", help="`min` or `max`, where the metric does not say it.")
-    ] = None,
+    metric: Metric = None,
+    best: Direction = None,
     every_metric: Annotated[bool, typer.Option("--all", help="A column for every metric of every split.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -119,17 +111,6 @@ def add_to(app: typer.Typer) -> None:
     app.command()(runs)
     app.command()(show)
     app.command()(log)
-
-
-def direction(best: str | None) -> Best | None:
-    """Gives the option `--best`.
-
-    Raises:
-        typer.BadParameter: it is neither.
-    """
-    if best is None or best in ("min", "max"):
-        return best  # type: ignore[return-value]
-    raise typer.BadParameter(f"is `min` or `max`, not `{best}`", param_hint="--best")
 
 
 def _experiment_of(event: Any) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlgym.cli.run_command import ways_on
+from mlgym.cli.outcome import ways_on
 from mlgym.events import fold
 
 RUN = {"grid_search_id": "run"}
