@@ -65,10 +65,10 @@ def _choose(
     if isinstance(checkpoint, Path):
         chosen = [one for one in stored if one.path.resolve() == checkpoint.resolve()]
     else:
-        marked = {Path(record.path).name for record in marked_best(state)}
-        best = [one for one in stored if one.path.name in marked]
-        named = {"best": best or stored, "last": stored}
-        chosen = named.get(checkpoint, [one for one in stored if one.path.name == checkpoint])
+        name = _meant(state, checkpoint, stored)
+        chosen = [one for one in stored if one.path.name == name]
+        if stored and not chosen and name != checkpoint:
+            raise RunError(_gone_text(folder, state, checkpoint, name, [one.path.name for one in stored]))
     if not chosen:
         names = ["best", "last", *(one.path.name for one in stored)] if stored else []
         place = recorded_place(folder)
@@ -78,3 +78,29 @@ def _choose(
             f"experiment {state.experiment_id} of run `{folder.run_id}` has no checkpoint `{checkpoint}`{known}"
         )
     return chosen[-1]
+
+
+def _meant(state: ExperimentState, checkpoint: str, stored: list[StoredCheckpoint]) -> str:
+    """Gives the name of the checkpoint that is meant: that of the log, which may know of one that is not there."""
+    best = marked_best(state)
+    if checkpoint == "best" and best:
+        return Path(best[-1].path).name
+    if checkpoint not in ("best", "last"):
+        return checkpoint
+    # The log may have lost its latest events, and the folder a checkpoint.
+    known = [(one.step, one.epoch, Path(one.path).name) for one in state.checkpoints.values()]
+    known += [(one.step, one.epoch, one.path.name) for one in stored]
+    return max(known, default=(0, 0, checkpoint))[-1]
+
+
+def _gone_text(folder: RunFolder, state: ExperimentState, checkpoint: str, name: str, there: list[str]) -> str:
+    """Says that what is meant by `best` or `last` is gone; another one in its place would be taken for it."""
+    place = recorded_place(folder)
+    if place == HUB:
+        where = f"; it may be at the hub: `mlgym checkpoints {folder.run_id} --fetch --rest-endpoint URL` brings it"
+    else:
+        where = f", nor at {place}" if place else ""
+    return (
+        f"the {checkpoint} checkpoint of experiment {state.experiment_id} of run `{folder.run_id}`, {name}, is not in "
+        f"the run folder{where}. To take another one, name it: {', '.join(there)}"
+    )
