@@ -18,7 +18,7 @@ from mlgym.execution.environment import capture_environment
 from mlgym.execution.launch import launch
 from mlgym.execution.launcher import worker_environment
 from mlgym.execution.options import Determinism, ExecutorKind, RunOptions
-from mlgym.execution.ray import RayOptions
+from mlgym.execution.ray_options import RayOptions
 from mlgym.execution.run_record import RunRecord
 from mlgym.reproduction.comparison import RunningComparison
 from mlgym.reproduction.differences import environment_differences

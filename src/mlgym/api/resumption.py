@@ -18,7 +18,7 @@ from mlgym.display.tables import counts_text
 from mlgym.errors import MlgymError, RunError
 from mlgym.events import RunState, has_writer
 from mlgym.execution import HeldRun, RunOptions, hold_run, read_record, resume_run
-from mlgym.execution.ray import RayOptions
+from mlgym.execution.ray_options import RayOptions
 from mlgym.names import DEFAULT_STORAGE, safe_name
 from mlgym.tracking import LATEST, RunFolder, find_run, list_runs
 from mlgym.tracking.delivery import Hubs

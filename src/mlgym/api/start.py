@@ -16,7 +16,7 @@ from mlgym.display.progress import open_display
 from mlgym.display.reproduction import tell
 from mlgym.errors import RunError
 from mlgym.execution import RunOptions, launch
-from mlgym.execution.ray import RayOptions
+from mlgym.execution.ray_options import RayOptions
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking import find_run
 from mlgym.tracking.delivery import Hubs

@@ -14,7 +14,7 @@ from mlgym.config.nodes import Source, to_plain
 from mlgym.errors import ConfigError, RunError
 from mlgym.execution.environment import recorded_command
 from mlgym.execution.options import Determinism, ExecutorKind, RunOptions
-from mlgym.execution.ray.ray_options import CodeTransport
+from mlgym.execution.ray_options import CodeTransport
 from mlgym.tracking import RunFolder
 from mlgym.tracking.hub_client import without_user
 

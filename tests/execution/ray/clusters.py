@@ -19,9 +19,9 @@ from mlgym.execution.ray.connecting import connect, use_token_mode
 from mlgym.execution.ray.executor import RayExecutor
 from mlgym.execution.ray.listening import descendants
 from mlgym.execution.ray.node_setup import NodeSetup
-from mlgym.execution.ray.ray_options import RayOptions
 from mlgym.execution.ray.security import MODE_VARIABLE, TOKEN_PATH_VARIABLE, TOKEN_VARIABLE
 from mlgym.execution.ray.task import node_facts
+from mlgym.execution.ray_options import RayOptions
 from tests.execution.handlers import Keeping
 from tests.execution.handlers import poll_until as poll_until_within
 

@@ -11,10 +11,10 @@ import pytest
 from mlgym.config import load
 from mlgym.errors import RunError
 from mlgym.execution import RunOptions
-from mlgym.execution.ray import RayOptions
 from mlgym.execution.ray.launching import ray_places
 from mlgym.execution.ray.node_setup import travelling_variables
 from mlgym.execution.ray.quiet import Quiet
+from mlgym.execution.ray_options import RayOptions
 
 DOCUMENT = load({"version": 1, "experiment": {"use": "training"}})
 

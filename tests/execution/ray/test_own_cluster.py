@@ -17,8 +17,8 @@ from mlgym.execution.ray.capacity import Ask
 from mlgym.execution.ray.connecting import connect
 from mlgym.execution.ray.executor import RayExecutor
 from mlgym.execution.ray.node_setup import NodeSetup
-from mlgym.execution.ray.ray_options import RayOptions
 from mlgym.execution.ray.security import MODE_VARIABLE, TOKEN_PATH_VARIABLE, TOKEN_VARIABLE, refuse_open_cluster
+from mlgym.execution.ray_options import RayOptions
 from tests.execution.handlers import Keeping, make_job
 from tests.execution.ray.clusters import LIGHT, NO_CODE, poll_until, run_all
 from tests.waiting import wait_for

@@ -18,7 +18,7 @@ from mlgym.config import check, load
 from mlgym.errors import RunError
 from mlgym.events import read_log
 from mlgym.execution import Counts, RunOptions, RunSummary, launch
-from mlgym.execution.ray import RayOptions
+from mlgym.execution.ray_options import RayOptions
 from mlgym.tracking import RunFolder
 from tests.execution.ray.clusters import LoopbackCluster
 from tests.execution.slow_project import CONFIG, LEARNING_RATES, results, results_at_home, write_project

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlgym.execution.ray.capacity import Ask, Node
 from mlgym.execution.ray.quiet import Quiet, Told
-from mlgym.execution.ray.ray_options import CodeTransport
 from mlgym.execution.ray.security import answers
+from mlgym.execution.ray_options import CodeTransport
 
 if TYPE_CHECKING:
     from ray import ObjectRefGenerator

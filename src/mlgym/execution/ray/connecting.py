@@ -19,7 +19,7 @@ from mlgym.execution.ray.cluster import Cluster
 from mlgym.execution.ray.code_package import UserCode
 from mlgym.execution.ray.listening import descendants, open_ports
 from mlgym.execution.ray.quiet import Quiet
-from mlgym.execution.ray.ray_options import RayOptions
+from mlgym.execution.ray_options import RayOptions
 
 _NAMESPACE: Final = "mlgym"
 _OBJECT_STORE_BYTES: Final = 100 * 1024 * 1024
