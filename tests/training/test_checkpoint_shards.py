@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from mlgym.errors import TrainingError
-from mlgym.training import checkpoint_shards
+from mlgym.training import checkpoint_shards, checkpoint_writer
 from mlgym.training.checkpoint import (
     MODEL_SHARES,
     TRAINING_SHARES,
@@ -91,6 +91,33 @@ def test_the_first_waits_for_all_others(tmp_path: Path, monkeypatch: pytest.Monk
     assert torch.equal(read_checkpoint(stored).model["weight"], WHOLE)
     tidy(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [stored.path.name]
+
+
+def test_the_first_does_not_wait_for_whom_nobody_expects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that cannot write its share says why; the end of training waits for one that is silent, but not long.
+
+    As controls, it waits all the time where neither is so.
+    """
+    monkeypatch.setattr(checkpoint_writer, "_OTHERS_S", 0.1)
+    writer = checkpoint_writer.CheckpointWriter(tmp_path, member=Member(0, 2, 7))
+    writer.save(CONTENT, ("all",), ())
+    folder = tmp_path / ".epoch_2-step_20.8.tmp"
+    while not (folder / "state.json").exists():
+        time.sleep(0.005)
+    (folder / Member(1, 2, 8).file).touch()  # a file that is there already is as good as a disk that is full
+    assert not writer.has_news
+    with pytest.raises(FileExistsError):
+        write_share(tmp_path, CONTENT, shares(1), Member(1, 2, 8))
+    with pytest.raises(TrainingError, match=r"rank 1 cannot write its share .* File exists"):
+        writer.wait()
+    silent = checkpoint_writer.CheckpointWriter(tmp_path, member=Member(0, 2, 17))
+    silent.save(CONTENT, ("all",), ())
+    time.sleep(0.15)
+    assert not silent.has_news
+    silent.close()
+    with pytest.raises(TrainingError, match="rank 1 had no share of it when training ended"):
+        silent.wait()
+    assert not list(tmp_path.iterdir())
 
 
 def _impatient(folder: Path, member: Member) -> object:

@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,7 @@ from mlgym.training.checkpoint_shards import (
     Member,
     Share,
     Target,
+    give_up,
     hand_over,
     read_shares,
     shard_files,
@@ -169,7 +171,14 @@ def write_share(folder: Path, content: CheckpointContent, shares: Mapping[str, S
     make_checkpoints_folder(folder)
     temporary = folder / f".{checkpoint_name(content.epoch, content.step)}.{member.token}.tmp"
     temporary.mkdir(exist_ok=True)
-    hand_over(temporary, member, write_shard(temporary, member, shares))
+    try:
+        entry = write_shard(temporary, member, shares)
+    except (OSError, TrainingError) as error:
+        # Else the first process would wait for it, and nobody would hear why.
+        with suppress(OSError):
+            give_up(temporary, member, str(error))
+        raise
+    hand_over(temporary, member, entry)
 
 
 def delete_checkpoint(path: Path) -> None:

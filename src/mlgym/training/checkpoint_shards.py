@@ -13,7 +13,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -46,11 +46,13 @@ class Member:
         rank: its number, in [0, size).
         size: how many there are.
         token: a number, the same for all of them, that no other attempt has.
+        is_over: asked while the first one waits for the others: whether they are not to be waited for any more.
     """
 
     rank: int
     size: int
     token: int
+    is_over: Callable[[], bool] = field(default=lambda: False, compare=False)
 
     @property
     def file(self) -> str:
@@ -114,18 +116,28 @@ def hand_over(folder: Path, member: Member, entry: FileEntry) -> None:
     write_atomically(folder / f"{member.file}{_NOTE_SUFFIX}", content)
 
 
+def give_up(folder: Path, member: Member, why: str) -> None:
+    """Leaves a note for the first process that the file of this one will not come."""
+    write_atomically(folder / f"{member.file}{_NOTE_SUFFIX}", json.dumps({"error": why}).encode())
+
+
 def take_over(folder: Path, member: Member, *, wait_s: float = WAIT_S) -> dict[str, FileEntry]:
     """Waits until all others have handed over their files, and gives what they are by name; removes the notes.
 
     Raises:
-        TrainingError: one did not in time.
+        TrainingError: one did not, or not in time.
     """
     give_up_at = time.monotonic() + wait_s
     files: dict[str, FileEntry] = {}
     for rank in range(1, member.size):
         other = Member(rank, member.size, member.token)
         note = folder / f"{other.file}{_NOTE_SUFFIX}"
-        while not note.is_file():
+        # Not asked for by name: of a file that was missing once, NFS says so for up to a minute.
+        while note not in folder.iterdir():
+            if member.is_over():
+                raise TrainingError(
+                    f"checkpoint {folder} is left out: rank {rank} had no share of it when training ended"
+                )
             if time.monotonic() > give_up_at:
                 raise TrainingError(
                     f"rank {rank} has not written its share of checkpoint {folder} within {wait_s:g} s; all processes "
@@ -134,6 +146,8 @@ def take_over(folder: Path, member: Member, *, wait_s: float = WAIT_S) -> dict[s
                 )
             time.sleep(_POLL_S)
         said = json.loads(note.read_bytes())
+        if "error" in said:
+            raise TrainingError(f"rank {rank} cannot write its share of checkpoint {folder}: {said['error']}")
         files[other.file] = FileEntry(int(said["bytes"]), str(said["sha256"]))
         note.unlink()
     return files

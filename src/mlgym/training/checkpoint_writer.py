@@ -8,6 +8,7 @@ step boundary; an older checkpoint that cannot be deleted is none, since the new
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ from mlgym.training.checkpoint_shards import Member, Share, is_share, shares_of
 
 _PATIENCE_S: Final = 60.0
 _URGENT_S: Final = 15.0
+# Where training has failed here, others may have failed too, and write no share any more.
+_OTHERS_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class CheckpointWriter:
         self._courier = courier
         self._member = member
         self._num_saves = 0
+        self._give_up_at_s = float("inf")
         self._copies = _Copies()
         self._thread: threading.Thread | None = None
         # Filled by the writing thread and emptied by the other, neither of which ever replaces it or the failure.
@@ -134,6 +138,7 @@ class CheckpointWriter:
         Returns:
             Names of checkpoints that the courier could not bring to its place.
         """
+        self._give_up_at_s = time.monotonic() + _OTHERS_S
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -177,7 +182,12 @@ class CheckpointWriter:
     def _member_now(self) -> Member | None:
         """Gives the member with a token of this save alone: all of them save equally often."""
         member = self._member
-        return None if member is None else replace(member, token=member.token + self._num_saves)
+        if member is None:
+            return None
+        return replace(member, token=member.token + self._num_saves, is_over=self._is_over)
+
+    def _is_over(self) -> bool:
+        return time.monotonic() > self._give_up_at_s
 
     def _tell(self, news: Delivered) -> None:
         self._news.append(news)
