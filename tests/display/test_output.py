@@ -7,8 +7,9 @@ import math
 from typing import Any
 
 import pytest
+from rich.table import Table
 
-from mlgym.display.output import print_json
+from mlgym.display.output import console, print_json
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,15 @@ def test_json_is_valid_whatever_it_is_made_of(data: Any, expected: Any, capsys: 
     printed = capsys.readouterr().out
     assert json.loads(printed, parse_constant=refuse) == expected
     assert "\x1b" not in printed
+
+
+def test_lines_in_a_pipe_end_with_their_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the output is no terminal, the spaces that fill tables up are left out, and empty lines stay."""
+    table = Table("name", "what", box=None)
+    table.add_row("a", "short")
+    table.add_row("\N{CHECK MARK}", "much longer than the others")
+    console().print("head\n", table)
+    lines = capsys.readouterr().out.split("\n")
+    assert [line.rstrip() for line in lines] == lines
+    assert lines[:2] == ["head", ""]
+    assert lines[-1] == ""

@@ -69,14 +69,18 @@ def parse_yaml(text: str, source: Source) -> Node:
     try:
         return _Composer(source).compose(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
-        raise _syntax_error(error, source) from None
+        raise _syntax_error(error, source, text) from None
     except (yaml.YAMLError, UnicodeError) as error:
         raise source.start.error("", f"is not YAML: {_reader_problem(error, text)}") from None
 
 
-def _syntax_error(error: yaml.MarkedYAMLError, source: Source) -> ConfigError:
+def _syntax_error(error: yaml.MarkedYAMLError, source: Source, text: str) -> ConfigError:
     where = error.problem_mark or error.context_mark
     mark = Mark(source, where.line + 1, where.column + 1) if where else source.start
+    if where and error.problem and "cannot start any token" in error.problem:
+        character = text[where.index : where.index + 1]
+        what = "a tab: indent with spaces" if character == "\t" else f"`{character}` begins no value: put it in quotes"
+        return mark.error("", f"is not YAML: {what}")
     context = f" {error.context}" if error.context else ""
     if error.context and error.context_mark and error.context_mark.line + 1 != mark.line:
         context += f" that starts at line {error.context_mark.line + 1}"

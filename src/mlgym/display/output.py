@@ -30,6 +30,15 @@ def console(*, stderr: bool = False) -> Console:
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError(errno.EPIPE, "nobody reads any more")  # Rich would end the process, and a run with it
 
+        def print(self, *objects: Any, **options: Any) -> None:
+            if self.is_terminal:
+                super().print(*objects, **options)
+                return
+            with self.capture() as page:
+                super().print(*objects, **options)
+            # Tables fill their lines up with spaces, which `diff`, editors and pasted text would show.
+            self.file.write("".join(line.rstrip(" \n") + "\n" for line in page.get().splitlines(keepends=True)))
+
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_A_PIPE
     # What is printed comes from configs and logs: `[red]` and `:smile:` are text there.
