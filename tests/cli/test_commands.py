@@ -12,9 +12,9 @@ import pytest
 
 import mlgym
 from mlgym.api import Run
-from mlgym.cli.main import main
 from mlgym.cli.older import translate
 from mlgym.training import digest
+from tests.cli.calling import call
 
 HEAVY = ("torch", "sklearn", "torchmetrics", "polars", "pandas")
 CONFIG = """\
@@ -29,12 +29,6 @@ experiment: {epochs: 2}
 """
 
 
-def _call(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    return int(ended.value.code or 0)
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run of two experiments."""
@@ -47,7 +41,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_check_counts_the_experiments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A good config exits with 0 and says how many experiments there are."""
     (tmp_path / "c.yml").write_text(CONFIG)
-    assert _call("check", str(tmp_path / "c.yml")) == 0
+    assert call("check", str(tmp_path / "c.yml")) == 0
     assert "all right, 2 experiments" in capsys.readouterr().out
 
 
@@ -71,7 +65,7 @@ def test_bad_input_is_a_line_and_exit_code_2(
     """Neither a traceback nor anything on stdout; the text has the nearest valid name or what is there."""
     (tmp_path / "c.yml").write_text(CONFIG)
     filled = [one.format(config=tmp_path / "c.yml", storage=finished.path.parent) for one in arguments]
-    assert _call(*filled) == 2
+    assert call(*filled) == 2
     printed = capsys.readouterr()
     assert message in printed.err
     assert "Traceback" not in printed.err
@@ -81,14 +75,14 @@ def test_bad_input_is_a_line_and_exit_code_2(
 def test_views_as_json(finished: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """What scripts read is valid JSON and agrees with the Python API."""
     storage = str(finished.path.parent)
-    assert _call("runs", "--storage", storage, "--json") == 0
+    assert call("runs", "--storage", storage, "--json") == 0
     (run,) = json.loads(capsys.readouterr().out)
     assert (run["run_id"], run["status"], run["counts"]["done"]) == ("done", "finished", 2)
-    assert _call("show", "latest", "--storage", storage, "--json") == 0
+    assert call("show", "latest", "--storage", storage, "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["selection"] == {"metric": "val/f1_macro", "best": "max"}
     assert shown["experiments"][0]["experiment_id"] == finished.best().experiment_id
-    assert _call("log", "done", "--storage", storage, "--json") == 0
+    assert call("log", "done", "--storage", storage, "--json") == 0
     events: list[dict[str, Any]] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [event["event_id"] for event in events] == list(range(len(events)))
     assert events[-1]["data"]["event_type"] == "run_finished"
@@ -97,11 +91,11 @@ def test_views_as_json(finished: Run, capsys: pytest.CaptureFixture[str]) -> Non
 def test_views_for_people(finished: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Tables and lines name what was swept and what came out."""
     storage = str(finished.path.parent)
-    assert _call("show", "done", "--storage", storage) == 0
+    assert call("show", "done", "--storage", storage) == 0
     assert "optimizer.lr" in capsys.readouterr().out
-    assert _call("show", "done", "--storage", storage, "-e", "1") == 0
+    assert call("show", "done", "--storage", storage, "-e", "1") == 0
     assert "lr: 0.01" in capsys.readouterr().out
-    assert _call("log", "done", "--storage", storage, "-e", "0") == 0
+    assert call("log", "done", "--storage", storage, "-e", "0") == 0
     assert "epoch 2: " in capsys.readouterr().out
 
 
@@ -148,11 +142,11 @@ def test_init_makes_a_project_that_passes_the_check(
 ) -> None:
     """The starter project is complete, and is not written over."""
     folder = tmp_path / "project"
-    assert _call("init", str(folder)) == 0
+    assert call("init", str(folder)) == 0
     assert {path.name for path in folder.iterdir()} == {
         "config.yml", "model.py", "test_config.py", "README.md", ".gitignore",
     }  # fmt: skip
-    assert _call("init", str(folder)) == 2
+    assert call("init", str(folder)) == 2
     done = subprocess.run(
         [sys.executable, "-m", "mlgym", "check", "config.yml"], cwd=folder, capture_output=True, text=True, check=False
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlgym.cli.main import main
+from tests.cli.calling import call
 from tests.validation.report.logs import cross_validation, write
 
 POINTS: list[dict[str, Any]] = [{"optimizer.lr": 0.1}, {"optimizer.lr": 0.01}]
@@ -27,9 +27,7 @@ def storage(tmp_path: Path) -> Path:
 
 
 def report(storage: Path, *arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["report", *arguments, "--storage", str(storage)])
-    return int(ended.value.code or 0)
+    return call("report", *arguments, "--storage", str(storage))
 
 
 def test_a_report_on_the_terminal(

@@ -14,8 +14,8 @@ import pytest
 
 import mlgym
 from mlgym.api import Run
-from mlgym.cli.main import main
 from tests.api.trials import DIGITS, first_other_epoch, first_run
+from tests.cli.calling import call
 
 MODULE = """\
 import random
@@ -59,12 +59,6 @@ components:
   loaders: {batch_size: 128}
 experiment: {epochs: 3, callbacks: CALLBACKS}
 """
-
-
-def call(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    return int(ended.value.code or 0)
 
 
 def mlgym_in(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

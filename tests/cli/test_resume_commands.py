@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 import mlgym
 from mlgym.api import Run
-from mlgym.cli.main import main
 from mlgym.cli.older import translate
+from tests.cli.calling import call
 
 CONFIG = """\
 version: 1
@@ -25,12 +25,6 @@ components:
   optimizer: {use: adam, model: $model, lr: {sweep: [0.1, 0.01]}}
 experiment: {epochs: 2, checkpoints: {use: keep_all}}
 """
-
-
-def _call(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    return int(ended.value.code or 0)
 
 
 @pytest.fixture(scope="module")
@@ -58,22 +52,22 @@ def _cut(storage: Path, last_event: str) -> None:
 
 def test_a_finished_run_has_nothing_to_resume(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its table, exit code 0, that nothing is left, and no word about resuming."""
-    assert _call("resume", "done", "--storage", str(storage)) == 0
+    assert call("resume", "done", "--storage", str(storage)) == 0
     printed = capsys.readouterr()
     assert "optimizer.lr" in printed.out
     assert "nothing is left to do: 2 done\n" in printed.err
     assert "resume with" not in printed.err
-    assert _call("resume", "latest", "--storage", str(storage), "--json") == 0
+    assert call("resume", "latest", "--storage", str(storage), "--json") == 0
     assert json.loads(capsys.readouterr().out)["status"] == "finished"
 
 
 def test_a_crashed_run_says_how_to_go_on(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`show` tells the command, and the command ends the run."""
     _cut(storage, '"experiment_config"')
-    assert _call("show", "done", "--storage", str(storage)) == 0
+    assert call("show", "done", "--storage", str(storage)) == 0
     assert f"resume with: mlgym resume done --storage {storage}" in capsys.readouterr().err
-    assert _call("resume", "done", "--storage", str(storage), "--processes", "1") == 0
-    assert _call("show", "done", "--storage", str(storage)) == 0
+    assert call("resume", "done", "--storage", str(storage), "--processes", "1") == 0
+    assert call("show", "done", "--storage", str(storage)) == 0
     printed = capsys.readouterr()
     assert "finished: 2 done" in printed.out
     assert "resume with" not in printed.err
@@ -81,7 +75,7 @@ def test_a_crashed_run_says_how_to_go_on(storage: Path, capsys: pytest.CaptureFi
 
 def test_epochs_on_the_command_line(storage: Path) -> None:
     """Finished experiments go on to more epochs, and `--epochs` needs no further word."""
-    assert _call("resume", "done", "--storage", str(storage), "--epochs", "3") == 0
+    assert call("resume", "done", "--storage", str(storage), "--epochs", "3") == 0
     run = mlgym.load_run("done", storage)
     assert [list(one.history("val/loss").epochs) for one in run.experiments] == [[1, 2, 3]] * 2
 
@@ -110,7 +104,7 @@ def test_bad_input_is_a_line_and_exit_code_2(
 ) -> None:
     """Neither a traceback nor anything on stdout; the text says what is there or what to do."""
     monkeypatch.chdir(tmp_path)
-    assert _call(*arguments, "--storage", str(storage)) == 2
+    assert call(*arguments, "--storage", str(storage)) == 2
     printed = capsys.readouterr()
     assert message in printed.err
     assert "Traceback" not in printed.err
@@ -119,7 +113,7 @@ def test_bad_input_is_a_line_and_exit_code_2(
 
 def test_checkpoints_are_listed_and_verified(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All that stand, by experiment; one that was changed and one that is gone are named, and the exit code is 1."""
-    assert _call("checkpoints", "done", "--storage", str(storage), "--verify", "--json") == 0
+    assert call("checkpoints", "done", "--storage", str(storage), "--verify", "--json") == 0
     listed = json.loads(capsys.readouterr().out)
     assert [(one["experiment_id"], one["epoch"], one["damage"]) for one in listed] == [
         (0, 1, None), (0, 2, None), (1, 1, None), (1, 2, None),
@@ -130,12 +124,12 @@ def test_checkpoints_are_listed_and_verified(storage: Path, capsys: pytest.Captu
     content[-1] ^= 1
     changed.write_bytes(content)
     shutil.rmtree(storage / "done" / "1" / "checkpoints" / listed[3]["name"])
-    assert _call("checkpoints", "done", "--storage", str(storage), "--verify") == 1
+    assert call("checkpoints", "done", "--storage", str(storage), "--verify") == 1
     printed = capsys.readouterr()
     assert printed.out.count("damaged") == 2
     assert f"checkpoint file {changed} does not match its manifest" in printed.err
     assert f"{listed[3]['name']} is gone" in printed.err
-    assert _call("checkpoints", "done", "--storage", str(storage), "-e", "0") == 0
+    assert call("checkpoints", "done", "--storage", str(storage), "-e", "0") == 0
 
 
 def test_removals_that_a_killed_driver_did_not_tell_are_no_damage(
@@ -145,10 +139,10 @@ def test_removals_that_a_killed_driver_did_not_tell_are_no_damage(
     _cut(storage, '"checkpoint_saved"')
     older, newer = sorted((storage / "done" / "1" / "checkpoints").iterdir())
     shutil.rmtree(older)
-    assert _call("checkpoints", "done", "--storage", str(storage), "-e", "1", "--verify") == 0
+    assert call("checkpoints", "done", "--storage", str(storage), "-e", "1", "--verify") == 0
     assert older.name not in capsys.readouterr().out
     shutil.rmtree(newer)
-    assert _call("checkpoints", "done", "--storage", str(storage)) == 1
+    assert call("checkpoints", "done", "--storage", str(storage)) == 1
     assert f"{newer.name} is gone" in capsys.readouterr().err
 
 
@@ -158,15 +152,15 @@ def test_a_run_with_failures_says_how_to_try_them_again(
     """`run`, `resume` that leaves them alone, and `show` name the command; it is not named once all is well."""
     config = tmp_path / "small.yml"
     config.write_text(CONFIG)
-    assert _call("show", "done", "--storage", str(storage)) == 0
+    assert call("show", "done", "--storage", str(storage)) == 0
     assert "--retry-failed" not in capsys.readouterr().err
     run = ["run", str(config), "--storage", str(storage), "--run-id", "late", "--executor", "processes"]
-    assert _call(*run, "--time-limit-s", "0.01") == 1
+    assert call(*run, "--time-limit-s", "0.01") == 1
     remedy = f"try failed experiments again: mlgym resume late --storage {storage} --retry-failed"
     assert remedy in capsys.readouterr().err
-    assert _call("resume", "late", "--storage", str(storage)) == 1
+    assert call("resume", "late", "--storage", str(storage)) == 1
     assert remedy in capsys.readouterr().err
-    assert _call("show", "late", "--storage", str(storage)) == 0
+    assert call("show", "late", "--storage", str(storage)) == 0
     assert remedy in capsys.readouterr().err
 
 
@@ -174,7 +168,7 @@ def test_messages_on_a_recorded_config_name_the_run(storage: Path, capsys: pytes
     """What is wrong with it is said of the run, as nobody wrote a file."""
     record = storage / "done" / "run_config.yml"
     record.write_text(record.read_text().replace("use: iris", "use: irris"))
-    assert _call("resume", "done", "--storage", str(storage)) == 2
+    assert call("resume", "done", "--storage", str(storage)) == 2
     assert capsys.readouterr().err.startswith("run done: components.data.use: no component is registered as `irris`")
 
 
@@ -182,20 +176,20 @@ def test_weights_are_exported(storage: Path, tmp_path: Path, capsys: pytest.Capt
     """They are those of the model, a file that is there is kept unless told, and damaged ones are never written."""
     target = tmp_path / "weights.safetensors"
     export = ["export", "done", "--storage", str(storage), "-e", "1", "--to", str(target)]
-    assert _call(*export, "--checkpoint", "last") == 0
+    assert call(*export, "--checkpoint", "last") == 0
     assert "experiment 1, epoch 2" in capsys.readouterr().err
     run: Run = mlgym.load_run("done", storage)
     model = run.experiments[1].load_model("last")
     weights = load_file(target)
     assert weights.keys() == model.state_dict().keys()
     assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
-    assert _call(*export, "--checkpoint", "last") == 2
+    assert call(*export, "--checkpoint", "last") == 2
     assert "exists already" in capsys.readouterr().err
     first = next(one for one in sorted((storage / "done" / "1" / "checkpoints").iterdir()) if "epoch_1" in one.name)
-    assert _call(*export, "--checkpoint", first.name, "--force") == 0
+    assert call(*export, "--checkpoint", first.name, "--force") == 0
     before = target.read_bytes()
     (first / "model.safetensors").write_bytes(b"x")
-    assert _call(*export, "--checkpoint", first.name, "--force") == 2
+    assert call(*export, "--checkpoint", first.name, "--force") == 2
     assert "does not match its manifest" in capsys.readouterr().err
     assert target.read_bytes() == before
 
@@ -220,6 +214,6 @@ def test_auto_resume_on_the_command_line(storage: Path, capsys: pytest.CaptureFi
     config = storage.parent / "small.yml"
     config.write_text(CONFIG)
     command = ["run", str(config), "--storage", str(storage), "--executor", "inline", "--auto-resume", "--json"]
-    assert _call(*command) == 0
+    assert call(*command) == 0
     assert json.loads(capsys.readouterr().out)["run_id"] == "done"
     assert [path.name for path in storage.iterdir()] == ["done"]

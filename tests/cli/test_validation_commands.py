@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlgym.cli.main import main
+from tests.cli.calling import call
 from tests.cli.test_commands import CONFIG
 
 NESTED = "validation: {mode: nested_cross_validation, outer_folds: 2, inner_folds: 2}\n"
@@ -19,12 +19,6 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nested.yml").write_text(CONFIG + NESTED)
     return "nested.yml"
-
-
-def call(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    return int(ended.value.code or 0)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 
 import mlgym
 from mlgym.api import Run
-from mlgym.cli.main import main
 from mlgym.events import EventLog, JobStatus, Log, Producer, RunFinished, RunStarted
+from tests.cli.calling import call
 
 MODULE = """\
 from sklearn.datasets import load_iris
@@ -42,12 +42,6 @@ components:
   optimizer: {use: sgd, model: $model, lr: 1e-9}
 experiment: {epochs: 9, early_stopping: {epochs: 2}}
 """
-
-
-def call(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    return int(ended.value.code or 0)
 
 
 def command(*arguments: str, **options: Any) -> subprocess.Popen[str]:

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.docs.scripts import ROOT, script
+
 MEASURED = "chance.svg"
 
 
 @pytest.fixture(scope="module")
 def pictures() -> Iterator[ModuleType]:
     """The script `docs/pictures.py` as a module."""
-    spec = importlib.util.spec_from_file_location("docs_pictures", ROOT / "docs" / "pictures.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with script("pictures") as module:
+        yield module
 
 
 def test_pictures_are_fresh(pictures: ModuleType) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -12,20 +10,14 @@ from types import ModuleType
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[2]
+from tests.docs.scripts import ROOT, script
 
 
 @pytest.fixture(scope="module")
 def generator() -> Iterator[ModuleType]:
     """The script `docs/generate.py` as a module."""
-    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with script("generate") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from mlgym.tracking.manifest import MANIFEST_FILE, FileEntry, manifest_bytes
 from mlgym.tracking.mirror import Mirror, Pushed, pull, push
 from tests.events.samples import LEGACY_LINE, RUN_ID, lines
 from tests.server.service import Service
+from tests.tracking.web_server import web_server
 
 MIB = 2**20
 
@@ -312,27 +313,8 @@ def test_addresses() -> None:
 
 def test_no_hub(tmp_path: Path) -> None:
     """A web server that is no hub is told apart."""
-    import http.server
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"<html>")
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            url = f"http://127.0.0.1:{server.server_port}"
-            with HubClient(url) as client, pytest.raises(HubError, match="is it one"):
-                client.head("run")
-        finally:
-            server.shutdown()
-            thread.join()
+    with web_server() as url, HubClient(url) as client, pytest.raises(HubError, match="is it one"):
+        client.head("run")
 
 
 def test_names_that_a_hub_makes_up(hub: Service, client: HubClient, run: RunFolder, tmp_path: Path) -> None:

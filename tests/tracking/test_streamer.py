@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -25,6 +24,7 @@ from mlgym.tracking.hub_socket import HubSocket
 from mlgym.tracking.portable import body_of
 from mlgym.tracking.streamer import Streamer
 from tests.server.service import ALL, Service, free_port
+from tests.tracking.web_server import web_server
 from tests.waiting import wait_for
 
 TOKEN = "a-token-that-is-long-enough"
@@ -335,24 +335,6 @@ def test_addresses(run: RunFolder) -> None:
 
 def test_no_service_of_ours(run: RunFolder) -> None:
     """A web server that is no hub is told apart from one that is away."""
-    import http.server
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"<html>")
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            with pytest.raises(HubError, match="cannot be reached"):
-                HubSocket(f"http://127.0.0.1:{server.server_port}")
-        finally:
-            server.shutdown()
-            thread.join()
+    with web_server() as url, pytest.raises(HubError, match="cannot be reached"):
+        HubSocket(url)
     shutil.rmtree(run.path)
