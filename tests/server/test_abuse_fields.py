@@ -6,7 +6,6 @@ Each answer is below 500, the service reports no exception, and outside the run 
 from __future__ import annotations
 
 import json
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,14 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-import msgspec
 import pytest
 
-from mlgym.events import EventLog, Producer
-from mlgym.tracking import create_run_folder
-from tests.events.samples import lines, log_event
+from tests.events.samples import lines
 from tests.server.attacks import NAMES, TEXTS, VALUES, everything, raw
-from tests.server.service import ALL, Service
+from tests.server.service import Service
+from tests.server.whole_hub import whole_hub
 
 VALID = {
     "run": "run",
@@ -52,16 +49,11 @@ class Operation(NamedTuple):
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(tmp_path_factory.mktemp("hub") / "storage", program=ALL) as running:
-        for run_id in ("run", "other"):
-            folder = create_run_folder(running.storage, run_id)
-            with EventLog.open(folder.log_path) as log:
-                log.append([Producer().event(msgspec.structs.replace(log_event(), grid_search_id=run_id))])
+    with whole_hub(tmp_path_factory.mktemp("hub") / "storage") as (running, folders):
+        for folder in folders:
             folder.write_json("0/experiment_config.json", {"a": 1})
             folder.write_text("a.yml", "secret: 1")
         yield running
-        code, said = running.stop(signal.SIGTERM)
-        assert (code, "Traceback" in said) == (0, False), said
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-import msgspec
 import pytest
 import requests
 import schemathesis
@@ -26,11 +24,9 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
-from mlgym.events import EventLog, Producer
-from mlgym.tracking import create_run_folder
-from tests.events.samples import log_event
 from tests.server.attacks import everything
-from tests.server.service import ALL, Service
+from tests.server.service import Service
+from tests.server.whole_hub import whole_hub
 
 NUM_EXAMPLES = int(os.environ.get("MLGYM_EXAMPLES", "4"))
 
@@ -41,14 +37,8 @@ NOTHING_TO_ASK = (Unsatisfiable, FlakyStrategyDefinition, IndexError)
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(tmp_path_factory.mktemp("hub") / "storage", program=ALL) as running:
-        for run_id in ("run", "other"):
-            folder = create_run_folder(running.storage, run_id)
-            with EventLog.open(folder.log_path) as log:
-                log.append([Producer().event(msgspec.structs.replace(log_event(), grid_search_id=run_id))])
+    with whole_hub(tmp_path_factory.mktemp("hub") / "storage") as (running, _):
         yield running
-        code, said = running.stop(signal.SIGTERM)
-        assert (code, "Traceback" in said) == (0, False), said
 
 
 @schemathesis.serializer("application/x-ndjson")
