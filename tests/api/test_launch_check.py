@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import mlgym
-from mlgym.api.launch_check import MAX_THREADS, check_launch
+from mlgym.api.launch_check import MAX_THREADS, check_cluster_options, check_launch
 from mlgym.errors import MlgymError, RunError
 
 CONFIG = {"version": 1, "extends": "preset/classification", "components": {
@@ -52,6 +52,27 @@ def test_devices_that_are_not_there(device: str, told: str) -> None:
     """Said once and before anything starts, not once by each experiment."""
     with pytest.raises(RunError, match=told):
         checked(devices=["cpu", device])
+
+
+def test_options_of_another_executor() -> None:
+    """Nothing that was said about a cluster is passed over in silence; what says nothing is no option."""
+    nothing = {"address": None, "insecure": None, "code": None, "wait_s": None}
+    check_cluster_options("processes", nothing, {})
+    check_cluster_options("ray", {"address": "auto"}, None)
+    check_cluster_options("slurm", None, {"time": "5"})
+    for kind in ("processes", "inline", "slurm"):
+        with pytest.raises(RunError, match=r"`--address`.* need `--executor ray`"):
+            check_cluster_options(kind, {**nothing, "address": "auto"}, None)
+    for kind in ("processes", "ray"):
+        with pytest.raises(RunError, match="need `--executor slurm`"):
+            check_cluster_options(kind, nothing, {"time": "5"})
+
+
+def test_no_run_begins_with_options_of_another_executor(tmp_path: Path) -> None:
+    """They are looked at before there is a run folder."""
+    with pytest.raises(RunError, match="need `--executor ray`"):
+        mlgym.run(CONFIG, storage=tmp_path / "storage", ray={"address": "auto"}, progress=False)
+    assert not (tmp_path / "storage").exists()
 
 
 def test_cuda_stays_uninitialised() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mlgym.errors import RunError
+from mlgym.execution.ray_options import RayOptions
 from mlgym.tracking.delivery import Hubs
 
 if TYPE_CHECKING:
@@ -49,6 +50,28 @@ def check_launch(
 def local_devices(executor: str, devices: Sequence[str]) -> Sequence[str]:
     """Gives those of a run's devices that this machine must have; those of a cluster are elsewhere."""
     return () if executor in ("ray", "slurm") else devices
+
+
+def check_cluster_options(
+    executor: str, ray: RayOptions | Mapping[str, Any] | None, slurm: Mapping[str, str | Sequence[str]] | None
+) -> None:
+    """Checks that what was said about a cluster is about the executor's, since no other one would look at it.
+
+    Args:
+        executor: what will run the experiments.
+        ray: options of a Ray cluster, where any were given.
+        slurm: options of SLURM, where any were given.
+
+    Raises:
+        RunError: they are for another executor.
+    """
+    if slurm and executor != "slurm":
+        raise RunError("options of SLURM (`--slurm`) say how jobs are submitted: they need `--executor slurm`")
+    if executor != "ray" and RayOptions().changed(ray) != RayOptions():
+        raise RunError(
+            "options of a Ray cluster (`--address`, `--insecure-cluster`, `--ray-code`, `--cluster-wait-s`) need "
+            "`--executor ray`"
+        )
 
 
 def _check_folder(wanted: Path) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from mlgym.api.launch_check import check_cluster_options
 from mlgym.api.recorded import Original, Repetition
 from mlgym.display.progress import open_display
-from mlgym.errors import RunError
 from mlgym.events import Difference
 from mlgym.execution.devices import backend_of, kind_of
 from mlgym.execution.driver import RunSummary
@@ -99,8 +99,7 @@ class Launching:
             RunError: options of another executor are given.
         """
         kind = executor or record.usual_executor
-        if slurm and kind != "slurm":
-            raise RunError("options of SLURM (`--slurm`) say how jobs are submitted: they need `--executor slurm`")
+        check_cluster_options(kind, ray, slurm)
         cluster = RayOptions(address=record.ray_address, code=record.ray_code, wait_s=record.ray_wait_s)
         return cls(
             executor=kind,

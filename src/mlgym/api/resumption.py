@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from mlgym.api.arguments import command_text, override_texts
-from mlgym.api.launch_check import check_launch, local_devices
+from mlgym.api.launch_check import check_cluster_options, check_launch, local_devices
 from mlgym.api.results import Run
 from mlgym.api.together import by_rank_0, executor_and_size
 from mlgym.config import Document, check, load
@@ -23,7 +23,7 @@ from mlgym.names import DEFAULT_STORAGE, safe_name
 from mlgym.tracking import LATEST, RunFolder, find_run, list_runs
 from mlgym.tracking.delivery import Hubs
 from mlgym.tracking.hub_client import HubClient
-from mlgym.tracking.mirror import pull
+from mlgym.tracking.pull import catch_up, pull
 from mlgym.tracking.places import check_place
 
 EPOCHS: Final = "experiment.epochs"
@@ -162,6 +162,7 @@ def go_on(
         document = document_of(held)
         space = check(document)
         options = held.options(**given)
+        check_cluster_options(options.executor, given.get("ray"), given.get("slurm"))
         check_launch(
             devices=local_devices(options.executor, options.devices),
             threads=options.threads,

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlgym.api.arguments import command_text, override_texts
-from mlgym.api.launch_check import check_launch, local_devices
+from mlgym.api.launch_check import check_cluster_options, check_launch, local_devices
 from mlgym.api.results import Run
 from mlgym.api.resumption import go_on, unfinished_run
 from mlgym.api.together import by_rank_0, executor_and_size
 from mlgym.config import check, load
 from mlgym.display.progress import open_display
 from mlgym.display.reproduction import tell
-from mlgym.errors import RunError
 from mlgym.execution import RunOptions, launch
 from mlgym.execution.ray_options import RayOptions
 from mlgym.names import DEFAULT_STORAGE
@@ -94,11 +93,10 @@ def run(
         ConfigError: the config is wrong; nothing was started.
         RunError: the run could not be started, for a device that is not there, for example.
     """
-    if slurm and executor != "slurm":
-        raise RunError("options of SLURM (`--slurm`) say how jobs are submitted: they need `--executor slurm`")
     overrides = [*overrides, *override_texts(changes)]
     executor, size = executor_and_size(executor, processes, devices_per_experiment)
     executor, devices_per_experiment = executor or "processes", size or 1
+    check_cluster_options(executor, ray, slurm)
     document = load(config, overrides)
     space = check(document)
     logs = None if text_logging_path is None else Path(text_logging_path)
