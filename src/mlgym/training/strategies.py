@@ -81,9 +81,8 @@ class KeepLast:
         return Decision(("last",), tuple(kept[:surplus]))
 
 
-@register("keep_best")
-class KeepBest:
-    """Keeps the one best epoch by a metric; of equal ones the first."""
+class _ByMetric:
+    """Knows the best epoch by a metric; of equal ones the first."""
 
     def __init__(self, metric: str, best: Best) -> None:
         """Sets the rule.
@@ -95,32 +94,42 @@ class KeepBest:
         self.metric = metric
         self.best: Best = best
 
+    def leader(self, kept: Sequence[Snapshot]) -> Snapshot | None:
+        """Gives the best of those that are kept; None where none has the score."""
+        leader = None
+        for one in kept:
+            if self.metric in one.scores and self._improves(one, leader):
+                leader = one
+        return leader
+
+    def is_best(self, candidate: Snapshot, kept: Sequence[Snapshot]) -> bool:
+        """Tells whether an epoch is better than all that are kept."""
+        return self.metric in candidate.scores and self._improves(candidate, self.leader(kept))
+
+    def _improves(self, one: Snapshot, leader: Snapshot | None) -> bool:
+        return improves(one.scores[self.metric], leader.scores[self.metric] if leader else None, self.best)
+
+
+@register("keep_best")
+class KeepBest(_ByMetric):
+    """Keeps the one best epoch by a metric; of equal ones the first."""
+
     def decide(self, candidate: Snapshot, kept: Sequence[Snapshot]) -> Decision:
         """See `CheckpointStrategy.decide`."""
-        if not _is_best(candidate, kept, self.metric, self.best):
+        if not self.is_best(candidate, kept):
             return Decision()
         return Decision(("best",), tuple(kept))
 
 
 @register("keep_best_and_last")
-class KeepBestAndLast:
+class KeepBestAndLast(_ByMetric):
     """Keeps the best epoch by a metric, and the last one."""
-
-    def __init__(self, metric: str, best: Best) -> None:
-        """Sets the rule.
-
-        Args:
-            metric: which score decides, such as `val/f1_macro`.
-            best: `min` where smaller is better, `max` where larger is.
-        """
-        self.metric = metric
-        self.best: Best = best
 
     def decide(self, candidate: Snapshot, kept: Sequence[Snapshot]) -> Decision:
         """See `CheckpointStrategy.decide`."""
-        if _is_best(candidate, kept, self.metric, self.best):
+        if self.is_best(candidate, kept):
             return Decision(("best", "last"), tuple(kept))
-        leader = _leader(kept, self.metric, self.best)
+        leader = self.leader(kept)
         return Decision(("last",), tuple(one for one in kept if one is not leader))
 
 
@@ -144,18 +153,3 @@ class EveryNEpochs:
             return Decision()
         surplus = 0 if self.keep is None else max(0, len(kept) + 1 - self.keep)
         return Decision(("periodic",), tuple(kept[:surplus]))
-
-
-def _leader(kept: Sequence[Snapshot], metric: str, best: Best) -> Snapshot | None:
-    leader = None
-    for one in kept:
-        if metric in one.scores and improves(one.scores[metric], leader.scores[metric] if leader else None, best):
-            leader = one
-    return leader
-
-
-def _is_best(candidate: Snapshot, kept: Sequence[Snapshot], metric: str, best: Best) -> bool:
-    if metric not in candidate.scores:
-        return False
-    leader = _leader(kept, metric, best)
-    return improves(candidate.scores[metric], leader.scores[metric] if leader else None, best)
