@@ -17,7 +17,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor, empty
-from torch.optim import Optimizer
+from torch.optim import Adafactor, Muon, Optimizer, Rprop
 
 from mlgym.components.step import Turn
 from mlgym.components.tensors import StepOutput, Tensors
@@ -62,6 +62,7 @@ class Sharded(Parallel):
         self._mesh: DeviceMesh | None = None
         self._buffers: list[Tensor] = []
         self._sums = True
+        self._begins_update = True
 
     @property
     def places_model(self) -> bool:
@@ -75,6 +76,7 @@ class Sharded(Parallel):
             TrainingError: it cannot be cut, or something that no step holds is updated too.
         """
         refuse_lazy(model)
+        _refuse_whole(optimizers)
         own = set(map(id, model.parameters()))
         modules = [model, *_modules_with(set(map(id, _updated(optimizers))) - own, turns)]
         places = [place for module in modules for place in _places(module)]
@@ -166,7 +168,9 @@ class Sharded(Parallel):
 
     def _run(self, turn: Turn, model: nn.Module, batch: Any) -> StepOutput:
         assert self._root is not None
-        give_to_all(self._buffers)
+        if self._begins_update:  # as DDP does
+            give_to_all(self._buffers)
+        self._begins_update = self._sums
         return StepOutput(*self._root(_step, turn, model, batch))
 
     def _before(self, last: bool) -> None:
@@ -304,6 +308,16 @@ def _refuse_uncut(optimizers: Sequence[Optimizer], known: Iterable[Tensor | None
             "`fsdp`: an optimizer updates parameters that are neither in the model nor in a step; "
             "`parallelism: {use: ddp}` can do that"
         )
+
+
+def _refuse_whole(optimizers: Sequence[Optimizer]) -> None:
+    """Refuses optimizers of PyTorch that look at whole parameters, and fail at their first step where these are cut."""
+    for optimizer in optimizers:
+        if isinstance(optimizer, (Adafactor, Muon, Rprop)):
+            raise TrainingError(
+                f"`fsdp`: PyTorch's {type(optimizer).__name__} needs whole parameters; take another optimizer, or "
+                "`parallelism: {use: ddp}`"
+            )
 
 
 def _exchange(optimizer: Optimizer, shares: Mapping[int, Any]) -> None:

@@ -60,6 +60,22 @@ class Noisy(nn.Module):
         return logits
 
 
+class Centred(Plain):
+    """Trains with a buffer that it moves while it does."""
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(7))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Gives logits (batch, 3) of what the inputs differ by from those before."""
+        if self.training:
+            self.mean.lerp_(inputs.mean(0), 0.1)
+        return super().forward(inputs - self.mean)
+
+
 class Sampling(Plain):
     """Draws whenever it is called, in evaluation too."""
 

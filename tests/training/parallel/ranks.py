@@ -27,6 +27,7 @@ from mlgym.training.parallelism import DataParallel, FullySharded
 from mlgym.training.trainer import Trainer
 from tests.training.parallel.experiments import (
     Answer,
+    Centred,
     Noisy,
     Plain,
     Sampling,
@@ -91,8 +92,10 @@ def running_epochs(folder: Path, world: World) -> Answer:
 
 @scenario
 def accumulated(folder: Path, world: World) -> Answer:
-    """Two batches an update: gradients are summed over processes once an update."""
-    return in_each_way(folder, world, gradient_accumulation_steps=2, optimizer=lambda p: torch.optim.SGD(p, 0.1, 0.9))
+    """Two batches an update: gradients are summed over processes once an update, and buffers given to all as often."""
+    return in_each_way(
+        folder, world, model=Centred, gradient_accumulation_steps=2, optimizer=lambda p: torch.optim.SGD(p, 0.1, 0.9)
+    )
 
 
 @scenario
@@ -279,6 +282,7 @@ def refusals(folder: Path, world: World) -> dict[str, str]:
         "unit": lambda: training(parallelism=FullySharded(units=["Linaer"])),
         "unused": lambda: training(model=_Forgetful, parallelism=DataParallel()),
         "apart": lambda: training(parallelism=FullySharded(units=[])),
+        "whole": lambda: training(parallelism=FullySharded(units=[]), optimizer=torch.optim.Rprop),
     }
     said = {}
     for name, make in tried.items():

@@ -216,6 +216,7 @@ def test_what_cannot_be_shared_is_refused(two: Answers) -> None:
     assert "did you mean `Linear`?" in said["unit"]
     assert "find_unused_parameters: true" in said["unused"]
     assert "not all processes of the experiment see FOLDER" in said["apart"]
+    assert "PyTorch's Rprop needs whole parameters" in said["whole"]
     assert two[1]["refusals"] == said
 
 
