@@ -16,7 +16,7 @@ from mlgym.errors import RunError
 from mlgym.events import Environment, ExperimentConfig, JobStatus, RunFinished, RunStarted
 from mlgym.execution.course import Course, Desk, OwnCourse
 from mlgym.execution.devices import Slot, backend_of, kind_and_number, kind_of
-from mlgym.execution.environment import capture_environment, recorded_command
+from mlgym.execution.environment import capture_environment, code_hashes, recorded_command
 from mlgym.execution.executor import Executor, Handler
 from mlgym.execution.job import DEFAULT_ENTRY, Job
 from mlgym.execution.journal import Journal
@@ -168,6 +168,7 @@ class Driver:
         self._num_jobs = journal.state.num_jobs
         self._parted: set[int] = set()
         self._allow_data_change = False
+        self._recorded_code: dict[str, str] = {}
 
     def environment(self, command: Sequence[str]) -> dict[str, Any]:
         """Gives the surroundings of the experiments as plain data.
@@ -233,6 +234,8 @@ class Driver:
             self.journal.note("warning", note)
         self._parted = set(remaining.parted)
         self._allow_data_change = remaining.allow_data_change
+        # What runs in this process is what it has imported.
+        self._recorded_code = {} if self.options.executor == "inline" else code_hashes(environment)
         self._under_way = dict(remaining.under_way)
         outcomes = dict(remaining.outcomes)
         course = self._course = self._course_of(remaining.settled, lambda: scheduler.interrupt(quietly=True))
@@ -372,6 +375,7 @@ class Driver:
             until_epoch=self._course.until_epoch(experiment_id),
             time_limit_s=self.options.time_limit_s,
             entry=self.code.entry,
+            code=self._recorded_code,
             **self._continuation(experiment_id, devices),
         )
         who: dict[str, Any] = {"grid_search_id": job.run_id, "experiment_id": experiment_id, "job_id": job.job_id}

@@ -43,6 +43,7 @@ from mlgym.execution.channel import (
     clip,
 )
 from mlgym.execution.forked import exit_now, forget_parent, take_over_streams
+from mlgym.execution.imported_code import note_import
 from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL
 from mlgym.execution.launcher import python_command
 from mlgym.execution.linux import (
@@ -305,6 +306,8 @@ class ForkServer:
             except BaseException as error:
                 raise _ImportFailedError(_report(", ".join(start.imports), error)) from error
             self._look_for_threads(", ".join(start.imports))
+        if start.imports or start.main_script is not None:
+            note_import(start.imports, start.folder, start.main_script)
 
     def _import_main(self, path: Path) -> None:
         self._channel.send(Importing(str(path)))

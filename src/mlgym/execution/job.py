@@ -50,6 +50,8 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         until_epoch: ends after so many epochs, ready to go on to those of the config, >= 1; None for all of them.
         time_limit_s: the limit that the executor enforces, in s, for the error's text; None for none.
         entry: `module:function` that does the work, called with (job, sink, stop).
+        code: sha256 (hex) of each of the user's modules as the driver recorded them; empty where nobody looks.
+        code_before: of those of them that were others in the attempt before this one, as they were there.
     """
 
     run_id: str
@@ -77,6 +79,8 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     until_epoch: int | None = None
     time_limit_s: float | None = None
     entry: str = DEFAULT_ENTRY
+    code: dict[str, str] = {}
+    code_before: dict[str, str] = {}
 
     @property
     def world_size(self) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from mlgym.errors import EventLogError
-from mlgym.events import EventLog, JobStatus, Log, LogSink, Payload, Producer, RunState, decode
+from mlgym.events import CodeChanged, EventLog, JobStatus, Log, LogSink, Payload, Producer, RunState, decode
 from mlgym.execution.executor import Stream
 from mlgym.execution.job import Job
 from mlgym.execution.printed import LEVELS, LOGGER, Printed
@@ -18,6 +18,7 @@ from mlgym.execution.text_logs import TextLogs
 
 _FLUSH_EVERY_S: Final = 0.02
 _OBSERVE_EVERY_S: Final = 0.2
+_MAX_CHANGES: Final = 8
 _logger: Final = logging.getLogger(LOGGER)
 
 
@@ -101,6 +102,8 @@ class Journal(Record):
             payload = event.get("payload", {})
             if event.get("event_type") == JobStatus.event_type:
                 statuses.append(payload)
+            elif event.get("event_type") == CodeChanged.event_type:
+                self.note("warning", _changed_text(job, payload["changes"]))
             elif event.get("event_type") == Log.event_type:
                 self._take_log(job, str(payload["logger"]), str(payload["level"]), str(payload["message"]))
         if self._eager:
@@ -220,3 +223,12 @@ class Journal(Record):
         return Log(
             grid_search_id=self._run_id, experiment_id=experiment_id, level=level, logger=logger, message=message
         )
+
+
+def _changed_text(job: Job, changes: list[dict[str, Any]]) -> str:
+    told = "; ".join(str(change["hint"]) for change in changes[:_MAX_CHANGES])
+    more = f"; and {len(changes) - _MAX_CHANGES} more" if len(changes) > _MAX_CHANGES else ""
+    return (
+        f"experiment {job.experiment_id} runs other code than this run recorded, and need not give what it would have "
+        f"given: {told}{more}"
+    )

@@ -17,6 +17,7 @@ from typing import Any
 from mlgym.errors import RunError
 from mlgym.events import EventSink
 from mlgym.execution.group.local import run_group
+from mlgym.execution.imported_code import tell_other_code
 from mlgym.execution.job import Job, decode_job
 from mlgym.execution.linux import adopt_orphans, die_with_parent
 from mlgym.execution.perform import perform
@@ -48,6 +49,7 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
         import_main_script(Path(job.main_script))
     if job.imports:
         import_user_modules(job.imports, Path(job.folder) if job.folder else None)
+    parts = bool(job.code) and tell_other_code(job, sink)
     world = World.from_environment() if job.world_size > 1 else World.single()
     if world.size != job.world_size:
         raise RunError(f"this experiment needs {job.world_size} processes, but was started in {world.size}")
@@ -60,7 +62,7 @@ def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:
         sink=sink,
         job_id=job.job_id,
         attempt=job.attempt,
-        lineage=job.lineage,
+        lineage=job.lineage + int(parts),
         allow_data_change=job.allow_data_change,
         known_data=job.known_data,
         known_checkpoints=tuple(job.known_checkpoints),

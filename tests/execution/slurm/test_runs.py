@@ -49,12 +49,19 @@ def num_running(storage: Path) -> int:
 
 
 def test_a_grid_gives_the_bits_of_home(cluster: Cluster, config: Path, tmp_path: Path) -> None:
-    """Every result of every experiment is the same in one array of tasks as in this process; nothing is left over."""
+    """Every result of every experiment is the same in one array of tasks as in this process; nothing is left over.
+
+    There it can be reproduced, too, and both logs have the verdict.
+    """
     run = mlgym.run(config, storage=tmp_path / "slurm", executor="slurm", slurm=OPTIONS, progress=False)
     assert (run.exit_code, run.num_failed) == (0, 0), [one.error for one in run.state.experiments.values()]
     assert cluster.tasks() == ["1_0", "1_1", "1_2"]
     assert results(run.path) == results_at_home(config, tmp_path / "home")
     assert not (run.path / "slurm").exists()
+    (verdict,) = mlgym.reproduce(run.run_id, storage=tmp_path / "slurm", slurm=OPTIONS, progress=False)
+    assert (verdict.verdict, verdict.causes, cluster.tasks()[3:]) == ("identical", [], ["2_0"])
+    again = mlgym.load_run(verdict.new_run_id, tmp_path / "slurm")
+    assert [[one.verdict for one in each.reproductions] for each in (run, again)] == [["identical"]] * 2
 
 
 def test_jobs_outlive_their_driver_and_are_taken_over(cluster: Cluster, config: Path, tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import sys
 import sysconfig
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 MAIN_SCRIPT: Final = "__main__"
 _NEVER: Final = ("mlgym", "__main__", "__mp_main__")
@@ -38,6 +38,11 @@ def user_modules(folder: Path, imports: Sequence[str], main_script: Path | None)
         path = main_script.resolve()
         _add(found, MAIN_SCRIPT, path, next((root for root in roots if path.is_relative_to(root)), path.parent))
     return dict(sorted(found.items()))
+
+
+def code_hashes(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Gives the hash of each of the user's modules in recorded surroundings, by module."""
+    return {name: file["sha256"] for name, file in environment.get("code", {}).items()}
 
 
 def _add(found: dict[str, dict[str, str]], name: str, path: Path, root: Path) -> None:

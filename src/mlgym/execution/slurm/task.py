@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -41,6 +41,8 @@ _SIGNALS: Final = (STOP_SIGNAL, BATCH_SIGNAL, TIME_LIMIT_SIGNAL)
 _STATUS_START: Final = b'{"event_type":"job_status"'
 _SAVED_START: Final = b'{"event_type":"checkpoint_saved"'
 _DATA_START: Final = b'{"event_type":"data_fingerprint"'
+_RESUMED_START: Final = b'{"event_type":"experiment_resumed"'
+_CODE_START: Final = b'{"event_type":"code_changed"'
 _POLL_S: Final = 0.1
 _NO_STEP: Final = (
     "the time of its SLURM job is too short for a single step and a checkpoint of it: give more, as in "
@@ -156,6 +158,8 @@ def run_task(folder: JobFolder, job_id: str) -> int:
         attempt=job.attempt + number,
         known_data=known_data(job, earlier),
         known_checkpoints=known_checkpoints(job, earlier),
+        lineage=lineage_of(job, earlier),
+        code_before=code_of(earlier),
     )
     sink = SpoolSink(descriptor, job.run_id, job.experiment_id, folder.spool_path(job_id, number + 1).exists)
     sink.tell(Begin(host=socket.gethostname(), pid=os.getpid(), queue_id=queue_id()))
@@ -198,6 +202,18 @@ def known_data(job: Job, spools: Iterable[Path]) -> dict[str, dict[str, Any]]:
                 payload = decode(line)["payload"]
                 known[payload["split"]] = {name: payload[name] for name in ("sha256", "num_samples")}
     return known
+
+
+def lineage_of(job: Job, spools: Iterable[Path]) -> int:
+    """Gives the lineage that an experiment has come to in earlier starts of a job."""
+    told = (decode(line) for path in spools for line in _lines(path) if line.startswith(_RESUMED_START))
+    return max((event["payload"]["lineage"] for event in told), default=job.lineage)
+
+
+def code_of(spools: Sequence[Path]) -> dict[str, str]:
+    """Gives which of the user's modules were others in the last start of a job, as they were there."""
+    told = (decode(line) for path in spools[-1:] for line in _lines(path) if line.startswith(_CODE_START))
+    return {change["key"]: change["new"] for event in told for change in event["payload"]["changes"]}
 
 
 def _lines(spool: Path) -> Iterator[bytes]:
