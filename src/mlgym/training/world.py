@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +16,15 @@ from typing import Any, Final
 
 import torch
 from torch import distributed
+from torch.distributed import distributed_c10d
 
-from mlgym.errors import TrainingError
+from mlgym.errors import Interrupted, TrainingError
 
 _BACKENDS: Final = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
 """Numbers of the host go through gloo beside NCCL too, so that agreeing on something does not wait for the device."""
 
 TIMEOUT_S: Final = 1800.0
+_ABORT_S: Final = 10.0
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -115,9 +118,30 @@ class World:
         if distributed.is_initialized():
             distributed.destroy_process_group()
 
+    def abandon(self) -> None:
+        """Leaves the group where something failed, though the others may be in the midst of it.
+
+        To leave a group of NCCL in the usual way takes all of them, and as long as they wait for each other. So it is
+        aborted, for which there is a time limit, too: some versions of NCCL wait in that as well.
+
+        Source: https://github.com/pytorch/pytorch/pull/141510, https://github.com/NVIDIA/nccl/issues/1777.
+        """
+        if not self._leaves_together():
+            self.close()
+            return
+        abort = threading.Thread(target=distributed_c10d._abort_process_group, name="abort group", daemon=True)
+        abort.start()
+        abort.join(_ABORT_S)
+
+    def _leaves_together(self) -> bool:
+        return self.size > 1 and distributed.is_initialized() and "nccl" in distributed.get_backend_config()
+
     @contextmanager
     def group(self, device: str = "cpu", *, alone: bool = False, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
         """Is in the group while its body runs; see `open`.
+
+        Where the body fails, a process may stay in a group that all would have to leave together: it has to tell why,
+        and to end, while the others wait for it there.
 
         Args:
             device: where tensors live.
@@ -130,8 +154,11 @@ class World:
         self.open(device, timeout_s=timeout_s)
         try:
             yield
-        finally:
-            self.close()
+        except BaseException as error:
+            if isinstance(error, Interrupted) or not self._leaves_together():
+                self.close()
+            raise
+        self.close()
 
 
 def _number(environment: Mapping[str, str], name: str) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import torch
 from torch import distributed
 
-from mlgym.errors import TrainingError
+from mlgym.errors import Interrupted, TrainingError
 from mlgym.training import World
 from mlgym.training.agreement import Agreement
 from mlgym.training.exchange import (
@@ -65,6 +67,50 @@ def test_a_single_process_joins_no_group() -> None:
     """It needs none, and making one takes time."""
     with World.single().group("cpu"):
         assert not distributed.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("backends", "error", "left"),
+    [
+        ("cpu:gloo,cuda:nccl", TrainingError("one rank's own"), []),
+        ("cpu:gloo,cuda:nccl", Interrupted(), ["together"]),
+        ("cpu:gloo,cuda:nccl", None, ["together"]),
+        ("gloo", TrainingError("one rank's own"), ["together"]),
+    ],
+)
+def test_a_failure_does_not_wait_for_the_others(
+    backends: str, error: Exception | None, left: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All ranks leave a group of NCCL together, or wait for each other: one that fails tells why and leaves it be."""
+    monkeypatch.setattr(distributed, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(distributed, "get_backend_config", lambda: backends)
+    done: list[str] = []
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: done.append("together"))
+    with suppress(TrainingError, Interrupted), World(1, 2, 1).group("cpu"):
+        monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+        if error is not None:
+            raise error
+    assert done == left
+
+
+def test_a_group_that_is_given_up_is_aborted_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some versions of NCCL wait for the others even there; as a control, other backends are left as ever."""
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr("mlgym.training.world._ABORT_S", 0.01)
+    done: list[str] = []
+    ever = threading.Event()
+
+    def hang() -> None:
+        done.append("abort")
+        ever.wait()
+
+    monkeypatch.setattr(distributed.distributed_c10d, "_abort_process_group", hang)
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: done.append("together"))
+    for backends in ("cpu:gloo,cuda:nccl", "gloo"):
+        monkeypatch.setattr(distributed, "get_backend_config", lambda backends=backends: backends)
+        World(1, 2, 1).abandon()
+    ever.set()
+    assert done == ["abort", "together"]
 
 
 def test_messages_are_states(group: World) -> None:

@@ -189,13 +189,14 @@ class _Lockstep:
         connections = {end: name for end, name in sockets().items() if before.get(end) != name}
         try:
             yield
-        except Interrupted:
+        except BaseException as error:
+            if isinstance(error, Interrupted):
+                world.close()
+            else:
+                hang_up(connections)
+                world.abandon()
             raise
-        except BaseException:
-            hang_up(connections)
-            raise
-        finally:
-            world.close()
+        world.close()
 
 
 class Leader:
