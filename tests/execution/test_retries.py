@@ -30,6 +30,8 @@ OUT_OF_MEMORY = "rank 1: OutOfMemoryError: CUDA out of memory. Tried to allocate
         (OUT_OF_MEMORY, True),
         ("MemoryError", True),
         ("RuntimeError: CUDA error: out of memory", True),
+        ("RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("DistBackendError: NCCL error: unhandled cuda error\nLast error:\nCuda failure 2 'out of memory'", True),
         (
             "RuntimeError: [enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory",
             True,

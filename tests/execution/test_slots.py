@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -88,12 +90,55 @@ def test_without_nvml_a_launch_says_what_to_do(monkeypatch: pytest.MonkeyPatch) 
     options = RunOptions(slots_per_device="auto", devices=("cuda:0",))
     with (
         pytest.raises(RunError, match=r"give a number of `slots_per_device`"),
-        Places.opened(options, None, None, None),  # type: ignore[arg-type]
+        Places.opened(options, None, None, None),  # type: ignore[arg-type]  # it does not get so far
     ):
         pass
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with pytest.raises(RunError, match=r"pip install mlgym\[gpu\]"):
         open_nvml(["cuda:0"])
+
+
+@pytest.mark.parametrize(
+    ("kinds", "variables", "is_refused"),
+    [
+        (["A", "B"], {}, True),
+        (["A", "A"], {}, False),
+        (["A", "B"], {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, False),
+        (["A", "B"], {"CUDA_VISIBLE_DEVICES": "GPU-8a2b"}, False),
+    ],
+)
+def test_gpus_of_several_kinds_need_numbers_that_cuda_and_the_driver_share(
+    kinds: list[str], variables: dict[str, str], is_refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the memory of another GPU would be measured; a driver that stops to answer is an error with words."""
+    monkeypatch.setitem(sys.modules, "pynvml", _driver(kinds))
+    if is_refused:
+        with pytest.raises(RunError, match=r"several kinds \(A, B\).*CUDA_DEVICE_ORDER=PCI_BUS_ID"):
+            open_nvml(["cuda:0"], variables)
+    else:
+        measure = open_nvml(["cuda:0"], variables)
+        with pytest.raises(RunError, match="memory of `cuda:0` cannot be read any more: GPU is lost"):
+            measure("cuda:0")
+
+
+def _driver(kinds: list[str]) -> Any:
+    """A driver of GPUs of these kinds, which it has lost."""
+
+    class NVMLError(Exception):
+        pass
+
+    def lost(handle: object) -> None:
+        raise NVMLError("GPU is lost")
+
+    return SimpleNamespace(
+        NVMLError=NVMLError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: len(kinds),
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
+        nvmlDeviceGetName=lambda index: kinds[index],
+        nvmlDeviceGetMemoryInfo=lost,
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ def open_nvml(devices: Sequence[str], variables: Mapping[str, str] = os.environ)
         variables: the environment, for `CUDA_VISIBLE_DEVICES`.
 
     Raises:
-        RunError: the library or the driver is missing, or one of the devices is not there.
+        RunError: the library or the driver is missing, or it is not known which GPU one of the devices is; the function
+            raises it where the driver does not answer any more.
     """
     try:
         import pynvml
@@ -31,15 +32,36 @@ def open_nvml(devices: Sequence[str], variables: Mapping[str, str] = os.environ)
         ) from None
     try:
         pynvml.nvmlInit()
+        _refuse_other_numbers(pynvml, devices, variables)
         handles = {device: _handle(pynvml, device, variables) for device in devices}
     except pynvml.NVMLError as error:
         raise RunError(f"the memory of GPUs cannot be read ({error}): {_REMEDY}") from None
 
     def measure(device: str) -> DeviceMemory:
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handles[device])
+        try:
+            memory = pynvml.nvmlDeviceGetMemoryInfo(handles[device])
+        except pynvml.NVMLError as error:
+            raise RunError(f"the memory of `{device}` cannot be read any more: {error}") from None
         return DeviceMemory(used_bytes=memory.used, total_bytes=memory.total)
 
     return measure
+
+
+def _refuse_other_numbers(pynvml: Any, devices: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Refuses numbers of which CUDA and the driver need not mean the same GPU: those of GPUs of several kinds."""
+    if variables.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
+        return
+    if all(isinstance(visible_name(device, variables), str) for device in devices):
+        return
+    kinds = {
+        pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(index))
+        for index in range(pynvml.nvmlDeviceGetCount())
+    }
+    if len(kinds) > 1:
+        raise RunError(
+            f"this machine has GPUs of several kinds ({', '.join(sorted(map(str, kinds)))}), which CUDA numbers from "
+            f"the fastest one on, and the driver by their slots: set CUDA_DEVICE_ORDER=PCI_BUS_ID, or {_REMEDY}"
+        )
 
 
 def _handle(pynvml: Any, device: str, variables: Mapping[str, str]) -> Any:

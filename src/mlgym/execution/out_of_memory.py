@@ -11,7 +11,8 @@ KERNEL_KILLED: Final = "the kernel killed a process for lack of memory meanwhile
 # `OutOfMemoryError` is PyTorch's own for devices; the allocator of the CPU and libraries below raise plain ones.
 _SIGNS: Final = re.compile(
     r"\b(?:OutOfMemoryError|MemoryError)\b"
-    r"|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED"
+    r"|CUDA error: out of memory|\bCU\w+_ALLOC(?:ATION)?_FAILED\b"
+    r"|Cuda failure (?:\d+ )?'out of memory'"  # NCCL's, when it makes its buffers
     r"|DefaultCPUAllocator: (?:can't allocate|not enough) memory"
     rf"|{KERNEL_KILLED}"
 )
