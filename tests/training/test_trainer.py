@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader
@@ -13,7 +14,8 @@ from torch.utils.data import DataLoader
 from mlgym.components.loss import CrossEntropy
 from mlgym.components.step import AlternatingStep, SupervisedStep, Turn
 from mlgym.components.tensors import StepOutput
-from mlgym.errors import Interrupted, TrainingError
+from mlgym.config import check, load
+from mlgym.errors import ConfigError, Interrupted, TrainingError
 from mlgym.training.callbacks import Hooks
 from mlgym.training.context import ExperimentContext
 from mlgym.training.determinism import seed_global_generators
@@ -108,7 +110,8 @@ def test_an_incomplete_group_is_averaged_over_what_it_has(context: ExperimentCon
 
     class Watch:
         def on_step_end(self, state: State, output: StepOutput) -> None:
-            gradients.append(state.model.weight.grad.clone())  # type: ignore[union-attr, operator]
+            weight: Any = state.model.weight
+            gradients.append(weight.grad.clone())
 
     def run(accumulation: int) -> list[Tensor]:
         gradients.clear()
@@ -373,6 +376,28 @@ def test_lbfgs_with_accumulation_is_refused() -> None:
     model = nn.Linear(6, 4)
     with pytest.raises(TrainingError, match="larger `batch_size`"):
         _trainer(model, optimizer=torch.optim.LBFGS(model.parameters()), gradient_accumulation_steps=2)
+
+
+@pytest.mark.parametrize("setting", ["parallelism: {use: ddp}", "gradient_accumulation_steps: 2", "precision: fp16"])
+def test_a_config_is_told_what_lbfgs_does_not_go_with(setting: str) -> None:
+    """When it is checked, at the setting, before anything is started; other optimizers go with all of it."""
+    config = {
+        "version": 1,
+        "extends": "preset/classification",
+        "components": {
+            "data": {"use": "digits"},
+            "model": {"use": "mlp", "hidden": [4]},
+            "optimizer": {"use": {"sweep": ["adam", "lbfgs"]}, "model": "$model", "lr": 0.1},
+            "trainer": yaml.safe_load(setting),
+        },
+        "experiment": {"epochs": 1},
+    }
+    with pytest.raises(ConfigError) as refused:
+        check(load(config))
+    (fault,) = refused.value.faults
+    assert fault.path == f"components.trainer.{setting.partition(':')[0]}"
+    assert "`lbfgs`" in fault.message
+    assert len(check(load(config, ["optimizer.use=adam"]))) == 1
 
 
 def test_a_function_is_a_loss_and_a_torch_loader_follows_the_seed(context: ExperimentContext) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from mlgym.config.adapters import Misfit, Problem, adapter, joined, list_adapter, problems, validate
+from mlgym.config.contradiction import contradictions
 from mlgym.config.document import MAX_FAULTS
 from mlgym.config.forms import Form, RangeForms, Sweep, Use, Value
 from mlgym.config.kinds import bare, fits, type_text, wanted_text
@@ -54,7 +55,7 @@ class ComponentCheck:
             parameter = signature.parameter(key)
             if parameter is not None:
                 faults += self.check_value(form, (*path, key), parameter.annotation)
-        return faults
+        return [*faults, *contradictions(use, path, signature, self._producer)]
 
     def _unknown(self, use: Use, path: Path, error: RegistryError) -> list[Fault]:
         if use.name in self._registry:  # an entry point that fails or has a namesake

@@ -14,7 +14,11 @@ from mlgym.errors import TrainingError
 from mlgym.training.parallel import Parallel, Parallelism
 from mlgym.training.world import World
 
-_SHARED_STEP: Final = "the optimizers of several devices take the same step, and `lbfgs` measures losses of its own"
+LBFGS_TOGETHER: Final = (
+    "`lbfgs` does not go with several devices: the optimizers of several devices take the same step, and `lbfgs` "
+    "measures losses of its own; take another optimizer"
+)
+"""Why the parameter `parallelism` does not go with it."""
 
 
 @register("ddp")
@@ -114,7 +118,7 @@ def refuse_together(optimizers: Sequence[Optimizer]) -> None:
         TrainingError: there is one.
     """
     if any(isinstance(optimizer, LBFGS) for optimizer in optimizers):
-        raise TrainingError(f"`lbfgs` does not go with several devices: {_SHARED_STEP}; take another optimizer")
+        raise TrainingError(LBFGS_TOGETHER)
 
 
 def start(parallelism: Parallelism | None, world: World, device: torch.device) -> Parallel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 import torch
 from pydantic import Field
@@ -19,14 +19,22 @@ from mlgym.components.data.loader import Loader
 from mlgym.components.loss.base import AnyLoss
 from mlgym.components.step import AlternatingStep, SupervisedStep, Turn
 from mlgym.components.tensors import Step
+from mlgym.config.contradiction import NotWith
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
 from mlgym.training.device import Device, Precision
 from mlgym.training.parallel import Parallel, Parallelism
-from mlgym.training.parallelism import refuse_together
+from mlgym.training.parallelism import LBFGS_TOGETHER, refuse_together
 from mlgym.training.update import GradientRules, Update
 from mlgym.training.world import World
 
+_LBFGS_ACCUMULATED: Final = (
+    "`lbfgs` measures a batch several times a step, which does not go with `gradient_accumulation_steps`: take a "
+    "larger `batch_size`"
+)
+_LBFGS_SCALED: Final = "`lbfgs` does not go with the loss scaling of `precision: fp16`; take `bf16` or `fp32`"
+# Where the optimizers are; an `alternating_step` has those of its turns.
+_OPTIMIZERS: Final = ("optimizer", "step")
 PositiveInt: TypeAlias = Annotated[int, Field(ge=1)]
 PositiveFloat: TypeAlias = Annotated[float, Field(gt=0)]
 
@@ -46,12 +54,16 @@ class Trainer:
         lr_scheduler: LRScheduler | ReduceLROnPlateau | None = None,
         lr_scheduler_interval: Literal["step", "epoch"] = "epoch",
         lr_scheduler_metric: str | None = None,
-        gradient_accumulation_steps: PositiveInt = 1,
+        gradient_accumulation_steps: Annotated[
+            PositiveInt, NotWith(LBFGS, _OPTIMIZERS, _LBFGS_ACCUMULATED, lambda value: value > 1)
+        ] = 1,
         clip_gradient_norm: PositiveFloat | None = None,
         clip_gradient_value: PositiveFloat | None = None,
-        precision: Precision = "fp32",
+        precision: Annotated[
+            Precision, NotWith(LBFGS, _OPTIMIZERS, _LBFGS_SCALED, lambda value: value == "fp16")
+        ] = "fp32",
         compile: bool = False,  # noqa: A002 - the field's word
-        parallelism: Parallelism | None = None,
+        parallelism: Annotated[Parallelism | None, NotWith(LBFGS, _OPTIMIZERS, LBFGS_TOGETHER)] = None,
         seed: int = 0,
     ) -> None:
         """Puts together what training needs.
@@ -265,9 +277,6 @@ def _turns(optimizer: Optimizer | None, step: Step | None, loss: AnyLoss | None)
 
 def _refuse_with_lbfgs(accumulation_steps: int, precision: Precision) -> None:
     if accumulation_steps > 1:
-        raise TrainingError(
-            "`lbfgs` measures a batch several times a step, which does not go with `gradient_accumulation_steps`: take "
-            "a larger `batch_size`"
-        )
+        raise TrainingError(_LBFGS_ACCUMULATED)
     if precision == "fp16":
-        raise TrainingError("`lbfgs` does not go with the loss scaling of `precision: fp16`; take `bf16` or `fp32`")
+        raise TrainingError(_LBFGS_SCALED)

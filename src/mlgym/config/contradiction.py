@@ -1,0 +1,119 @@
+"""Parameters of one component that do not go together, as their annotations say it.
+
+Types say what one parameter takes; what it takes only beside certain others is marked with `NotWith`, so that it is
+refused where it is written, before anything is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from mlgym.config.forms import Entries, Form, Items, RangeForms, Reference, Sweep, Use, Value
+from mlgym.config.kinds import bare, origin_class
+from mlgym.config.nodes import Path
+from mlgym.config.produce import Producer
+from mlgym.config.signature import Signature, signature_of
+from mlgym.config.tree import Tree
+from mlgym.errors import Fault
+
+_Choices: TypeAlias = Mapping[Any, int]
+"""The alternative that was taken of each sweep on the way, by what tells one sweep from another."""
+
+
+def _is_given(value: object) -> bool:
+    return value is not None
+
+
+@dataclass(frozen=True, slots=True)
+class NotWith:
+    """Marks a parameter that does not go with objects of a class: `Annotated[bool, NotWith(LBFGS, ...)]`.
+
+    Args:
+        kind: the class.
+        within: other parameters of the same component that such an object must not be, or be part of.
+        message: why, and what to do.
+        values: which values of the marked parameter it is about; by default all but None.
+    """
+
+    kind: type
+    within: tuple[str, ...]
+    message: str
+    values: Callable[[Any], bool] = _is_given
+
+
+def contradictions(use: Use, path: Path, signature: Signature, producer: Producer) -> Iterator[Fault]:
+    """Yields a fault for each marked parameter that meets what it does not go with, in some alternative.
+
+    Args:
+        use: the component.
+        path: its key path.
+        signature: that of the component.
+        producer: says what references become.
+    """
+    for key, form in use.params.items():
+        parameter = signature.parameter(key)
+        metadata = getattr(getattr(parameter, "annotation", None), "__metadata__", ())
+        for mark in (each for each in metadata if isinstance(each, NotWith)):
+            fault = _fault(mark, form, (*path, key), use, producer)
+            if fault is not None:
+                yield fault
+
+
+def _fault(mark: NotWith, form: Form, path: Path, use: Use, producer: Producer) -> Fault | None:
+    others = [use.params[name] for name in mark.within if name in use.params]
+    met = [choices for other in others for choices in _places_of(mark.kind, other, producer)]
+    for where, choices, value in _alternatives(producer.tree, form, path, {}):
+        is_meant = mark.values(value.value) if isinstance(value, Value) else True
+        if is_meant and any(_go_together(choices, one) for one in met):
+            return value.mark.fault(where, mark.message)
+    return None
+
+
+def _go_together(one: _Choices, other: _Choices) -> bool:
+    """Says whether there is an experiment in which both sets of alternatives are taken."""
+    return all(one[sweep] == other[sweep] for sweep in one.keys() & other.keys())
+
+
+def _alternatives(tree: Tree, form: Form, path: Path, choices: _Choices) -> Iterator[tuple[Path, _Choices, Form]]:
+    form = tree.follow(form)
+    if not isinstance(form, Sweep):
+        yield path, choices, form
+    elif form.distribution is None:
+        for number, taken in _taken(form, choices):
+            yield from _alternatives(tree, form.alternatives[number], (*path, *form.steps(number)), taken)
+
+
+def _taken(sweep: Sweep, choices: _Choices) -> Iterator[tuple[int, _Choices]]:
+    """Yields each alternative that is still open, with the choices that it adds to."""
+    key = sweep.group or sweep.origin
+    for number in range(len(sweep.alternatives)):
+        if choices.get(key, number) == number:
+            yield number, {**choices, key: number}
+
+
+def _places_of(kind: type, root: Form, producer: Producer) -> Iterator[_Choices]:
+    """Yields the choices that lead to each object of a class that a form is, refers to or is made of."""
+    tree, seen = producer.tree, set[tuple[str, frozenset[tuple[Any, int]]]]()
+    stack: list[tuple[Form, _Choices]] = [(root, {})]
+    while stack:
+        form, choices = stack.pop()
+        match form := tree.follow(form):
+            case Use():
+                component = producer.component(form.name)
+                made = None if component is None else origin_class(bare(signature_of(component).kind))
+                if made is not None and issubclass(made, kind):
+                    yield choices
+                stack += [(inner, choices) for inner in form.params.values()]
+            case Sweep() if not isinstance(form.alternatives, RangeForms):
+                stack += [(form.alternatives[number], taken) for number, taken in _taken(form, choices)]
+            case Reference() if form.target.name in tree.components:
+                key = form.target.name, frozenset(choices.items())
+                if key not in seen:
+                    seen.add(key)
+                    stack.append((tree.components[form.target.name], choices))
+            case Items():
+                stack += [(inner, choices) for inner in form.items]
+            case Entries():
+                stack += [(inner, choices) for inner in form.entries.values()]

@@ -1,0 +1,126 @@
+"""Parameters that do not go together: refused where they are written, in every alternative in which they meet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+
+from mlgym.config import load
+from mlgym.config.check import check
+from mlgym.config.contradiction import NotWith
+from mlgym.config.registry import Registry
+from mlgym.errors import ConfigError
+
+registry = Registry()
+
+
+class Engine:
+    """Drives."""
+
+
+@registry.register("petrol")
+class Petrol(Engine):
+    """Burns."""
+
+
+@registry.register("electric")
+class Electric(Engine):
+    """Does not."""
+
+
+@registry.register("pair")
+class Pair:
+    """Two engines in one part."""
+
+    def __init__(self, first: Engine, second: Engine) -> None:
+        self.engines = first, second
+
+
+@registry.register("car")
+class Car:
+    """Has an engine, or a part with some in it."""
+
+    def __init__(
+        self,
+        engine: Engine | None = None,
+        *,
+        part: Pair | None = None,
+        plug: Annotated[str | None, NotWith(Petrol, ("engine", "part"), "`petrol` has no plug")] = None,
+        volts: Annotated[int, NotWith(Petrol, ("engine",), "`petrol` stands 12 V", lambda value: value > 12)] = 12,
+    ) -> None:
+        self.engine = engine
+
+    def run(self, context: object) -> None:
+        """Drives."""
+
+
+def faults(car: str, **sections: str) -> list[str]:
+    """What is wrong with a car, as lines without the file."""
+    text = "\n".join(["version: 1", *(f"{name}: {value}" for name, value in sections.items()), f"experiment: {car}"])
+    Path("car.yml").write_text(text)
+    try:
+        check(load("car.yml"), registry=registry)
+    except ConfigError as error:
+        return [str(fault).removeprefix("car.yml:") for fault in error.faults]
+    return []
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "car",
+    [
+        "{use: car, engine: {use: petrol}, plug: big}",
+        "{use: car, part: {use: pair, first: {use: electric}, second: {use: petrol}}, plug: big}",
+        "{use: car, engine: {sweep: [{use: electric}, {use: petrol}]}, plug: {sweep: [null, big]}}",
+        "{use: car, engine: {use: {sweep: [electric, petrol]}}, plug: big}",
+        "{sweep: [{use: car}, {use: car, engine: {use: petrol}, plug: big}]}",
+    ],
+)
+def test_what_meets_is_refused(car: str) -> None:
+    """Inside a part, in one alternative of many: once, at the parameter."""
+    (fault,) = faults(car)
+    assert fault.endswith("`petrol` has no plug")
+    assert ".plug" in fault
+
+
+def test_the_place_is_that_of_the_parameter() -> None:
+    """Line, column and key; behind references, too."""
+    car = "{use: car, engine: $motor, plug: big}"
+    assert faults(car, components="{motor: {use: petrol}}") == ["3:40: experiment.plug: `petrol` has no plug"]
+
+
+@pytest.mark.parametrize(
+    "car",
+    [
+        "{use: car, engine: {use: electric}, plug: big}",
+        "{use: car, engine: {use: petrol}}",
+        "{use: car, engine: {use: petrol}, plug: null, volts: 12}",
+        "{sweep: [{use: car, engine: {use: petrol}}, {use: car, engine: {use: electric}, plug: big}]}",
+        # Moved together, they never meet.
+        "{use: car, engine: {sweep: [{use: electric}, {use: petrol}], zip: a}, plug: {sweep: [big, null], zip: a}}",
+        # A circle is a fault of its own, and found elsewhere.
+        "{use: car, plug: big}",
+    ],
+)
+def test_what_does_not_meet_is_fine(car: str) -> None:
+    """Another engine, no plug, or never both in one experiment."""
+    assert faults(car) == []
+
+
+def test_values_can_be_what_matters() -> None:
+    """One of several values; the place is that of the value."""
+    (fault,) = faults("{use: car, engine: {use: petrol}, volts: {sweep: [12, 24]}}")
+    assert fault.endswith("`petrol` stands 12 V")
+    assert "volts.sweep[1]" in fault
+
+
+def test_circles_end() -> None:
+    """References that lead back are followed once."""
+    components = "{a: {use: pair, first: {use: electric}, second: $a}}"
+    assert all("plug" not in fault for fault in faults("{use: car, part: $a, plug: big}", components=components))
