@@ -23,6 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mlgym.validation.bounds import UNBOUNDED, Bounds
+
 DEFAULT_CONFIDENCE: Final = 0.95
 _EQUAL: Final = 1e-12
 
@@ -59,7 +61,7 @@ class Interval:
 
 
 def corrected_interval(
-    values: Sequence[float], ratio: float, confidence: float = DEFAULT_CONFIDENCE
+    values: Sequence[float], ratio: float, confidence: float = DEFAULT_CONFIDENCE, bounds: Bounds = UNBOUNDED
 ) -> Interval | None:
     """Gives the approximate interval of a mean over folds: mean ± t(J - 1) s sqrt(1/J + n_test/n_train).
 
@@ -67,6 +69,8 @@ def corrected_interval(
         values: score of each fold, (folds,), finite.
         ratio: n_test / n_train; the mean over the folds where they differ.
         confidence: in (0, 1).
+        bounds: of the values, and so of their mean; the interval ends there. It holds the mean as often as the whole
+            one would, since the part that is cut off can hold none.
 
     Returns:
         None for fewer than two values, which have no spread.
@@ -79,7 +83,7 @@ def corrected_interval(
 
     mean, scale = _mean_and_scale(values, ratio)
     half = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * scale
-    return Interval(mean - half, mean + half, confidence, ratio)
+    return Interval(max(mean - half, bounds[0]), min(mean + half, bounds[1]), confidence, ratio)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from mlgym.events import RunState
 from mlgym.names import TRACKED
 from mlgym.texts import first_line, number
+from mlgym.validation.bounds import bounds_of
 from mlgym.validation.report.facts import DataUseFacts, ImportancesFacts, SearchFacts
 from mlgym.validation.report.findings import Findings
 from mlgym.validation.report.scoring import Score, Scoring
@@ -101,6 +103,7 @@ def warnings_of(state: RunState, findings: Findings, importance: ImportancesFact
             f"them is not shown: those concerned ({hit}) rank last and have no mean."
         )
     found += _errors(trials)
+    found += _cut(findings)
     found += _of_search(findings.search, importance)
     if nested is not None and scoring is not None and _flatters(trials, scoring.outer):
         found.append(
@@ -113,6 +116,23 @@ def warnings_of(state: RunState, findings: Findings, importance: ImportancesFact
             f"{share_text(importance.fit) if importance.fit > 0 else number(importance.fit, 2)}): they say little."
         )
     return found
+
+
+def _cut(findings: Findings) -> list[str]:
+    """Gives where intervals end at what the metric can be at most or at least."""
+    scoring, nested = findings.scoring, findings.nested
+    if scoring is None:
+        return []
+    metric = (scoring.score if nested is None else scoring.outer).metric
+    intervals = [one.interval for one in findings.configurations] if nested is None else [nested.interval]
+    bounds = [each for each in bounds_of(metric, ()) if math.isfinite(each)]
+    ends = {each for one in intervals if one is not None and one.low < one.high for each in (one.low, one.high)}
+    return [
+        f"Intervals of {metric} that would reach beyond {number(bound)} are cut there, since no score can be. So near "
+        "its bound a metric spreads to one side, of which these intervals know nothing: take them for rough."
+        for bound in bounds
+        if bound in ends
+    ]
 
 
 def _of_search(search: SearchFacts | None, importance: ImportancesFacts | None) -> list[str]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from mlgym.events import RunState
+from mlgym.validation.bounds import bounds_of
 from mlgym.validation.ranking import Selection
 from mlgym.validation.report.facts import ConfigurationFacts, IntervalFacts
 from mlgym.validation.report.trials import (
@@ -35,6 +36,7 @@ def configurations_of(
     selection: Selection | None,
     *,
     num_planned: int | None,
+    metric: str = "",
     confidence: float,
     with_intervals: bool = True,
 ) -> list[ConfigurationFacts]:
@@ -44,13 +46,14 @@ def configurations_of(
         trials: the experiments that count.
         selection: what ranks them.
         num_planned: experiments that each configuration will have; None where unknown.
+        metric: what they are scored by, `split/metric`, which may have bounds.
         confidence: of the intervals.
         with_intervals: whether intervals and p-values mean anything for them.
     """
     groups = by_configuration(trials)
     num_planned = max(map(len, groups.values()), default=0) if num_planned is None else num_planned
     level = confidence if with_intervals else None
-    found = [_configuration(number, group, num_planned, level) for number, group in groups.items()]
+    found = [_configuration(number, group, num_planned, metric, level) for number, group in groups.items()]
     sign = -1.0 if selection is not None and selection.best == "max" else 1.0
     ordered = sorted(found, key=lambda one: _place(one, sign))
     p_values = _p_to_best(ordered, groups) if with_intervals else {}
@@ -60,7 +63,9 @@ def configurations_of(
     ]
 
 
-def _configuration(number: int, trials: list[Trial], num_planned: int, confidence: float | None) -> ConfigurationFacts:
+def _configuration(
+    number: int, trials: list[Trial], num_planned: int, metric: str, confidence: float | None
+) -> ConfigurationFacts:
     scores = list(independent_scores(trials).values())
     num_lost = sum(trial.is_lost for trial in trials)
     # Alone, an experiment is ranked by what it has so far, as everywhere; among folds one half done is not comparable.
@@ -75,7 +80,7 @@ def _configuration(number: int, trials: list[Trial], num_planned: int, confidenc
         # A fold that failed never disappears from a mean.
         mean=mean_of(scores) if is_whole else None,
         sd=sd_of(scores) if is_whole else None,
-        interval=_interval(trials, scores, confidence) if is_whole and not num_open and confidence else None,
+        interval=_interval(trials, scores, metric, confidence) if is_whole and not num_open and confidence else None,
         scores=[trial.facts for trial in trials],
         metrics=other_metrics(trials),
         num_scored=num_settled,
@@ -87,11 +92,11 @@ def _configuration(number: int, trials: list[Trial], num_planned: int, confidenc
     )
 
 
-def _interval(trials: list[Trial], scores: list[float], confidence: float) -> IntervalFacts | None:
+def _interval(trials: list[Trial], scores: list[float], metric: str, confidence: float) -> IntervalFacts | None:
     ratio = test_to_train(trials) if has_folds(trials) else None
     if ratio is None or not _is_finite(scores):
         return None
-    return interval_facts(corrected_interval(scores, ratio, confidence))
+    return interval_facts(corrected_interval(scores, ratio, confidence, bounds_of(metric, scores)))
 
 
 def _is_finite(scores: Sequence[float]) -> bool:

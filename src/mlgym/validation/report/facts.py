@@ -38,8 +38,8 @@ class IntervalFacts(Facts, frozen=True):
     """An approximate confidence interval of a mean over folds, with the variance of Nadeau and Bengio (2003).
 
     Args:
-        low: its lower end.
-        high: its upper end.
+        low: its lower end; the bound of the metric where it would reach beyond, such as 0 of an accuracy.
+        high: its upper end; cut in the same way.
         confidence: such as 0.95.
         test_to_train: test samples per training sample; the variance of J scores is multiplied by 1/J plus this.
     """

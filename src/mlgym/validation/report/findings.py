@@ -65,6 +65,7 @@ def findings_of(state: RunState, run_id: str, metric: str | None, best: Best | N
         ranked,
         scoring.selection if scoring else None,
         num_planned=None if is_nested else num_planned_of(state, num_configurations),
+        metric=scoring.score.metric if scoring else "",
         confidence=confidence,
         with_intervals=not is_nested,
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mlgym.events import ExperimentState, RunState, SelectionRecord
 from mlgym.names import Best
+from mlgym.validation.bounds import bounds_of
 from mlgym.validation.report.configurations import interval_facts
 from mlgym.validation.report.facts import InnerFacts, NestedFacts, OuterFoldFacts
 from mlgym.validation.report.scoring import Scoring
@@ -32,7 +33,9 @@ def nested_of(state: RunState, trials: Sequence[Trial], scoring: Scoring, confid
     ratio = test_to_train([trial for trial in trials if trial.role == "outer"])
     # A fold whose fit failed never disappears from a mean.
     is_whole = all(one.status != "failed" for one in folds)
-    interval = corrected_interval(scores, ratio, confidence) if ratio is not None and is_whole and is_finite else None
+    interval = None
+    if ratio is not None and is_whole and is_finite:
+        interval = corrected_interval(scores, ratio, confidence, bounds_of(scoring.outer.metric, scores))
     return NestedFacts(
         metric=scoring.outer.metric,
         outer_folds=folds,
