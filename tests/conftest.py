@@ -7,7 +7,7 @@ from collections.abc import Generator
 from typing import Any, Final
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling
 
 # The size of a terminal that nobody looks at; what tests print goes into pipes, as wide as it needs to be.
 for _name in ("COLUMNS", "LINES"):
@@ -16,7 +16,7 @@ for _name in ("COLUMNS", "LINES"):
 _TOGETHER: Final = ("tests/execution/ray/",)
 
 
-class _Files(LoadScopeScheduling):  # type: ignore[misc]
+class _Files(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """As `--dist loadfile`; the files of some folders count as one, since what they share takes long to start."""
 
     def _split_scope(self, nodeid: str) -> str:

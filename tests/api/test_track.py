@@ -26,6 +26,7 @@ from mlgym.api import TrackedRun
 from mlgym.errors import HubError, RunError
 from mlgym.events import EvaluationResult, Event, MetricScore, encode, read_log
 from mlgym.events.codec import encode_scores
+from mlgym.events.experiment_fold import ExperimentStatusName
 from mlgym.events.writer_mark import MARK
 from tests.server.service import ALL, Service, free_port
 
@@ -41,7 +42,7 @@ def test_numbers(tmp_path: Path) -> None:
         run.log({"val": {"f1": np.float32(0.25), "by": {"class": np.int64(7)}}, "skipped": None})
         run.log({"val/f1": torch.tensor(0.125, requires_grad=True), "one": torch.ones(1, 1, 1), "np": np.array([2.5])})
         run.log({"val/f1": math.nan, "up": math.inf, "down": np.float64("-inf"), "huge": 10**400}, step=np.int64(9))
-        run.log({"val/confusion": np.array([[3, 1], [0, 4]])}, step=10.0, epoch=2)  # type: ignore[arg-type]
+        run.log({"val/confusion": np.array([[3, 1], [0, 4]])}, step=10.0, epoch=2)  # type: ignore[arg-type]  # as loops give it
         run.log({})
     experiment = loaded(run).experiments[0]
     assert list(experiment.history("val/f1").steps) == [3, 4, 5, 9]
@@ -72,7 +73,7 @@ def test_no_numbers(metrics: dict[Any, Any], told: str, tmp_path: Path) -> None:
             run.log({"good": 1.0, **metrics})
         for step in (-1, "3", 1.5, [1]):
             with pytest.raises(RunError, match="`step` must be"):
-                run.log({"good": 1.0}, step=step)  # type: ignore[arg-type]
+                run.log({"good": 1.0}, step=step)  # type: ignore[arg-type]  # no step
         run.log({"good": 2.0}, step=0)
     assert loaded(run).experiments[0].latest == {"run/good": 2.0}
 
@@ -136,7 +137,7 @@ def test_configs(config: Any, expected: dict[str, Any] | None, tmp_path: Path) -
         (SystemExit(143), "interrupted", "interrupted"),
     ],
 )
-def test_ends(error: BaseException | None, status: str, counted: str, tmp_path: Path) -> None:
+def test_ends(error: BaseException | None, status: str, counted: ExperimentStatusName, tmp_path: Path) -> None:
     """An error marks the run and goes on to whoever called; being stopped is no failure."""
     caught: BaseException | None = None
     try:
@@ -148,7 +149,7 @@ def test_ends(error: BaseException | None, status: str, counted: str, tmp_path: 
         caught = raised
     assert caught is error
     state = loaded(run).state
-    assert (state.status, state.counts[counted]) == (status, 1)  # type: ignore[index]
+    assert (state.status, state.counts[counted]) == (status, 1)
     experiment = state.experiments[0]
     if counted == "failed":
         assert experiment.error is not None

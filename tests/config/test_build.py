@@ -202,7 +202,7 @@ def test_objects_of_unknown_kind_are_looked_at() -> None:
     registry = Registry()
 
     @registry.register("make")
-    def make(what: str):  # type: ignore[no-untyped-def]
+    def make(what: str):  # type: ignore[no-untyped-def]  # as people write it
         return Mlp([]) if what == "module" else 3
 
     @registry.register("root")

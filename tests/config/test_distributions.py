@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -27,8 +29,8 @@ def test_values(values: DistributionValues, low: float, high: float, middle: flo
     assert values[0] == pytest.approx(low, abs=1e-5)
     assert values[-1] == pytest.approx(high, rel=1e-4)
     assert values[len(values) // 2] == pytest.approx(middle, rel=1e-4, abs=1e-5)
-    some = [values[place] for place in range(0, len(values), max(1, len(values) // 1000))]
-    assert some == sorted(some)  # type: ignore[type-var]
+    some: list[Any] = [values[place] for place in range(0, len(values), max(1, len(values) // 1000))]
+    assert some == sorted(some)
     assert {type(value) for value in some} == {int if "integer" in values.name else float}
     assert max(len(str(value).strip("-0.").replace(".", "").partition("e")[0]) for value in some) <= 7
     assert values.corners() == [values[0], values[-1]]
@@ -36,7 +38,8 @@ def test_values(values: DistributionValues, low: float, high: float, middle: flo
 
 def test_whole_numbers_are_equally_probable() -> None:
     """Each whole number has its share; on the log scale each has that of its interval."""
-    counts = np.bincount([int(DistributionValues("log_integer", 1, 7)[i]) for i in range(0, 2**20, 64)])  # type: ignore[arg-type]
+    drawn: list[Any] = [DistributionValues("log_integer", 1, 7)[i] for i in range(0, 2**20, 64)]
+    counts = np.bincount(drawn)
     expected = np.log1p(1 / np.arange(1, 8)) / np.log(8) * 2**14
     assert counts[1:] == pytest.approx(expected, abs=1.5)
 

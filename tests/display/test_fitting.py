@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from rich.table import Table
 
@@ -24,5 +26,5 @@ def layout(*cells: str) -> Table:
 def test_the_widest_that_fits_is_shown(width: int, shown: str) -> None:
     """To the column: nothing is cut while a narrower layout is left; the last one takes what there is."""
     cells = ("aaaaa", "bbbbb", "c")
-    fitting = FittingTable([lambda count=count: layout(*cells[:count]) for count in (3, 2, 1)])  # type: ignore[misc]
+    fitting = FittingTable([partial(layout, *cells[:count]) for count in (3, 2, 1)])
     assert printed(fitting, width)[0] == shown

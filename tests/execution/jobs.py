@@ -149,7 +149,7 @@ def load_forever(job: Job, sink: EventSink, stop: StopRequest) -> None:
     """Reads from a loader with two processes, and looks for no stop."""
     from torch.utils.data import DataLoader
 
-    for _ in DataLoader(_Endless(), num_workers=2):  # type: ignore[arg-type]
+    for _ in DataLoader(_Endless(), num_workers=2):  # type: ignore[arg-type]  # an iterable is enough
         pass
 
 

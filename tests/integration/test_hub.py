@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_live_to_several_hubs(config: Path, tmp_path: Path) -> None:
         servers = ["--websocket-logging-servers", one.url, two.url, "--rest-endpoint", two.url]
         program = start("run", str(config), "--run-id", "run", "--storage", str(tmp_path / "here"), *servers)
         for hub in (one, two):
-            wait_for(lambda hub=hub: (hub.storage / "run" / here.name).exists())  # type: ignore[misc]
+            wait_for((hub.storage / "run" / here.name).exists)
         one.stop(signal.SIGKILL)
         wait_for(lambda: state(tmp_path / "here").counts["running"] > 0)
         one.start()
@@ -149,7 +150,7 @@ def test_killed_sync(num_kills: int, tmp_path: Path) -> None:
         for kill in range(1, num_kills + 1):
             wanted = kill * 72 * 2**20 // (num_kills + 1)
             program = start(*arguments)
-            exits.append(send_when(program, signal.SIGKILL, lambda wanted=wanted: size_of(hub.storage) >= wanted))  # type: ignore[misc]
+            exits.append(send_when(program, signal.SIGKILL, partial(has_bytes, hub.storage, wanted)))
             program.communicate()
         assert exits.count(-signal.SIGKILL) >= num_kills // 2, exits
         _, said = start(*arguments, "--json").communicate(timeout=120)
@@ -162,6 +163,10 @@ def test_killed_sync(num_kills: int, tmp_path: Path) -> None:
 
 def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in files(folder))
+
+
+def has_bytes(folder: Path, least: int) -> bool:
+    return size_of(folder) >= least
 
 
 def files(folder: Path) -> list[Path]:

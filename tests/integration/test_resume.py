@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_killed_drivers_cost_nothing(config: Path, undisturbed: Path, tmp_path: 
     command = ["run", str(config), "--run-id", "run", "--processes", "2"]
     for step in (20, 200, 400):
         program = start(*command, "--storage", str(tmp_path))
-        assert send_when(program, signal.SIGKILL, lambda least=step: checkpoints_at(tmp_path, least)) == -9  # type: ignore[misc]
+        assert send_when(program, signal.SIGKILL, partial(checkpoints_at, tmp_path, step)) == -9
         command = ["resume", "run"]
     assert state(tmp_path).status == "crashed"
     resumed = mlgym.resume("run", storage=tmp_path, progress=False)

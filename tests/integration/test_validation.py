@@ -19,6 +19,7 @@ from mlgym.api.recorded import OuterFold
 from mlgym.api.reproduction import reproduce
 from mlgym.api.unpack import unpack
 from mlgym.components.data import table
+from mlgym.components.data.labels import num_samples_of
 from mlgym.config import RunFacts, build_component, dump_yaml
 from mlgym.errors import RunError
 from mlgym.events import RunState, read_log
@@ -229,7 +230,7 @@ def test_nothing_is_learned_from_what_is_held_out(fold: int, tmp_path: Path) -> 
             "encoded": {"use": "encode_features", "datasets": {"all": "$data"}, "fit_on": "all"},
         }}, "encoded", RunFacts(),
     )  # fmt: skip
-    assert len(whole) == 60  # type: ignore[arg-type]
+    assert num_samples_of(whole) == 60
     assert f"colour=colour{fold}" in early["all"].features
 
 

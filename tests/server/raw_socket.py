@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from tests.server.service import Service
 
@@ -33,7 +34,7 @@ class RawSocket:
             connect(
                 f"ws://127.0.0.1:{service.port}/socket.io/?EIO=4&transport=websocket",
                 additional_headers=dict(headers or {}),
-                origin=origin,  # type: ignore[arg-type]
+                origin=None if origin is None else Origin(origin),
                 proxy=None,
                 max_size=None,
             )

@@ -34,12 +34,12 @@ def test_hub_on_a_full_disk(small_disk: Path) -> None:
             assert wire.call("mlgym_events", refused)["error"]["code"] == "disk_full"
         with Wire(hub.url) as late:
             late.call("join", {"rooms": [RUN], "protocol": 2})
-            late.until(lambda: len(late.events()) >= stored)
+            late.until_events(stored)
             assert wire.call("mlgym_head", {"run_id": RUN})["num_events"] == stored
             filler.unlink()
             assert wire.call("mlgym_events", refused)["event_ids"] == list(range(stored, stored + 30))
             for one in (board, late):
-                one.until(lambda one=one: len(one.events()) >= stored + 30)  # type: ignore[misc]
+                one.until_events(stored + 30)
                 assert [number for number, _ in one.events()] == list(range(stored + 30))
                 assert [found["seq"] for _, found in one.events()] == list(range(stored + 30))
     logged = [

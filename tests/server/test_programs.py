@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -104,8 +105,8 @@ def test_on_a_network(tmp_path: Path) -> None:
 
 def test_a_token_of_the_environment(tmp_path: Path) -> None:
     """A secret that was given is asked for and never said; `mlgym token` gives those that go with it."""
-    options = {"options": ["--require_token"], "environment": {"MLGYM_TOKEN": SECRET}}
-    with Service(tmp_path / "storage", **options) as service:  # type: ignore[arg-type]
+    options: dict[str, Any] = {"options": ["--require_token"], "environment": {"MLGYM_TOKEN": SECRET}}
+    with Service(tmp_path / "storage", **options) as service:
         url = f"{service.url}/api/v1/runs/run/events"
         line = b'{"event_type": "x", "payload": {}}'
         tokens = Tokens(SECRET)
@@ -132,8 +133,8 @@ def test_sync_with_a_token(tmp_path: Path) -> None:
     with EventLog.open(folder.log_path) as log:
         log.append([Producer().event(msgspec.structs.replace(log_event(), grid_search_id="run"))])
     tokens = Tokens(SECRET)
-    options = {"options": ["--require_token"], "environment": {"MLGYM_TOKEN": SECRET}}
-    with Service(tmp_path / "hub", **options) as service:  # type: ignore[arg-type]
+    options: dict[str, Any] = {"options": ["--require_token"], "environment": {"MLGYM_TOKEN": SECRET}}
+    with Service(tmp_path / "hub", **options) as service:
         command = [sys.executable, "-m", "mlgym", "sync", "run", "--to", service.url, "--storage", str(folder.storage)]
         for token, code, said in (
             ("", 2, "set MLGYM_TOKEN"),

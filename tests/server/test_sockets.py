@@ -238,7 +238,7 @@ def test_no_gap_and_no_repeat(hub: Service, run: str) -> None:
             with Wire(hub.url) as wire:
                 wire.call("join", {"rooms": [run], "from_event_id": {run: len(got)}, "protocol": 2})
                 wanted = min(total - len(got), rng.randint(1, 4000))
-                wire.until(lambda wire=wire, wanted=wanted: len(wire.events()) >= wanted)  # type: ignore[misc]
+                wire.until_events(wanted)
                 got += wire.events()
         found[number] = got
 
@@ -290,13 +290,12 @@ def test_old_log(hub: Service, run: str) -> None:
     """A log that MLgym 0.0.75 wrote, `NaN` in it, is replayed as JSON and goes on."""
     folder = hub.storage / run
     folder.mkdir()
+    score = {"metric": "F1", "split": "val", "score": float("nan")}
     line = {
         "event_type": "evaluation_result",
         "creation_ts": 1,
-        "payload": {"grid_search_id": run, "metric_scores": []},
+        "payload": {"grid_search_id": run, "metric_scores": [score]},
     }
-    score = {"metric": "F1", "split": "val", "score": float("nan")}
-    line["payload"]["metric_scores"] = [score]  # type: ignore[index]
     (folder / "event_storage.log").write_text(json.dumps(line) + "\n")
     with Wire(hub.url) as wire:
         assert wire.call("mlgym_event", event(0, run=run)) == {"event_id": 1}

@@ -64,6 +64,11 @@ class Wire:
         while not is_enough():
             self._take()
 
+    def until_events(self, number: int) -> None:
+        """Takes messages until so many events have come."""
+        while len(self.events()) < number:
+            self._take()
+
     def messages(self, name: str) -> list[Any]:
         """Gives the first arguments of the messages of a name that have come."""
         return [arguments[0] if arguments else None for got, *arguments in self.received if got == name]

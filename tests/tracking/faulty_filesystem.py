@@ -9,7 +9,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 
-class FaultyFileSystem(LocalFileSystem):  # type: ignore[misc]
+class FaultyFileSystem(LocalFileSystem):  # type: ignore[misc]  # fsspec has no types
     """See the module.
 
     Attributes:

@@ -141,7 +141,7 @@ def test_what_is_replaced_while_it_is_sent_arrives_nevertheless(
         if "epoch_1" in path and not may_go_on.is_set():
             begins.set()
             assert may_go_on.wait(30)
-        send(self, path, content)  # type: ignore[arg-type]
+        send(self, path, content)  # type: ignore[arg-type]  # whatever it was
 
     delete = UrlPlace.delete
 

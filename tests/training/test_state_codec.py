@@ -164,7 +164,7 @@ def _small_model(dtype: torch.dtype, layout: torch.memory_format, *, matrices: b
     if matrices:
         return nn.Sequential(nn.Linear(48, 5, bias=False), nn.ReLU(), nn.Linear(5, 3, bias=False)).to(dtype)
     layers = nn.Sequential(nn.Conv2d(3, 4, 2), nn.ReLU(), nn.Conv2d(4, 2, 2), nn.Flatten())
-    return layers.to(dtype).to(memory_format=layout)  # type: ignore[call-overload,no-any-return]
+    return layers.to(dtype).to(memory_format=layout)  # type: ignore[call-overload,no-any-return]  # any
 
 
 def _optimizer(cls: type[Optimizer], model: nn.Module) -> Optimizer:

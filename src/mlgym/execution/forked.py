@@ -14,9 +14,9 @@ from typing import NoReturn
 def forget_parent() -> None:
     """Drops what the parent wanted done at its exit, as `multiprocessing` does in its children."""
     atexit._clear()
-    multiprocessing.util._finalizer_registry.clear()  # type: ignore[attr-defined]
-    multiprocessing.util._run_after_forkers()  # type: ignore[attr-defined]
-    atexit.register(multiprocessing.util._exit_function)  # type: ignore[attr-defined]
+    multiprocessing.util._finalizer_registry.clear()  # type: ignore[attr-defined]  # private
+    multiprocessing.util._run_after_forkers()  # type: ignore[attr-defined]  # private
+    atexit.register(multiprocessing.util._exit_function)  # type: ignore[attr-defined]  # private
 
 
 def take_over_streams(stdout: int, stderr: int) -> None:

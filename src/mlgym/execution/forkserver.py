@@ -338,7 +338,7 @@ def start() -> None:
     """Runs a server over the socket whose descriptor is the first argument; the second is the driver's process id."""
     end = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(end.fileno(), False)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # of text
     with suppress(ChannelClosedError):
         ForkServer(Channel(end, Request), int(sys.argv[2])).run()
     # Not through the interpreter's shutdown: exit handlers of imported modules belong to the workers.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import Any, Literal, TypeAlias
 
 from mlgym.errors import RunError
 from mlgym.events import ExperimentState, SearchDecision, SearchResult
@@ -13,6 +14,8 @@ from mlgym.validation.choice import refuse_unmeasured
 from mlgym.validation.modes import SearchPlan
 from mlgym.validation.search import Action, Finish, Promote, Result, Stop, Try, Wait
 from mlgym.validation.statistics import mean_of
+
+_Name: TypeAlias = Literal["try", "promote", "stop", "finish"]
 
 
 class SearchRun(Course):
@@ -102,17 +105,17 @@ class SearchRun(Course):
                 self._plan.close()
                 self._decided("finish", None, action)
 
-    def _decided(self, name: str, trial: int | None, action: Try | Promote | Stop | Finish, **facts: object) -> None:
+    def _decided(self, name: _Name, trial: int | None, action: Try | Promote | Stop | Finish, **facts: Any) -> None:
         self._desk.journal.emit(
             SearchDecision(
                 grid_search_id=self._desk.run_id,
                 experiment_id=None if trial is None else self._plan.experiments(trial)[0],
-                action=name,  # type: ignore[arg-type]
+                action=name,
                 trial=trial,
                 epochs=getattr(action, "epochs", None),
                 rung=getattr(action, "rung", None),
                 reason=action.reason,
-                **facts,  # type: ignore[arg-type]
+                **facts,
             )
         )
 

@@ -115,7 +115,7 @@ def main(job_fd: int, events_fd: int) -> int:
         job = decode_job(file.read())
     for stream in (sys.stdout, sys.stderr):
         # A line is told when it is printed, and printing never fails.
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]  # of text
     faulthandler.enable(file=sys.stderr, all_threads=True)  # by descriptor: it works when nothing else does
     stop = StopRequest()
     install_signal_handlers(stop)

@@ -203,7 +203,7 @@ class Sharded(Parallel):
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)
             if options.sum_in_rank_order:
-                module.set_custom_reduce_scatter(_SumsInOrder(self))  # type: ignore[arg-type]
+                module.set_custom_reduce_scatter(_SumsInOrder(self))  # type: ignore[arg-type]  # all that is asked of one
         return root
 
     def _units(self, model: nn.Module) -> list[nn.Module]:

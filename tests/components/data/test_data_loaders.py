@@ -112,7 +112,7 @@ def test_weighted_sampling_balances_classes() -> None:
         ({"val": TensorData(torch.ones(0, 1), torch.ones(0))}, {}, "`val` has no samples"),
         ({"train": make_data(3)}, {"drop_last": True}, "no batch is left"),
         ({"train": make_data()}, {"shuffle": ("trian",)}, "did you mean `train`"),
-        ({"train": TableData({}, {"c": []}, torch.ones(2), features=["c"])}, {}, "encode_features"),  # type: ignore[dict-item]
+        ({"train": TableData({}, {"c": []}, torch.ones(2), features=["c"])}, {}, "encode_features"),  # type: ignore[dict-item]  # no loader
     ],
     ids=["empty", "drop_last", "shuffle", "table"],
 )

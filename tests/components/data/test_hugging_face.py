@@ -50,7 +50,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
             return rows
 
         package = ModuleType("datasets")
-        package.load_dataset = load_dataset  # type: ignore[attr-defined]
+        package.load_dataset = load_dataset  # type: ignore[attr-defined]  # of a module made here
         monkeypatch.setitem(sys.modules, "datasets", package)
         return HuggingFaceData("some/path", **{"input": "x", "target": "y", **options})
 
@@ -63,7 +63,8 @@ def test_numbers_and_class_names(load: Any) -> None:
     assert data.classes == ("no", "yes")
     assert labels_of(data).tolist() == [1, 0]
     assert torch.equal(data[1][0], torch.tensor([3.0, 4.0]))
-    assert in_memory(data, seed=0).inputs.shape == (2, 2)  # type: ignore[union-attr]
+    inputs: Any = in_memory(data, seed=0).inputs
+    assert inputs.shape == (2, 2)
 
 
 def test_texts_as_targets(load: Any) -> None:

@@ -101,4 +101,5 @@ def test_to_moves_the_data() -> None:
     """Batches lie on the device that the loader was moved to."""
     loader = make_loader()
     loader.to(torch.device("meta"))
-    assert loader._data.inputs.device.type == "meta"  # type: ignore[union-attr]
+    inputs: Any = loader._data.inputs
+    assert inputs.device.type == "meta"

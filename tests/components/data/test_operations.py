@@ -171,10 +171,11 @@ def test_in_memory_is_seeded() -> None:
             return torch.rand(2), 0
 
     before = torch.get_rng_state()
-    one, other, third = (in_memory(Random(), seed=seed).inputs for seed in (1, 1, 2))
+    drawn: list[Any] = [in_memory(Random(), seed=seed).inputs for seed in (1, 1, 2)]
+    one, other, third = drawn
     assert torch.equal(before, torch.get_rng_state())
-    assert torch.equal(one, other)  # type: ignore[arg-type]
-    assert not torch.equal(one, third)  # type: ignore[arg-type]
+    assert torch.equal(one, other)
+    assert not torch.equal(one, third)
 
 
 class Shapeless(LazyData):
@@ -209,7 +210,7 @@ def test_named_target_of_lazy_data() -> None:
     class Named(LazyData):
         def __init__(self) -> None:
             super().__init__()
-            self.targets = {"y": self.targets}  # type: ignore[assignment]
+            self.targets = {"y": self.targets}  # type: ignore[assignment]  # by name
 
         def __len__(self) -> int:
             return 10

@@ -224,7 +224,7 @@ def test_a_registered_loss_has_its_registered_name(monkeypatch: pytest.MonkeyPat
 def test_plain_losses_that_are_none() -> None:
     """What cannot be called, or gives no scalar, says so."""
     with pytest.raises(TrainingError, match="must be a module or a function, but this is float"):
-        as_loss(1.0)  # type: ignore[arg-type]
+        as_loss(1.0)  # type: ignore[arg-type]  # no loss
     with pytest.raises(TrainingError, match=r"a scalar tensor \(\), but gave a tensor of shape \(8,\); take its mean"):
         as_loss(nn.MSELoss(reduction="none"))(NUMBERS, BITS)
     with pytest.raises(TrainingError, match="but gave float"):

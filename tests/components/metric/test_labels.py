@@ -218,7 +218,7 @@ def test_many_classes_in_deterministic_mode_are_cheap() -> None:
 def test_misfits_are_named(prediction: Tensor, target: Tensor, expected: str) -> None:
     """Shapes and labels that do not fit are refused with what was got."""
     metric = F1()
-    metric.max_gathered = 0  # type: ignore[misc]
+    metric.max_gathered = 0  # type: ignore[misc]  # a constant otherwise
     with pytest.raises(TrainingError, match=expected):
         metric.update(prediction, target)
 

@@ -5,4 +5,4 @@ from __future__ import annotations
 from mlgym.execution.group import local
 
 assert hasattr(local, "_SETTLE_S")
-local._SETTLE_S = 0.0  # type: ignore[misc]
+local._SETTLE_S = 0.0  # type: ignore[misc]  # a constant otherwise

@@ -82,5 +82,5 @@ def tear(job: Job, sink: EventSink, stop: StopRequest) -> None:
     import signal
 
     count(job, sink, stop)
-    os.write(sink._descriptor, b'{"event_type":"evaluation_result","payl')  # type: ignore[attr-defined]
+    os.write(sink._descriptor, b'{"event_type":"evaluation_result","payl')  # type: ignore[attr-defined]  # of a pipe or spool
     os.kill(os.getpid(), signal.SIGKILL)

@@ -180,12 +180,12 @@ def _differences(expected: Outcome, found: Outcome) -> list[str]:
 
 def without_generators() -> None:
     """Control: what cannot be derived from seed and position is not put back."""
-    rank_state.restore_generators_of = lambda state: None  # type: ignore[attr-defined]
+    rank_state.restore_generators_of = lambda state: None  # type: ignore[attr-defined]  # imported there
 
 
 def written_in_place() -> None:
     """Control: the one before goes first, then the new one is written under its name, manifest first."""
-    write = checkpoint_writer.write_checkpoint  # type: ignore[attr-defined]
+    write = checkpoint_writer.write_checkpoint  # type: ignore[attr-defined]  # imported there
 
     def write_in_place(folder: Path, content: Any, *among_others: Any) -> Any:
         scratch = folder.parent / "scratch"
@@ -199,7 +199,7 @@ def written_in_place() -> None:
         shutil.rmtree(scratch)
         return replace(stored, path=target)
 
-    checkpoint_writer.write_checkpoint = write_in_place  # type: ignore[attr-defined, assignment]
+    checkpoint_writer.write_checkpoint = write_in_place  # type: ignore[attr-defined, assignment]  # imported there
 
 
 def _copy(source: Path, target: Path) -> None:

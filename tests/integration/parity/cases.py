@@ -221,11 +221,11 @@ def shuffled_order(seed: int) -> Iterator[None]:
         random.Random(seed + outer_fold).shuffle(numbers)
         return iter(numbers)
 
-    nested_source.NestedSource.order = order  # type: ignore[method-assign]
+    nested_source.NestedSource.order = order  # type: ignore[method-assign]  # for a while
     try:
         yield
     finally:
-        nested_source.NestedSource.order = in_order  # type: ignore[method-assign]
+        nested_source.NestedSource.order = in_order  # type: ignore[method-assign]  # for a while
 
 
 @contextmanager

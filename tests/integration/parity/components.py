@@ -66,7 +66,7 @@ class FitEstimator:
 
     def run(self, context: ExperimentContext) -> None:
         """See `Experiment`."""
-        arrays = {name: (data.inputs.numpy(), data.targets.numpy()) for name, data in self.datasets.items()}  # type: ignore[union-attr]
+        arrays = {name: (data.inputs.numpy(), data.targets.numpy()) for name, data in self.datasets.items()}  # type: ignore[union-attr]  # they are tensors
         self.estimator.fit(*arrays.pop("train"))
         scores = [
             MetricScore(self.metric, part, METRICS[self.metric](labels, self.estimator.predict(inputs)))
@@ -100,7 +100,7 @@ class ParityNet(nn.Module):
         return logits
 
 
-class TorchClassifier(BaseEstimator):  # type: ignore[misc]
+class TorchClassifier(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """The same model with the same training, written by hand with the interface of scikit-learn."""
 
     def __init__(self, model_width: int = 4, optimizer_lr: float = 0.1, epochs: int = 6) -> None:

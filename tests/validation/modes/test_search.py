@@ -9,6 +9,7 @@ import pytest
 from mlgym.config import check, load
 from mlgym.errors import ConfigError, RunError
 from mlgym.validation.modes import SearchPlan
+from mlgym.validation.search import Try
 from tests.validation.search.problems import LR, NESTED_SWEEPS, adam, search_config, search_plan
 
 
@@ -94,6 +95,10 @@ def test_random_draws_what_random_search_draws() -> None:
     search = check(load(config))
     assert isinstance(search, SearchPlan)
     account = search.begin()
-    drawn = [search.take(account.ask().configuration).swept for _ in range(5)]  # type: ignore[union-attr]
+    drawn = []
+    for _ in range(5):
+        action = account.ask()
+        assert isinstance(action, Try)
+        drawn.append(search.take(action.configuration).swept)
     random = check(load(config | {"validation": {"mode": "random_search", "num_samples": 5}}))
     assert drawn == [point.swept for point in random]

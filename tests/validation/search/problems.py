@@ -142,4 +142,5 @@ def lr_of(problem: Problem, configuration: Mapping[str, int]) -> float:
     """Gives the learning rate of a configuration of `LR`."""
     (parameter,) = problem.parameters
     assert parameter.distribution is not None
-    return float(parameter.distribution[configuration[parameter.name]])  # type: ignore[arg-type]
+    rate: Any = parameter.distribution[configuration[parameter.name]]
+    return float(rate)

@@ -41,7 +41,7 @@ def torch_settings(*, deterministic: bool | None) -> dict[str, Any]:
             "cudnn_enabled": cudnn.enabled,
             "mkldnn_enabled": torch.backends.mkldnn.enabled,
             "default_dtype": str(torch.get_default_dtype()).removeprefix("torch."),
-            "fill_uninitialized_memory": torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
+            "fill_uninitialized_memory": torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]  # set when imported
         },
     }
 

@@ -155,7 +155,7 @@ class _Group:
 
         It listens on loopback only, on a socket that was there before the ranks: nobody else can take the port.
         """
-        from torch.distributed import TCPStore  # type: ignore[attr-defined]
+        from torch.distributed import TCPStore  # type: ignore[attr-defined]  # where PyTorch has it
 
         self._selector.unregister(meeting.fileno())
         host, port = meeting.getsockname()

@@ -143,7 +143,7 @@ class _Lockstep:
     """The store through which the processes talk, with keys that nobody used before."""
 
     def __init__(self, here: Standing) -> None:
-        from torch.distributed import PrefixStore, rendezvous  # type: ignore[attr-defined]
+        from torch.distributed import PrefixStore, rendezvous  # type: ignore[attr-defined]  # where PyTorch has it
 
         global _num_sessions
         self.standing = here
@@ -178,7 +178,7 @@ class _Lockstep:
         Where the body fails, the others may wait for this rank, and would do so until their patience ends: leaving a
         group closes its connections only when nothing in the process refers to it any more, and what failed does.
         """
-        from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+        from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # where PyTorch has it
 
         from mlgym.training import World
 
