@@ -108,7 +108,7 @@ class RepeatedSearch(Course):
         return SearchDecision(
             grid_search_id=self._desk.run_id,
             experiment_id=None if step.trial is None else self._plan.experiments(step.trial)[0],
-            action=step.action,  # type: ignore[arg-type]
+            action=step.action,  # type: ignore[arg-type]  # one of ours, as it was asked again
             trial=step.trial,
             epochs=step.epochs,
             rung=getattr(action, "rung", None),

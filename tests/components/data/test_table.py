@@ -40,8 +40,8 @@ def test_numbers_alone_are_in_memory(tmp_path: Path) -> None:
     """A table of numbers is tensors at once; classes are the sorted values."""
     data = table(write(tmp_path), "bought", features=["old", "age"])
     assert isinstance(data, TensorData)
-    assert torch.equal(data.inputs, torch.tensor([[1.0, 20], [0, 30], [0, 40], [1, 50]]))  # type: ignore[arg-type]
-    assert data.targets.tolist() == [1, 0, 1, 0]  # type: ignore[union-attr]
+    assert torch.equal(data.inputs, torch.tensor([[1.0, 20], [0, 30], [0, 40], [1, 50]]))  # type: ignore[arg-type]  # not by name
+    assert data.targets.tolist() == [1, 0, 1, 0]  # type: ignore[union-attr]  # as above
     assert data.classes == ("no", "yes")
     assert data.features == ("old", "age")
 

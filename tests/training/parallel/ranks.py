@@ -143,7 +143,7 @@ def in_any_order(folder: Path, world: World) -> Answer:
 def mean_of_means(folder: Path, world: World) -> Answer:
     """The control of the weights: each process counts the same, however many samples it has."""
     experiment = training(parallelism=DataParallel())
-    experiment.trainer.parts = lambda *place: float(world.size)  # type: ignore[method-assign]
+    experiment.trainer.parts = lambda *place: float(world.size)  # type: ignore[method-assign]  # in this process
     return run(experiment, context(folder, world))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import torch
@@ -115,14 +116,14 @@ def test_a_group_that_is_given_up_is_aborted_but_not_for_ever(monkeypatch: pytes
 
 def test_messages_are_states(group: World) -> None:
     """Nested states of any dtype arrive as they are, without pickle."""
-    state = {
+    state: dict[str, Any] = {
         "half": torch.arange(3, dtype=torch.bfloat16),
         "none": None,
         "rate": float("nan"),
         "place": (1, [torch.tensor(True), "text"]),
     }
     for arrived in (unpacked(packed(state)), told_by_main(state), unpacked(told_to_main(packed(state))[0][0])):
-        assert torch.equal(arrived["half"], state["half"])  # type: ignore[arg-type]
+        assert torch.equal(arrived["half"], state["half"])
         assert arrived["place"] == state["place"]
         assert arrived["rate"] != arrived["rate"]
     assert largest(3, -2) == [3, -2]
