@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from typing import Any
@@ -32,6 +33,14 @@ def test_json_is_valid_whatever_it_is_made_of(data: Any, expected: Any, capsys: 
     printed = capsys.readouterr().out
     assert json.loads(printed, parse_constant=refuse) == expected
     assert "\x1b" not in printed
+
+
+def test_a_page_is_out_before_anything_else_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it waits in a buffer, so that lines on stderr come after it where both go to one file."""
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="utf-8"))
+    console().print("table")
+    assert written.getvalue() == b"table\n"
 
 
 def test_lines_in_a_pipe_end_with_their_text(capsys: pytest.CaptureFixture[str]) -> None:

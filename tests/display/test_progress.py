@@ -178,3 +178,35 @@ def test_what_the_driver_has_to_say_is_shown_once(capsys: pytest.CaptureFixture[
     display.update(state)
     display.update(state)
     assert capsys.readouterr().err == "warning: stopping: soon\n"
+
+
+@pytest.mark.parametrize(("metric", "is_told"), [("f1", False), ("f1_marco", True)])
+def test_a_metric_that_nobody_measures_is_told_at_the_first_evaluation(
+    metric: str, is_told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once, with the nearest one; a run that measures what it selects by says nothing."""
+    begun = started(2)
+    begun["payload"]["validation"] = {"select": {"metric": f"val/{metric}", "best": "max"}}
+    display = PlainDisplay(RunState())
+    state = state_of(begun, config(0), config(1), job("RUNNING", 0, device="cpu"))
+    display.update(state)
+    assert "warning" not in capsys.readouterr().err
+    for epoch in (1, 2):
+        state.apply(50 + epoch, scores(epoch, 0.5))
+        display.update(state)
+    told = capsys.readouterr().err
+    assert told.count("warning: the run selects by `val/f1_marco`, which was not measured; did you mean") == is_told
+    assert ("`val/f1`" in told) == is_told
+
+
+def test_lines_of_one_look_count_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two experiments that ended between two looks are the first and the second, not both the second."""
+    display = PlainDisplay(RunState())
+    state = state_of(started(3), *(config(one) for one in range(3)), *(job("RUNNING", one) for one in range(3)))
+    display.update(state)
+    state.apply(50, done(0))
+    state.apply(51, done(1, error="ValueError: no"))
+    state.apply(52, done(2))
+    display.update(state)
+    ended = [line for line in capsys.readouterr().err.splitlines() if "running" not in line]
+    assert [line.partition("  ")[2] for line in ended] == ["[1/3]", "", "[3/3]"]

@@ -38,6 +38,7 @@ def console(*, stderr: bool = False) -> Console:
                 super().print(*objects, **options)
             # Tables fill their lines up with spaces, which `diff`, editors and pasted text would show.
             self.file.write("".join(line.rstrip(" \n") + "\n" for line in page.get().splitlines(keepends=True)))
+            self.file.flush()  # what goes to stderr next comes after it
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_A_PIPE

@@ -12,9 +12,11 @@ from mlgym.display.output import console
 from mlgym.display.standing import Standing
 from mlgym.display.trial_text import trial_words
 from mlgym.events import ExperimentState, RunState
+from mlgym.names import did_you_mean
 from mlgym.texts import duration, first_line, key_text, number, rough_duration, value_text
 
 _HEARTBEAT_S: Final = 30.0
+_ENDED: Final = ("done", "failed", "interrupted")
 _DRIVER: Final = "mlgym.execution"
 
 
@@ -79,14 +81,18 @@ class PlainDisplay:
     def update(self, state: RunState) -> None:
         """See `Display.update`."""
         self._standing.update(state)
-        for line in self._warnings.new(state):
+        for line in [*self._warnings.new(state), *_unranked(state, self._standing)]:
             self._print(line)
-        for experiment in state.experiments.values():
-            if self._seen.get(experiment.experiment_id, "waiting") != experiment.status:
-                self._seen[experiment.experiment_id] = experiment.status
-                if experiment.status == "waiting":  # for another attempt
-                    continue
-                self._print(status_line(state, experiment, self._standing))
+        changed = [
+            one for one in state.experiments.values() if self._seen.get(one.experiment_id, "waiting") != one.status
+        ]
+        # Several may have ended since the last look: each has the count of its own line.
+        num_ended = _num_ended(state) - sum(one.status in _ENDED for one in changed)
+        for experiment in changed:
+            num_ended += experiment.status in _ENDED
+            self._seen[experiment.experiment_id] = experiment.status
+            if experiment.status != "waiting":  # for another attempt
+                self._print(status_line(state, experiment, self._standing, num_ended))
         if time.monotonic() - self._last_line_s > _HEARTBEAT_S:
             best = best_line(self._standing)
             self._print(overall_line(state, self._standing) + (f", {best}" if best else ""))
@@ -116,7 +122,7 @@ class LiveDisplay:
         from mlgym.display.live_page import live_page
 
         self._standing.update(state)
-        for line in self._warnings.new(state):
+        for line in [*self._warnings.new(state), *_unranked(state, self._standing)]:
             self._live.console.print(line, style="yellow")
         for experiment in state.experiments.values():
             if experiment.status == "failed" and experiment.experiment_id not in self._failed:
@@ -148,8 +154,22 @@ class _Warnings:
         return [f"{line.level}: {first_line(line.message, 1000)}" for line in lines]
 
 
-def status_line(state: RunState, experiment: ExperimentState, standing: Standing) -> str:
-    """Gives a line that says how an experiment stands or ended."""
+def _unranked(state: RunState, standing: Standing) -> list[str]:
+    """Gives a warning, once, where nothing will be ranked since nobody measures what decides: hours early."""
+    metric = standing.unmeasured(state)
+    if metric is None:
+        return []
+    nearest = did_you_mean(metric, state.metric_keys)
+    what = f"the run selects by `{key_text(metric)}`, which was not measured{nearest}"
+    return [f"warning: {what}; `mlgym show` and `mlgym report` rank by another one with --metric"]
+
+
+def _num_ended(state: RunState) -> int:
+    return sum(state.counts[status] for status in _ENDED)
+
+
+def status_line(state: RunState, experiment: ExperimentState, standing: Standing, num_ended: int | None = None) -> str:
+    """Gives a line that says how an experiment stands or ended, and how many had ended by then; None for all."""
     who = f"experiment {experiment.experiment_id}"
     swept = " ".join(f"{key_text(key)}={value_text(value)}" for key, value in experiment.swept.items())
     facts = ", ".join([*([swept] if swept else []), *trial_words(experiment.trial)])
@@ -162,13 +182,15 @@ def status_line(state: RunState, experiment: ExperimentState, standing: Standing
     point = standing.best_of(experiment)
     metric = standing.selection.metric if standing.selection else ""
     score = f", best {key_text(metric)} {number(point.value)} at epoch {point.epoch}" if point else ""
-    counts = state.counts
-    ended = counts["done"] + counts["failed"] + counts["interrupted"]
     # One that was stopped before it began has taken none.
     time_taken = "" if experiment.duration_s is None else f" in {duration(experiment.duration_s)}"
     until = f" until epoch {experiment.until_epoch}" if experiment.status == "done" and experiment.until_epoch else ""
     # A repetition has few of the run's experiments, under their numbers.
-    of_all = "" if state.reproduces else f"  [{ended}/{state.num_experiments or '?'}]"
+    of_all = (
+        ""
+        if state.reproduces
+        else f"  [{_num_ended(state) if num_ended is None else num_ended}/{state.num_experiments or '?'}]"
+    )
     return f"{who} {experiment.status}{until}{time_taken}{score}{of_all}"
 
 

@@ -59,6 +59,7 @@ class Standing:
         self._num_done = 0
         self._done_s = 0.0
         self._num_slots = 0
+        self._has_looked = False
 
     def update(self, state: RunState) -> None:
         """Takes the state as it is now."""
@@ -81,6 +82,16 @@ class Standing:
     def best_of(self, experiment: ExperimentState) -> MetricPoint | None:
         """Gives the best value of an experiment by what the run selects by."""
         return experiment.best(self.selection.metric, self.selection.best) if self.selection else None
+
+    def unmeasured(self, state: RunState) -> str | None:
+        """Gives the metric that decides, once, where the first evaluation had others of its split and not this one."""
+        if self.selection is None or self._has_looked:
+            return None
+        metric, split = self.selection.metric, f"{self.selection.split}/"
+        evaluated = (one for one in state.experiments.values() if any(key.startswith(split) for key in one.metrics))
+        first = next(evaluated, None)
+        self._has_looked = first is not None
+        return metric if first is not None and metric not in first.metrics else None
 
     def left_of(self, experiment: ExperimentState) -> float | None:
         """Gives about how long a running experiment still takes, in s; None where it has reported too little."""

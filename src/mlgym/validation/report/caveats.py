@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from mlgym.events import RunState
-from mlgym.names import TRACKED
+from mlgym.names import TRACKED, did_you_mean
 from mlgym.texts import first_line, number
 from mlgym.validation.bounds import bounds_of
 from mlgym.validation.report.facts import DataUseFacts, ImportancesFacts, SearchFacts
@@ -96,7 +96,8 @@ def warnings_of(state: RunState, findings: Findings, importance: ImportancesFact
     if state.environment.get("deterministic") is False:
         found.append("determinism: fast - the run need not repeat bit for bit.")
     num_lost = sum(trial.is_lost for trial in trials)
-    if num_lost:
+    # Where nobody measured the metric, that is what is missing; no experiment is to blame.
+    if num_lost and any(trial.point is not None or trial.experiment.status == "failed" for trial in trials):
         hit = sum(bool(one.num_failed) for one in findings.configurations)
         found.append(
             f"{count(num_lost, 'experiment')} failed or ended without a score. What configurations would have without "
@@ -198,7 +199,9 @@ def _not_scored(findings: Findings) -> list[str]:
     if scoring is None and trials:
         found.append("no metric was measured: nothing can be ranked.")
     elif scoring is not None and trials and not any(trial.point for trial in trials):
-        found.append(f"{scoring.score.metric} was not measured so far: nothing can be ranked.")
+        keys = dict.fromkeys(key for trial in trials for key in trial.experiment.metrics)
+        other = f"{did_you_mean(scoring.score.metric, keys)}; --metric ranks by another one" if keys else ""
+        found.append(f"{scoring.score.metric} was not measured so far{other}: nothing can be ranked.")
     num_missing = findings.num_configurations - len(findings.configurations)
     if num_missing > 0:
         found.append(f"{count(num_missing, 'configuration')} of {findings.num_configurations} have no experiment yet.")

@@ -120,7 +120,9 @@ def _configurations_table(facts: ReportFacts, max_rows: int) -> Table:
     columns += _search_columns(facts, shown) + _interval_columns(shown)
     columns += _metric_columns(facts, shown)
     if any(one.num_failed for one in shown):
-        columns.append(Column("failed", [str(one.num_failed or "") for one in shown]))
+        columns.append(
+            Column("failed" if _has_failed(every) else "no score", [str(one.num_failed or "") for one in shown])
+        )
     if any(one.num_open for one in shown):
         columns.append(Column("open", [str(one.num_open or "") for one in shown]))
     columns.append(Column("time", [duration(one.duration_s) for one in shown], detail=2))
@@ -187,8 +189,13 @@ def _ranking_column(facts: ReportFacts, shown: Sequence[ConfigurationFacts]) -> 
 
 def _score(one: ConfigurationFacts) -> str:
     if one.mean is None:
-        return "failed" if one.num_failed else NOTHING
+        return "failed" if _has_failed([one]) else NOTHING
     return with_spread(one.mean, one.sd)
+
+
+def _has_failed(configurations: Sequence[ConfigurationFacts]) -> bool:
+    """Says whether an experiment failed, rather than ended without a score."""
+    return any(score.status == "failed" for one in configurations for score in one.scores)
 
 
 def _interval_columns(shown: Sequence[ConfigurationFacts]) -> list[Column]:
