@@ -121,7 +121,7 @@ def _table(found: list[ExperimentCheckpoint], *, verified: bool) -> Table:
     for header in ("id", "epoch", "step", "size", "age"):
         table.add_column(header, justify="right")
     has_place = any(one.place is not None for one in found)
-    texts = ["kept as", "checkpoint", *(["stands"] if has_place else []), *(["verified"] if verified else [])]
+    texts = ["saved as", "checkpoint", *(["stands"] if has_place else []), *(["verified"] if verified else [])]
     for header in texts:
         table.add_column(header, no_wrap=header == "checkpoint")
     now = time.time()
