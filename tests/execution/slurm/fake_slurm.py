@@ -53,6 +53,9 @@ def sbatch(arguments: list[str]) -> int:
         print("sbatch: error: Unable to contact slurm controller (connect failure)", file=sys.stderr)
         return 1
     last, _, parallel = options["array"].removeprefix("0-").partition("%")
+    if (ROOT / "largest").exists() and int(last) >= int((ROOT / "largest").read_text()):
+        print("sbatch: error: Batch job submission failed: Invalid job array specification", file=sys.stderr)
+        return 1
     number = 1
     while True:
         try:

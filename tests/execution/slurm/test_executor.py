@@ -15,11 +15,12 @@ import pytest
 
 import mlgym
 from mlgym.errors import RunError
-from mlgym.events import DataFingerprint, Producer, encode
-from mlgym.execution.job import Job
+from mlgym.events import DataFingerprint, JobStatus, Producer, encode
+from mlgym.execution.job import Exit, Job
 from mlgym.execution.slurm import JobFolder, SlurmExecutor, SlurmSettings, TaskSetup
 from mlgym.execution.slurm.settings import Options
-from mlgym.execution.slurm.task import known_data
+from mlgym.execution.slurm.spool import SpoolSink
+from mlgym.execution.slurm.task import Task, known_data
 from tests.execution.handlers import Keeping, poll_until, run_all
 from tests.execution.slurm.conftest import Cluster
 
@@ -278,20 +279,77 @@ def test_a_wrong_option_ends_the_run_with_what_sbatch_says(cluster: Cluster, tmp
     assert "run-0" in slurm.handler.exits
 
 
+def test_arrays_are_as_large_as_the_cluster_takes(slurm: Slurm, cluster: Cluster) -> None:
+    """Clusters limit arrays: what is too many at once goes in parts, in its order."""
+    (cluster.root / "largest").write_text("2")
+    cluster.refuse("full")
+    for number in range(5):
+        slurm.executor.submit(a_job(slurm.folder.run_dir, number))
+    slurm.executor.poll(0)
+    assert cluster.tasks("PENDING") == ["1_0", "1_1", "2_0", "3_0", "3_1"]
+    told = [array.job_ids for array in slurm.folder.arrays() if array.queue_ids]
+    assert told == [["run-0", "run-1"], ["run-2"], ["run-3", "run-4"]]
+    assert slurm.handler.notes == []
+
+
+def test_where_jobs_cannot_be_laid_ready_the_run_ends_with_words(slurm: Slurm) -> None:
+    """A full disk, for one."""
+    folder = slurm.folder.path / "arrays"
+    folder.rmdir()
+    folder.touch()
+    slurm.executor.submit(a_job(slurm.folder.run_dir))
+    with pytest.raises(RunError, match=r"/slurm` cannot be written: Not a directory"):
+        slurm.executor.poll(0)
+    assert "run-0" in slurm.handler.exits
+
+
+@pytest.mark.parametrize(
+    ("signals", "why", "error", "left"),
+    [
+        ([signal.SIGTERM], None, "RuntimeError: DataLoader worker is killed by signal: Terminated", True),
+        ([], None, "RuntimeError: DataLoader worker is killed by signal: Terminated", False),
+        ([signal.SIGTERM], "interrupt", "RuntimeError: DataLoader worker is killed by signal: Terminated", False),
+        ([signal.SIGTERM], None, None, False),
+    ],
+)
+def test_an_experiment_may_lose_a_process_before_it_hears_of_the_end(
+    signals: list[int], why: Any, error: str | None, left: bool, tmp_path: Path
+) -> None:
+    """SLURM signals all processes of what it preempts: an error that follows is no failure; one by itself is."""
+    folder, job = JobFolder(tmp_path), a_job(tmp_path)
+    folder.prepare()
+    if why is not None:
+        folder.ask_to_stop(job.job_id, why)
+    descriptor, number = folder.open_spool(job.job_id)
+    sink = SpoolSink(descriptor, "run", 0)
+    task = Task(folder, job, sink, list(signals))
+    task.on_started(job.job_id)
+    done = JobStatus(job_id=job.job_id, status="DONE", grid_search_id="run", experiment_id=0, error=error)
+    task.on_events(job.job_id, [Producer().encode(done)])
+    task.on_exit(job.job_id, Exit(code=1))
+    sink.close()
+    assert task.left is left
+    assert (b'"status":"DONE"' in folder.spool_path(job.job_id, number).read_bytes()) is not left
+
+
 @pytest.mark.slow
 def test_a_controller_that_restarts_is_waited_for(
     slurm: Slurm, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is refused once SLURM has taken something stays waiting, and is submitted later."""
-    monkeypatch.setattr("mlgym.execution.slurm.executor._RETRY_S", 0.5)
-    run_all(slurm.executor, slurm.handler, a_job(slurm.folder.run_dir, 0))
+    """What is refused stays waiting as long as anything runs, and is submitted later."""
+    monkeypatch.setattr("mlgym.execution.slurm.executor._RETRY_S", 0.1)
+    monkeypatch.setattr("mlgym.execution.slurm.executor._MAX_REFUSALS", 0)
+    (slurm.folder.run_dir / "epochs").write_text("0")
+    slurm.executor.submit(a_job(slurm.folder.run_dir, 0))
+    slurm.until(lambda: slurm.handler.started)
     cluster.refuse("refuses")
     slurm.executor.submit(a_job(slurm.folder.run_dir, 1))
-    slurm.executor.poll(0)
+    slurm.until(lambda: slurm.executor._refusals.count > 1)
     assert "Unable to contact slurm controller" in slurm.handler.notes[-1][1]
     cluster.relent("refuses")
-    slurm.until(lambda: "run-1" in slurm.handler.exits)
-    assert slurm.handler.exits["run-1"].code == 0
+    (slurm.folder.run_dir / "epochs").write_text("3")
+    slurm.until(lambda: len(slurm.handler.exits) == 2)
+    assert [each.code for each in slurm.handler.exits.values()] == [0, 0]
 
 
 @pytest.mark.slow

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NoReturn, TypeAlias
+
+from msgspec.structs import replace
 
 from mlgym.errors import RunError
 from mlgym.execution.executor import Executor, Handler, StopReason, Stream
@@ -33,6 +37,9 @@ _NAP_S: Final = 0.05
 # A controller that is busy or restarts takes nothing for a while; after so long it will not.
 _RETRY_S: Final = 15.0
 _MAX_REFUSALS: Final = 20
+# SLURM's own limit is one more (`MaxArraySize`); clusters have others, and users limits of what they may submit.
+_MAX_ARRAY: Final = 1000
+_OF_NUMBER: Final = re.compile(r"\barray\b|\blimit", re.IGNORECASE)
 _END_S: Final = 60.0
 _WAITING_S: Final = 1.0
 
@@ -123,6 +130,7 @@ class SlurmExecutor(Executor):
         self._asked_at = clock()
         self._silence_told = False
         self._refusals = _Refusals()
+        self._num_at_once = _MAX_ARRAY
         self._broken: RunError | None = None
         self._may_live = False
 
@@ -151,7 +159,7 @@ class SlurmExecutor(Executor):
         if self._broken is not None:
             raise self._broken
         self._drop_stopped()
-        if self._waiting and self._clock() >= self._refusals.retry_at:
+        while self._waiting and self._clock() >= self._refusals.retry_at:
             self._submit_waiting()
         self._grant_wishes()
         heard = self._read_spools()
@@ -191,33 +199,53 @@ class SlurmExecutor(Executor):
             self._handler.on_exit(job.job_id, Exit(reason="was stopped before it started"))
 
     def _submit_waiting(self) -> None:
-        jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        """Submits what waits as one array, or as much of it as the cluster takes at once."""
+        jobs = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._num_at_once))]
         name, job_ids = str(self._num_arrays), [job.job_id for job in jobs]
         self._num_arrays += 1
-        array = Array(job_ids=job_ids, cluster=self._settings.cluster)
-        for job in jobs:
-            self._folder.put_job(job)
-        self._folder.put_array(name, array)
         try:
-            queue_ids = self._queue.submit(self._folder, name, job_ids)
+            queue_ids = self._queue_up(name, jobs)
         except QueueError as error:
             for job_id in job_ids:
                 self._folder.withdraw(job_id)
             self._waiting.extendleft(reversed(jobs))
-            self._refused(str(error))
+            if len(jobs) > 1 and _OF_NUMBER.search(str(error)):
+                self._num_at_once = len(jobs) // 2
+            else:
+                self._refused(str(error))
             return
-        self._folder.put_array(name, Array(job_ids=job_ids, cluster=self._settings.cluster, queue_ids=queue_ids))
+        self._num_at_once = min(2 * self._num_at_once, _MAX_ARRAY)
         self._refusals = _Refusals(accepted=True)
         for job, queue_id in zip(jobs, queue_ids, strict=True):
             self._running[job.job_id] = _Submitted(
                 job, queue_id, SpoolReader(self._folder.spool_path(job.job_id, 0)), read_at=self._clock()
             )
 
+    def _queue_up(self, name: str, jobs: Sequence[Job]) -> list[str]:
+        """Lays jobs ready, submits them, and gives how the cluster calls each.
+
+        Raises:
+            QueueError: it does not take them, or they cannot be laid ready.
+        """
+        job_ids = [job.job_id for job in jobs]
+        array = Array(job_ids=job_ids, cluster=self._settings.cluster)
+        try:
+            for job in jobs:
+                self._folder.put_job(job)
+            self._folder.put_array(name, array)
+        except OSError as error:
+            raise QueueError(f"`{self._folder.path}` cannot be written: {error.strerror}") from error
+        queue_ids = self._queue.submit(self._folder, name, job_ids)
+        with suppress(OSError):  # a driver after this one learns it from what each of them tells when it begins
+            self._folder.put_array(name, replace(array, queue_ids=queue_ids))
+        return queue_ids
+
     def _refused(self, why: str) -> None:
         refusals = self._refusals
         refusals.count += 1
-        # What never worked is a wrong option; what worked before, a limit or a controller that restarts.
-        if not refusals.accepted or refusals.count > _MAX_REFUSALS:
+        # What never worked is a wrong option; what worked before, a controller that restarts, or a limit of jobs, below
+        # which there is room when one that runs has ended.
+        if not self._running and (not refusals.accepted or refusals.count > _MAX_REFUSALS):
             self._break(f"SLURM does not take the experiments: {why}")
         refusals.retry_at = self._clock() + _RETRY_S
         if refusals.count == 1:
@@ -235,11 +263,14 @@ class SlurmExecutor(Executor):
             if wish == "kill":
                 killed.append(running.target)
             elif running.begin is not None:
-                self._folder.ask_to_stop(job_id, self._reasons[job_id])
-                stopped.append(running.target)
+                if self._leaves_word(job_id):
+                    stopped.append(running.target)
+                else:  # without it the task would take the signal for the cluster's, and go back into the queue
+                    self._wishes.setdefault(job_id, wish)
+                    running.granted = None
                 continue
             # It may begin at this very moment: then its job is gone, or the signal reaches it with word why.
-            self._folder.ask_to_stop(job_id, self._reasons.get(job_id, "interrupt"))
+            self._leaves_word(job_id)
             self._folder.withdraw(job_id)
             ended.append(running.target)
         if stopped:
@@ -248,6 +279,14 @@ class SlurmExecutor(Executor):
             self._queue.signal(killed, signal.SIGKILL)
         if ended:
             self._queue.cancel(ended)
+
+    def _leaves_word(self, job_id: str) -> bool:
+        """Leaves word why a task is to end; tells whether it could, which it cannot where the disk is full."""
+        try:
+            self._folder.ask_to_stop(job_id, self._reasons.get(job_id, "interrupt"))
+        except OSError:
+            return False
+        return True
 
     def _ask_every_s(self) -> float:
         # Somebody waits for ends that were asked for.
@@ -306,6 +345,7 @@ class SlurmExecutor(Executor):
                 self._handler.on_note("warning", f"SLURM does not say how its jobs are, asked again: {error}")
             return
         self._silence_told = False
+        self._folder.look_anew()
         for one in running:
             if one.job.job_id in self._running:
                 self._look_at(one, states.get(one.queue_id, ""))

@@ -140,6 +140,14 @@ class JobFolder:
         """Gives where the events of a start of a job are."""
         return self.path / "spool" / f"{job_id}.{number}"
 
+    def look_anew(self) -> None:
+        """Has a network file system look for spools that other nodes have begun.
+
+        Of a file that was missing once, NFS says so for up to a minute, unless its folder is read.
+        """
+        with suppress(OSError):
+            list((self.path / "spool").iterdir())
+
     def spools(self, job_id: str) -> list[Path]:
         """Gives the spools of a job, by their numbers."""
         found: list[Path] = []

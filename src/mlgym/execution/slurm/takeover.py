@@ -74,6 +74,7 @@ def take_in(run: RunFolder, log: EventLog) -> list[UnderWay]:
     if not folder.path.is_dir():
         return []
     folder.prepare()
+    folder.look_anew()
     known = _queue_ids(folder.arrays())
     candidates: list[UnderWay] = []
     for job_id, job in folder.jobs().items():
@@ -86,6 +87,7 @@ def take_in(run: RunFolder, log: EventLog) -> list[UnderWay]:
         else:
             candidates.append(one)
     alive = _alive(candidates, run.run_id)
+    folder.look_anew()
     for one in candidates:
         if one not in alive:
             _read(folder, log, one.job, None)  # its last words
@@ -119,6 +121,7 @@ def end_jobs(run: RunFolder, log: EventLog, jobs: Sequence[UnderWay]) -> None:
             names = ", ".join(one.queue_id for one in left)
             raise RunError(f"SLURM jobs of run `{run.run_id}` do not end: cancel them with `scancel {names}`")
         time.sleep(0.5)
+    folder.look_anew()
     for one in jobs:
         _read(folder, log, one.job, None)
         folder.forget(one.job.job_id)

@@ -118,7 +118,8 @@ class Task(Handler):
     def on_exit(self, job_id: str, ended: Exit) -> None:
         """See `Handler`."""
         self.ended = ended
-        self.left |= self._asked_by_cluster and not self._has_begun
+        # Before it hears signals, one ends it.
+        self.left |= self._is_asked_by_cluster and (not self._has_begun or ended.signal in _SIGNALS)
 
     def on_note(self, level: Literal["info", "warning", "error"], message: str) -> None:
         """See `Handler`."""
@@ -133,8 +134,24 @@ class Task(Handler):
         )
 
     def _is_made_room(self, status: dict[str, Any]) -> bool:
+        """Tells whether a state is an end for the cluster's sake, from where it goes on as the next attempt."""
+        if self._folder.stop_reason(self._job.job_id) is not None:
+            return False
         # An end that nobody of MLgym has asked for was asked for by the cluster, maybe of the experiment directly.
-        return bool(status.get("interrupted")) and self._folder.stop_reason(self._job.job_id) is None
+        if status.get("interrupted"):
+            return True
+        error = status.get("error")
+        if error is None or not self._is_asked_by_cluster:
+            return False
+        # SLURM signals all processes: the experiment may lose one, such as a loader's worker, before it hears of it.
+        self.on_note("warning", f"failed while the cluster wanted its node back, and goes on from there: {error}")
+        return True
+
+    @property
+    def _is_asked_by_cluster(self) -> bool:
+        if self._signals and self._folder.stop_reason(self._job.job_id) is None:
+            self._asked_by_cluster = True
+        return self._asked_by_cluster
 
 
 def run_task(folder: JobFolder, job_id: str) -> int:
