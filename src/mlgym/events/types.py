@@ -1,6 +1,7 @@
 """The events that MLgym writes: one typed payload per event type, and the envelope around it.
 
 What is read back may be older or newer than this: readers (`fold`) take plain dicts and keep what they don't know.
+All of them are here, since their order, about that in which they happen, is that of the reference page.
 """
 
 from __future__ import annotations
