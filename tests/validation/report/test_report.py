@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -294,3 +295,20 @@ def test_no_interval_of_a_share_reaches_beyond_one(tmp_path: Path) -> None:
     assert [one for one in facts.warnings if "reach beyond 1 are cut there" in one]
     usual = report(tmp_path / "two", planned, "cross_validation").facts
     assert not usual.warnings
+
+
+@pytest.mark.parametrize(
+    ("change", "claimed"),
+    [
+        ({}, "The best of 4 configurations is"),
+        ({"error": "ValueError: no"}, "The best of 3 configurations (1 more failed or have no score) is"),
+        ({"is_open": True}, "The best so far, with 3 of 4 configurations done, is"),
+    ],
+)
+def test_nobody_is_the_best_of_configurations_that_have_no_result(
+    change: dict[str, Any], claimed: str, tmp_path: Path
+) -> None:
+    """Those that failed or have not ended are not among those that the best one is better than."""
+    planned = grid(POINTS)
+    planned[0] = replace(planned[0], **change)
+    assert report(tmp_path, planned).facts.claims[0].startswith(claimed)

@@ -27,10 +27,28 @@ def claims_of(findings: Findings) -> list[str]:
     if best is None or best.rank != 1:
         return []
     if not has_folds(findings.ranked):
-        return [*_of_grid(best, scoring.selection, num), *_of_search(findings.search)]
+        return [*_of_grid(best, scoring.selection, _among(findings)), *_of_search(findings.search)]
     if num == 1:
         return [_of_one(best, scoring)]
-    return [_of_best(best, scoring, num), *_of_others(findings.configurations)]
+    return [_of_best(best, scoring, _among(findings)), *_of_others(findings.configurations)]
+
+
+def _among(findings: Findings) -> str:
+    """Gives which configurations the best one is the best of; empty where there is one alone."""
+    # A search need not try as many as it might.
+    num = findings.num_configurations if findings.search is None else findings.search.num_tried
+    if findings.num_configurations == 1:
+        return ""
+    num_failed = sum(bool(one.num_failed) for one in findings.configurations)
+    num_done = sum(all(score.status == "done" for score in one.scores) for one in _unhurt(findings))
+    if num_done + num_failed < num:
+        return f"The best so far, with {num_done} of {num} configurations done,"
+    others = f" ({num_failed} more failed or have no score)" if num_failed else ""
+    return f"The best of {count(num - num_failed, 'configuration')}{others}"
+
+
+def _unhurt(findings: Findings) -> list[ConfigurationFacts]:
+    return [one for one in findings.configurations if not one.num_failed and not one.num_open]
 
 
 def _of_nested(nested: NestedFacts, num_configurations: int) -> list[str]:
@@ -83,11 +101,11 @@ def _of_one(only: ConfigurationFacts, scoring: Scoring) -> str:
     return f"Cross validation scores {scoring.score.metric} {with_spread(only.mean, only.sd)} ({spread}).{epoch}"
 
 
-def _of_best(best: ConfigurationFacts, scoring: Scoring, num: int) -> str:
+def _of_best(best: ConfigurationFacts, scoring: Scoring, among: str) -> str:
     own = scoring.score.metric == scoring.selection.metric
     chosen = "on the folds that it was scored on" if own else f"by {scoring.selection.metric}, on rows of other folds"
     return (
-        f"The best of {num} configurations is {name_of(best)}: {scoring.score.metric} "
+        f"{among} is {name_of(best)}: {scoring.score.metric} "
         f"{with_spread(best.mean, best.sd)}. It was chosen {chosen}, so that this is too good an estimate for new "
         "data; nested cross validation gives an honest one."
     )
@@ -108,25 +126,24 @@ def _interval(interval: IntervalFacts | None) -> str:
     return f", approximate {interval.confidence:.0%} interval {interval_text(interval)}" if interval else ""
 
 
-def _of_grid(best: ConfigurationFacts, selection: Selection, num: int) -> list[str]:
+def _of_grid(best: ConfigurationFacts, selection: Selection, among: str) -> list[str]:
     over_seeds = f" (mean and sd over {best.num_scored} seeds)" if best.num_scored > 1 else ""
     claims = [
-        f"The best of {num} configurations is {name_of(best)}: {selection.metric} "
-        f"{with_spread(best.mean, best.sd)}{over_seeds}."
-        if num > 1
+        f"{among} is {name_of(best)}: {selection.metric} {with_spread(best.mean, best.sd)}{over_seeds}."
+        if among
         else f"{name_of(best).capitalize()} scores {selection.metric} {with_spread(best.mean, best.sd)}{over_seeds}."
     ]
     name = selection.metric.partition("/")[2]
     held_out = [key for key in best.metrics if is_test_split(key.partition("/")[0]) and key.endswith(f"/{name}")]
     if is_test_split(selection.split):
         return claims
-    decided = "It was chosen by this score" if num > 1 else "Its epoch was chosen by this score"
+    decided = "It was chosen by this score" if among else "Its epoch was chosen by this score"
     if held_out:
         test = best.metrics[held_out[0]]
         claims.append(
             f"{decided}; on data that decided nothing it has {held_out[0]} {with_spread(test.mean, test.sd)}."
         )
-    elif num > 1 or selection.at == "best":
+    elif among or selection.at == "best":
         claims.append(f"{decided}, so that it is too good an estimate for new data.")
     if best.num_scored > 1:
         claims.append("The spread over seeds is that of training on the same data, not that of other data.")
