@@ -71,14 +71,15 @@ def test_too_much_at_once_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert found == ["epoch 1", "epoch 2", "epoch 3", "epoch 4"]
 
 
-def test_model_card(http: httpx.Client, run: Recorder, service: Service) -> None:
+def test_model_card(http: httpx.Client, service: Service) -> None:
     """Model, data with class counts, training, metrics, machine and energy, as data and as Markdown."""
-    (service.storage / RUN_ID / "0").mkdir(exist_ok=True)
-    (service.storage / RUN_ID / "0" / "emissions.csv").write_text(
+    write_run(service.storage / "card" / "event_storage.log", "card")
+    (service.storage / "card" / "0").mkdir()
+    (service.storage / "card" / "0" / "emissions.csv").write_text(
         "timestamp,duration,emissions,energy_consumed,country_name,codecarbon_version\n"
         "2026-11-23,1,1,1,Germany,3\n2026-11-24,12.5,0.02,0.05,Germany,3.3.2\n"
     )
-    data = got(http, f"/{RUN_ID}/experiments/0/model-card")
+    data = got(http, "/card/experiments/0/model-card")
     card = ModelCard.model_validate(data)
     assert (card.model.name, card.model.num_parameters, card.model.num_trainable_parameters) == ("mlp", 1234, 1000)
     assert card.data.name == "digits"
@@ -91,16 +92,16 @@ def test_model_card(http: httpx.Client, run: Recorder, service: Service) -> None
     assert card.environment["memory_bytes"] == 2**34
     assert card.energy is not None
     assert (card.energy.energy_kwh, card.energy.source) == (0.05, "codecarbon 3.3.2")
-    assert http.get(f"/model-card/{RUN_ID}/0").json() == data
-    assert http.get(f"/system-info/{RUN_ID}/0").json() == data["environment"]
-    assert http.get(f"/system-info/{RUN_ID}/9").status_code == 404
-    page = http.get(f"{API}/{RUN_ID}/experiments/0/model-card", params={"format": "markdown"}).text
+    assert http.get("/model-card/card/0").json() == data
+    assert http.get("/system-info/card/0").json() == data["environment"]
+    assert http.get("/system-info/card/9").status_code == 404
+    page = http.get(f"{API}/card/experiments/0/model-card", params={"format": "markdown"}).text
     metadata = yaml.safe_load(page.split("---\n")[1])
     results = metadata["model-index"][0]["results"]
     assert {one["dataset"]["split"]: one["metrics"][0]["value"] for one in results} == {"val": 0.9, "train": 0.25}
     assert metadata["co2_eq_emissions"]["emissions"] == 20.0
     assert "| parameters | 1,234 |" in page
-    assert f"mlgym reproduce {RUN_ID} --experiment 0" in page
+    assert "mlgym reproduce card --experiment 0" in page
 
 
 def test_a_model_card_shows_hostile_text_as_text(http: httpx.Client, service: Service) -> None:

@@ -81,7 +81,7 @@ def test_one_experiment(http: httpx.Client, run: Recorder) -> None:
     assert refused(http, "/no-such-run/experiments")["code"] == "not_found"
 
 
-def test_trials_of_a_search(service: Service, http: httpx.Client) -> None:
+def test_trials_of_a_search(service: Service, http: httpx.Client, run: Recorder) -> None:
     """Each row says how its trial stands, at once when the strategy speaks, in time travel, in filters and sorting."""
     recorder = Recorder(service.storage / "search" / "event_storage.log", "search")
     recorder.start(4)
