@@ -50,12 +50,12 @@ describe("events into deltas", () => {
     expect(fold.take()?.rows[0]?.fields).toMatchObject({ status: "waiting", error: null, progress: null });
   });
 
-  it("count training within an epoch, and evaluation as its end", () => {
+  it("count training within an epoch, and evaluation as of one that is over", () => {
     const fold = new DeltaFold("r", 0);
     const at = { experiment_id: 1, num_epochs: 10, current_epoch: 4, num_batches: 20, current_batch: 10, current_split: "train" };
     fold.add(event(0, "experiment_status", { ...at, status: "train" }));
     expect(fold.take()?.rows[0]?.fields.progress?.fraction).toBeCloseTo(0.45);
-    fold.add(event(1, "experiment_status", { ...at, status: "evaluation" }));
+    fold.add(event(1, "experiment_status", { ...at, status: "evaluation", current_epoch: 5 }));
     expect(fold.take()?.rows[0]?.fields.progress?.fraction).toBeCloseTo(0.5);
   });
 

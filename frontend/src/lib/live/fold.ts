@@ -246,9 +246,9 @@ function progressOf(payload: Payload, at: number): NonNullable<ExperimentRow["pr
   const [epoch, numEpochs] = [number(payload.current_epoch) ?? 0, number(payload.num_epochs) ?? 0];
   const [batch, numBatches] = [number(payload.current_batch) ?? 0, number(payload.num_batches) ?? 0];
   const within = numBatches > 0 ? Math.min(1, batch / numBatches) : 0;
-  // Evaluation comes after the epoch's training: the epoch is over as far as progress goes.
+  // While it is evaluated, an epoch counts as over already, as it does for the hub.
   const phase = text(payload.status) ?? "train";
-  const epochs = epoch + (phase === "train" ? within : 1);
+  const epochs = epoch + (phase === "train" ? within : 0);
   return {
     phase,
     epoch,

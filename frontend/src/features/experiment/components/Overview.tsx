@@ -2,12 +2,14 @@
 import { useMemo, type ReactNode } from "react";
 import { Command, CopyButton } from "@/components/Command";
 import { ProgressBar } from "@/components/ProgressBar";
+import { Trace } from "@/components/Trace";
 import { Verdict } from "@/components/Verdict";
 import { withoutAnsi } from "@/lib/ansi";
 import { useNow } from "@/lib/clock";
 import { durationOf, remainingOf } from "@/lib/eta";
 import { formatBytes, formatDuration, formatNumber, formatValue, formatWhole, MISSING, numberOf } from "@/lib/format";
 import { useAt, useRun } from "@/lib/hub/queries";
+import { epochOf, epochsOver } from "@/lib/progress";
 import { columnsOf } from "@/lib/rowValues";
 import { changeView, toRun } from "@/lib/url";
 import type { RunDetail } from "@/types/api";
@@ -71,13 +73,11 @@ function State({ row, detail, of }: PartProps & { readonly of: RunDetail | undef
   const now = at === null && of?.status === "running" ? clock : (of?.last_event_at ?? clock);
   const { progress } = row;
   const left = remainingOf(row, now);
-  // Progress is told a few times a second: the last word of one that ended may be from before its last epoch.
-  const isThrough = row.status === "done" && row.stop_reason === null;
   return (
     <dl className={classes.facts}>
       {progress === null ? null : (
         <Fact name="epoch">
-          <ProgressBar fraction={row.status === "done" ? 1 : progress.fraction} label={`${isThrough ? progress.num_epochs : Math.min(progress.num_epochs, progress.epoch + 1)} of ${progress.num_epochs}`} isMuted={row.status !== "running"} />
+          <ProgressBar fraction={row.status === "done" ? 1 : progress.fraction} label={`${row.status === "running" ? epochOf(progress) : epochsOver(row)} of ${progress.num_epochs}`} isMuted={row.status !== "running"} />
         </Fact>
       )}
       {progress !== null && row.status === "running" ? (
@@ -180,14 +180,12 @@ function Failed({ row, detail }: PartProps): ReactNode {
   const text = [detail.stacktrace ?? "", detail.log_tail.map(withoutAnsi).join("\n")].filter(Boolean).join("\n");
   return (
     <section className={classes.failed}>
-      <h2>{row.error ?? "It failed"}</h2>
+      <header>
+        <h2>{row.error ?? "It failed"}</h2>
+        {text === "" ? null : <CopyButton text={text} label="Copy the stack trace" />}
+      </header>
       {row.exit_signal === null ? null : <p>Its process was ended by {row.exit_signal}.</p>}
-      {text === "" ? null : (
-        <>
-          <CopyButton text={text} label="Copy the stack trace" />
-          <pre tabIndex={0}>{text}</pre>
-        </>
-      )}
+      {text === "" ? null : <Trace text={text} />}
     </section>
   );
 }

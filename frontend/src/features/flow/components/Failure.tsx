@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { Button } from "@/components/Button";
 import { CopyButton } from "@/components/Command";
+import { Trace } from "@/components/Trace";
 import { withoutAnsi } from "@/lib/ansi";
 import { experimentQuery } from "@/lib/hub/experiment";
 import { useAt } from "@/lib/hub/queries";
@@ -55,7 +56,7 @@ function Text({ title, text }: { readonly title: string; readonly text: string }
         {title}
         <CopyButton text={text} label={`Copy: ${title}`} />
       </div>
-      <pre tabIndex={0}>{text}</pre>
+      <Trace text={text} />
     </section>
   );
 }

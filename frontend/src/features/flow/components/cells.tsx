@@ -5,6 +5,7 @@ import { ProgressBar } from "@/components/ProgressBar";
 import { Verdict } from "@/components/Verdict";
 import { durationOf, remainingOf } from "@/lib/eta";
 import { formatBytes, formatDuration, formatMoment, formatNumber, MISSING } from "@/lib/format";
+import { epochOf, epochsOver } from "@/lib/progress";
 import { valueOf } from "@/lib/rowValues";
 import type { Spread } from "@/lib/statistics";
 import type { ExperimentRow } from "@/types/api";
@@ -13,14 +14,11 @@ import classes from "./Flow.module.css";
 export function progressCell(row: ExperimentRow): ReactNode {
   const { progress } = row;
   if (progress === null) return row.status === "running" ? <span className="dim">starting</span> : null;
-  // Progress is told a few times a second: the last word of one that ended may be from before its last epoch.
-  const isThrough = row.status === "done" && row.stop_reason === null;
-  const epoch = isThrough ? progress.num_epochs : Math.min(progress.num_epochs, progress.epoch + (row.status === "done" ? 1 : 0));
-  const words = `${epoch}/${progress.num_epochs}`;
+  const words = `${epochsOver(row)}/${progress.num_epochs}`;
   if (row.status === "running") {
-    const where = progress.phase === "train" ? `${progress.batch}/${progress.num_batches}` : progress.split;
+    const where = progress.phase === "train" ? `${progress.batch}/${progress.num_batches}` : `eval ${progress.split}`;
     return (
-      <span className={classes.progress} title={`epoch ${progress.epoch + 1} of ${progress.num_epochs}, ${progress.phase} ${progress.split}, batch ${progress.batch} of ${progress.num_batches}`}>
+      <span className={classes.progress} title={`epoch ${epochOf(progress)} of ${progress.num_epochs}, ${progress.phase} ${progress.split}, batch ${progress.batch} of ${progress.num_batches}`}>
         <ProgressBar fraction={progress.fraction} label={words} />
         <small className="number">{where}</small>
       </span>
@@ -29,7 +27,7 @@ export function progressCell(row: ExperimentRow): ReactNode {
   const stop = row.stop_reason === null ? null : <span className={classes.stopped}>stopped early</span>;
   return (
     <span className="number" title={row.stop_reason ?? undefined}>
-      {row.status === "failed" ? `epoch ${progress.epoch + 1}/${progress.num_epochs}` : words} {stop}
+      {row.status === "failed" ? `epoch ${Math.max(epochOf(progress), epochsOver(row))}/${progress.num_epochs}` : words} {stop}
     </span>
   );
 }
