@@ -35,10 +35,13 @@ export function drawSpec(u: uPlot, spec: ChartSpec): void {
   const pixels = pixelsOf(u, spec);
   if (spec.layer != null) drawLayer(ctx, spec.layer, pixels);
   for (const band of spec.bands) drawBand(ctx, band, pixels);
-  for (const line of spec.lines) if (!line.isStrong) drawLine(ctx, line, pixels, spec.isDashed);
-  for (const line of spec.lines) if (line.isStrong) drawLine(ctx, line, pixels, spec.isDashed);
+  for (const line of spec.lines) if (!line.isStrong) drawLine(ctx, line, pixels, line.isDashed ?? spec.isDashed);
+  for (const line of spec.lines) if (line.isStrong) drawLine(ctx, line, pixels, line.isDashed ?? spec.isDashed);
   ctx.restore();
+  // uPlot remembers the colours that it set: what is left changed here, its grid would be drawn in.
+  ctx.save();
   for (const line of spec.lines) markNonFinite(u, line, pixels);
+  ctx.restore();
 }
 
 /** Until the picture of another part of the axes is there, the last one is stretched to it. */

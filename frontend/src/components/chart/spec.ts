@@ -11,6 +11,8 @@ export interface Line {
   readonly length: number;
   readonly colour: string;
   readonly isStrong: boolean;
+  /** Where it is another than the chart's. */
+  readonly isDashed?: boolean;
   /** Drawn thinly below, where `y` is smoothed. */
   readonly raw?: Float64Array;
   readonly label: string;

@@ -1,5 +1,6 @@
 // What the colours of the charts mean.
 import type { ReactNode } from "react";
+import { countOf, formatCount } from "@/lib/format";
 import { MAX_LINES } from "@/lib/panel/picture";
 import type { ExperimentRow, ExperimentTable } from "@/types/api";
 import type { Colouring } from "../model/colouring";
@@ -16,7 +17,8 @@ export function Legend({ colouring, table, rows }: Props): ReactNode {
   return (
     <div className={classes.legend}>
       <span>
-        {rows.length === table.rows.length ? `${rows.length} experiments` : `${rows.length} of ${table.rows.length} experiments`}
+        {rows.length === table.rows.length ? "" : `${formatCount(rows.length)} of `}
+        {countOf(table.rows.length, "experiment")}
         {isCrowded ? ", those not selected as one grey layer" : ""}
       </span>
       {isCrowded ? null : (

@@ -1,17 +1,14 @@
 // The chart of one metric on one split, made when it comes into sight.
-import { IconDownload, IconPhoto, IconPin, IconPinFilled } from "@tabler/icons-react";
+import { IconPin, IconPinFilled } from "@tabler/icons-react";
 import { useIntersection } from "@mantine/hooks";
 import { memo, useCallback, useMemo, useRef, useState, type ReactNode } from "react";
 import { IconButton } from "@/components/Button";
 import { Chart } from "@/components/chart/Chart";
 import { themeColour } from "@/lib/colours";
-import { csvOf, saveBlob, saveText } from "@/lib/download";
 import { token } from "@/lib/endpoints";
 import { formatNumber } from "@/lib/format";
 import { routeAddress, runRoute } from "@/lib/hub/client";
-import { curvesBody, readCurves } from "@/lib/hub/columns";
 import { useAt } from "@/lib/hub/queries";
-import { askBytes } from "@/lib/hub/request";
 import { joinNames } from "@/lib/lists";
 import type { PanelAsk, PanelSource } from "@/lib/panel/picture";
 import type { Span } from "@/lib/panel/ranges";
@@ -25,6 +22,7 @@ import type { Colouring } from "../model/colouring";
 import { emptySpec, pointsFor, specOf, type Plan } from "../model/series";
 import type { AnalysisView } from "../model/view";
 import classes from "./Analysis.module.css";
+import { SaveData, SavePicture } from "./SaveChart";
 
 export interface PanelContext {
   readonly run: string;
@@ -60,9 +58,7 @@ export const MetricPanel = memo(function MetricPanel({ metricKey, context }: Pro
           <IconButton label={`${isPinned ? "Unpin" : "Pin"} ${metricKey}`} isOn={isPinned} onClick={pin}>
             {isPinned ? <IconPinFilled /> : <IconPin />}
           </IconButton>
-          <IconButton label={`Save ${metricKey} as a picture`} onClick={() => savePicture(canvas.current, metricKey)}>
-            <IconPhoto />
-          </IconButton>
+          <SavePicture metricKey={metricKey} context={context} canvas={canvas} />
           <SaveData metricKey={metricKey} context={context} />
         </span>
       </header>
@@ -146,35 +142,4 @@ function bestOf(rows: readonly ExperimentRow[], metricKey: string, isLow: boolea
     if (best === null || (isLow ? value < best.value : value > best.value)) best = { value, row };
   }
   return best;
-}
-
-function savePicture(canvas: HTMLCanvasElement | null, name: string): void {
-  if (canvas === null) return;
-  const whole = document.createElement("canvas");
-  [whole.width, whole.height] = [canvas.width, canvas.height];
-  const ctx = whole.getContext("2d");
-  if (ctx === null) return;
-  ctx.fillStyle = themeColour("--paper");
-  ctx.fillRect(0, 0, whole.width, whole.height);
-  ctx.drawImage(canvas, 0, 0);
-  whole.toBlob((blob) => blob !== null && saveBlob(blob, `${name.replaceAll("/", "-")}.png`));
-}
-
-function SaveData({ metricKey, context }: Props): ReactNode {
-  const { run, rows } = context;
-  const source = useSource(run, metricKey, context.table.rows.length, context.view);
-  const save = async (): Promise<void> => {
-    const curves = readCurves(await askBytes(source.url, source.token, curvesBody(source.choice, source.at))).byKey.get(metricKey);
-    const lines = rows.flatMap((row) => {
-      const curve = curves?.get(row.experiment_id);
-      if (curve === undefined) return [];
-      return Array.from({ length: curve.length }, (_, i) => [row.experiment_id, curve.epochs[i] ?? 0, curve.steps[i] ?? -1, curve.times[i] ?? 0, curve.values[i] ?? NaN]);
-    });
-    saveText(csvOf([["experiment_id", "epoch", "step", "time", metricKey], ...lines]), `${run}-${metricKey.replaceAll("/", "-")}.csv`, "text/csv");
-  };
-  return (
-    <IconButton label={`Save the points of ${metricKey}`} onClick={() => void save()}>
-      <IconDownload />
-    </IconButton>
-  );
 }

@@ -36,7 +36,7 @@ export function Tools({ view, table }: { readonly view: AnalysisView; readonly t
       <SelectField
         label="colour"
         value={view.colourBy ?? "auto"}
-        options={[["auto", "what tells most"], ["", "selection only"], ...swept.map((key) => [key, short.get(key) ?? key] as const)]}
+        options={[["auto", "telling most"], ["", "selection"], ...swept.map((key) => [key, short.get(key) ?? key] as const)]}
         onChange={(value) => changeColour(value)}
       />
       <SelectField label="show" value={view.top === null ? "" : String(view.top)} options={TOPS} onChange={set("top")} />

@@ -1,6 +1,6 @@
 // Which curve has which colour: the selection's, or one scale over a parameter, drawn beside the charts.
 import { MAX_COLOURS, scaleColour, selectionColour, type Scheme } from "@/lib/colours";
-import { formatValue } from "@/lib/format";
+import { formatValue, shortValue } from "@/lib/format";
 import { columnsOf, compareValues, valueOf, type Value } from "@/lib/rowValues";
 import type { Selection } from "@/lib/selection";
 import { varianceExplained } from "@/lib/statistics";
@@ -52,7 +52,7 @@ export function colouringOf(rows: readonly ExperimentRow[], selection: Selection
   const steps = values.length <= MAX_LEGEND ? values : Array.from({ length: MAX_LEGEND }, (_, i) => values[Math.round((i * (values.length - 1)) / (MAX_LEGEND - 1))] ?? null);
   return {
     column,
-    legend: steps.map((value) => ({ label: formatValue(value), colour: colour(value) ?? "" })),
+    legend: steps.map((value) => ({ label: shortValue(value), colour: colour(value) ?? "" })),
     colourOf: (row) => bySelection(row) ?? (selection.ids.length > 0 ? null : colour(valueOf(row, column))),
   };
 }
@@ -62,10 +62,10 @@ function distinct(values: readonly Value[]): Value[] {
   return [...seen.values()].sort((a, b) => compareValues(a, b, false));
 }
 
-/** Numbers over more than two orders of magnitude are placed by theirs, others by their rank or size. */
+/** Few values are placed by their rank, so that all can be told apart; many numbers by their size, or their order of magnitude. */
 function positionOf(value: Value, index: number, values: readonly Value[]): number {
   const numbers = values.filter((one): one is number => typeof one === "number");
-  if (numbers.length !== values.length || typeof value !== "number") return index / Math.max(1, values.length - 1);
+  if (values.length <= MAX_LEGEND || numbers.length !== values.length || typeof value !== "number") return index / Math.max(1, values.length - 1);
   const [low, high] = [numbers[0] ?? 0, numbers.at(-1) ?? 1];
   if (high === low) return 0;
   if (low > 0 && high / low > 100) return Math.log(value / low) / Math.log(high / low);

@@ -13,6 +13,7 @@ import type { AnalysisView } from "./view";
 interface Entry {
   readonly row: ExperimentRow;
   readonly isSelected: boolean;
+  readonly name: string;
   readonly label: (n: number) => string;
 }
 
@@ -28,7 +29,7 @@ const MAX_STRONG = 20;
 
 export function planOf(rows: readonly ExperimentRow[], view: AnalysisView, selection: Selection, describe: (row: ExperimentRow) => string): Plan {
   const means = view.average.length === 0 ? null : meansOf(rows, view, selection);
-  const entries = means?.entries ?? new Map(rows.map((row) => [row.experiment_id, { row, isSelected: selection.set.has(row.experiment_id), label: () => describe(row) }]));
+  const entries = means?.entries ?? new Map(rows.map((row) => [row.experiment_id, { row, isSelected: selection.set.has(row.experiment_id), name: describe(row), label: () => describe(row) }]));
   return {
     entries,
     // Few lines are all drawn strongly, unless some of them were selected.
@@ -57,7 +58,7 @@ function meansOf(rows: readonly ExperimentRow[], view: AnalysisView, selection: 
     numbers.set(name, number);
     const known = entries.get(number);
     const isSelected = (known?.isSelected ?? false) || selection.set.has(row.experiment_id);
-    entries.set(number, { row: known?.row ?? row, isSelected, label: (n) => `${name} (mean of ${n})` });
+    entries.set(number, { row: known?.row ?? row, isSelected, name, label: (n) => `${name} (mean of ${n})` });
     return number;
   });
   return { entries, groups };

@@ -29,7 +29,14 @@ export function Curves({ run, row, table }: PartProps): ReactNode {
       {specs.map(([metric, spec]) =>
         spec.lines.length === 0 ? null : (
           <section key={metric}>
-            <h2>{metric}</h2>
+            <h2>
+              {metric}
+              {spec.lines.map((line) => (
+                <small key={line.id} className={classes.split}>
+                  <i data-dashed={line.isDashed} style={{ color: line.colour }} /> {line.label}
+                </small>
+              ))}
+            </h2>
             <Chart spec={spec} label={`${metric} over epochs`} height={210} zoom={zoom} onZoom={setZoom} syncKey="experiment" />
           </section>
         ),
@@ -38,13 +45,17 @@ export function Curves({ run, row, table }: PartProps): ReactNode {
   );
 }
 
+const SPLITS = ["train", "val", "test"];
+const splitOrder = (split: string): number => (SPLITS.includes(split) ? SPLITS.indexOf(split) : SPLITS.length);
+
 function specOf(set: CurveSet, metric: string, keys: readonly string[], experiment: number, colour: (slot: number) => string): ChartSpec {
   const lines = keys.flatMap((key, slot): Line[] => {
     const curve = key.slice(key.indexOf("/") + 1) === metric ? set.byKey.get(key)?.get(experiment) : undefined;
     if (curve === undefined) return [];
     const split = key.slice(0, key.indexOf("/"));
-    const place = ["train", "val", "test"].indexOf(split);
-    return [{ id: slot, x: curve.epochs, y: curve.values, length: curve.length, colour: colour(place < 0 ? slot % 5 + 3 : place), isStrong: true, label: split }];
+    const place = SPLITS.indexOf(split);
+    return [{ id: slot, x: curve.epochs, y: curve.values, length: curve.length, colour: colour(place < 0 ? slot % 5 + 3 : place), isStrong: true, isDashed: split === "test", label: split }];
   }); // prettier-ignore
+  lines.sort((a, b) => splitOrder(a.label) - splitOrder(b.label));
   return { lines, bands: [], isLogX: false, isLogY: false, isDashed: false, isTrimmed: false, xKind: "number" };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ExperimentRow } from "@/types/api";
-import { axisOf, brushed } from "./axes";
+import { axisOf, brushed, metricAxisOf } from "./axes";
 
 const rows = [
   { experiment_id: 0, swept: { lr: 0.001, act: "relu" } },
@@ -33,5 +33,13 @@ describe("an axis", () => {
     expect(of([1.0e-3, 1.1e-3, 2.1e-3, 2.7e-3, 1.2e-2, 4.4e-2]).isLog).toBe(true);
     expect([of([16, 32, 64, 128, 256]).isLog, of([10, 50, 100]).isLog, of([-1, 0, 50]).isLog]).toEqual([false, false, false]); // prettier-ignore
     expect(of([1, 1.001, 1.002, 100]).ticks.map(({ label }) => label)).toEqual(["1", "100"]);
+  });
+
+  it("of a metric has round ticks, and is not logarithmic for the sake of a few bad scores", () => {
+    const of = (numbers: readonly number[]) => metricAxisOf(numbers.map((value, id) => ({ ...rows[0], experiment_id: id, best: { f1: { value, epoch: 1, step: 1, non_finite: null } } }) as unknown as ExperimentRow), "f1"); // prettier-ignore
+    expect(of([0.018, 0.37, 0.92, 0.95, 0.989]).ticks.map(({ label }) => label)).toEqual(["0.2", "0.4", "0.6", "0.8"]);
+    expect(of([0.018, 0.37, 0.92, 0.95, 0.989]).isLog).toBe(false);
+    expect(of([0.001, 0.0012, 0.002, 0.003, 0.9]).isLog).toBe(true);
+    expect(of([0.001, 0.0012, 0.002, 0.003, 0.9]).ticks[0]?.label).toBe("1e-3");
   });
 });

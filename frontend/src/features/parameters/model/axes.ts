@@ -22,28 +22,45 @@ const MAX_TICKS = 9;
 
 /** Gives the axis of a metric: its ticks are round numbers, not the values that happened to be measured. */
 export function metricAxisOf(rows: readonly ExperimentRow[], key: string): Axis {
-  const axis = axisOf(rows, key, key);
   const numbers = distinctValues(rows, key).filter((value): value is number => typeof value === "number" && Number.isFinite(value));
   const [low, high] = [numbers[0], numbers.at(-1)];
-  if (low === undefined || high === undefined || axis.isLog) return axis;
-  const ticks = roundTicks(low, high).map((value) => ({ at: axis.positionOf(value) ?? 0, label: formatNumber(value, 3) }));
-  return { ...axis, ticks: ticks.length > 1 ? ticks : [low, high].map((value) => ({ at: axis.positionOf(value) ?? 0, label: formatNumber(value) })) };
+  if (low === undefined || high === undefined) return axisOf(rows, key, key);
+  // A few bad scores are no reason to squeeze all the good ones at the end of a log axis.
+  const axis = numericAxis(key, key, numbers, low > 0 && high / low >= MANY_ORDERS && isCrowded(numbers));
+  const ticks = (axis.isLog ? logTicks(low, high) : roundTicks(low, high)).map(({ value, label }) => ({ at: axis.positionOf(value) ?? 0, label }));
+  return { ...axis, ticks: ticks.length > 1 ? apart(ticks) : [low, high].map((value) => ({ at: axis.positionOf(value) ?? 0, label: formatNumber(value) })) };
 }
 
-function roundTicks(low: number, high: number): number[] {
-  if (low === high) return [low];
+interface Tick {
+  readonly value: number;
+  readonly label: string;
+}
+
+function roundTicks(low: number, high: number): Tick[] {
+  if (low === high) return [{ value: low, label: formatNumber(low) }];
   const rough = (high - low) / 5;
   const size = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((one) => one * size).find((one) => one >= rough) ?? rough;
   const first = Math.ceil(low / step);
-  return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+  const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, i) => {
+    const value = Number(((first + i) * step).toPrecision(12));
+    // All with as many digits as tell them apart.
+    return { value, label: decimals <= 4 && Math.abs(value) < 1e5 ? value.toFixed(decimals).replace("-", "−") : formatNumber(value, 3) };
+  });
+}
+
+function logTicks(low: number, high: number): Tick[] {
+  const powers = Array.from({ length: Math.ceil(Math.log10(high / low)) + 2 }, (_, i) => Math.floor(Math.log10(low)) + i);
+  const values = powers.flatMap((power) => [1, 2, 5].map((one) => Number(`${one}e${power}`)));
+  return values.filter((value) => value >= low && value <= high).map((value) => ({ value, label: shortValue(value) }));
 }
 
 export function axisOf(rows: readonly ExperimentRow[], key: string, title: string): Axis {
   const values = distinctValues(rows, key);
   const numbers = values.filter((value): value is number => typeof value === "number" && Number.isFinite(value));
   const isNumeric = numbers.length > 0 && values.every((value) => typeof value === "number");
-  return isNumeric ? numericAxis(key, title, numbers) : namedAxis(key, title, values);
+  return isNumeric ? numericAxis(key, title, numbers, isOverOrders(numbers)) : namedAxis(key, title, values);
 }
 
 export function distinctValues(rows: readonly ExperimentRow[], key: string): Value[] {
@@ -55,9 +72,13 @@ export function distinctValues(rows: readonly ExperimentRow[], key: string): Val
   return [...found.values()].sort((a, b) => compareValues(a, b, false));
 }
 
-function numericAxis(key: string, title: string, numbers: readonly number[]): Axis {
+function isOverOrders(numbers: readonly number[]): boolean {
   const [low, high] = [numbers[0] ?? 0, numbers.at(-1) ?? 1];
-  const isLog = low > 0 && (high / low >= MANY_ORDERS || (high / low > ONE_ORDER && isCrowded(numbers)));
+  return low > 0 && (high / low >= MANY_ORDERS || (high / low > ONE_ORDER && isCrowded(numbers)));
+}
+
+function numericAxis(key: string, title: string, numbers: readonly number[], isLog: boolean): Axis {
+  const [low, high] = [numbers[0] ?? 0, numbers.at(-1) ?? 1];
   const along = isLog ? Math.log : (value: number) => value;
   const room = along(high) - along(low);
   const positionOf = (value: Value): number | null =>
