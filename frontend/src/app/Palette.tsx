@@ -93,10 +93,19 @@ function Search({ onClose }: { readonly onClose: () => void }): ReactNode {
 
 function matching(actions: readonly Action[], text: string): Action[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  return actions.filter(({ title, detail, kind }) => {
+  const found = actions.filter(({ title, detail, kind }) => {
     const whole = `${kind} ${title} ${detail}`.toLowerCase();
     return words.every((word) => whole.includes(word));
   });
+  // What is called as somebody says stands before what only has it somewhere; each kind keeps its place otherwise.
+  return found.map((action) => [rankOf(action, words), action] as const).sort(([a], [b]) => a - b).map(([, action]) => action); // prettier-ignore
+}
+
+function rankOf({ title, kind, detail }: Action, words: readonly string[]): number {
+  const name = title.toLowerCase();
+  const own = words.filter((word) => word !== kind);
+  if (own.some((word) => word === name || detail.toLowerCase().split(" ").includes(word))) return 0;
+  return own.some((word) => name.startsWith(word)) ? 1 : 2;
 }
 
 function useActions(): readonly Action[] {

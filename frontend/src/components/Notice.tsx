@@ -1,6 +1,7 @@
 // What a page says instead of its content: why there is nothing, and what to do about it.
 import type { ReactNode } from "react";
 import { HubError } from "@/lib/hub/client";
+import { changeView } from "@/lib/url";
 import { Button } from "./Button";
 import classes from "./Notice.module.css";
 
@@ -27,7 +28,8 @@ export function Problem({ error, onRetry, what }: { readonly error: unknown; rea
     <Notice title={isMissing ? `There is no such ${what}` : `The ${what} could not be read`} tone="failed">
       <p>{error instanceof Error ? error.message : String(error)}</p>
       {mayNot ? <p>If this hub asks for a token, give it under Settings.</p> : null}
-      {onRetry === undefined ? null : <Button onClick={onRetry}>Try again</Button>}
+      {onRetry === undefined ? null : <Button onClick={onRetry}>Try again</Button>}{" "}
+      {isMissing && what === "run" ? <Button onClick={() => changeView({ run_id: null, page: "runs" })}>All runs</Button> : null}
     </Notice>
   );
 }

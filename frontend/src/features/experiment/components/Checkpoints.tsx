@@ -28,9 +28,6 @@ export function Checkpoints({ run, row, detail }: PartProps): ReactNode {
             <th scope="col" className={classes.left}>
               sha256
             </th>
-            <th scope="col">
-              <span className="visually-hidden">download</span>
-            </th>
           </tr>
         </thead>
         <tbody>
@@ -55,19 +52,20 @@ function Files({ run, experiment, checkpoint }: { readonly run: string; readonly
         <td>{formatBytes(checkpoint.num_bytes)}</td>
         <td className={classes.left}>{checkpoint.reasons.join(", ")}</td>
         <td />
-        <td />
       </tr>
       {Object.entries(checkpoint.files).map(([name, hash]) => (
         <tr key={name}>
-          <td colSpan={5}>{name}</td>
+          <td colSpan={5}>
+            <span className={classes.file}>
+              <Download run={run} experiment={experiment} epoch={checkpoint.epoch} name={name} />
+              {name}
+            </span>
+          </td>
           <td className={classes.left}>
             <span className={classes.hash}>
               {hash.slice(0, 12)}…
               <CopyButton text={hash} label={`Copy the hash of ${name}`} />
             </span>
-          </td>
-          <td>
-            <Download run={run} experiment={experiment} epoch={checkpoint.epoch} name={name} />
           </td>
         </tr>
       ))}

@@ -1,10 +1,11 @@
 // The config of an experiment, with what differs from another one marked, or as it was written.
 import { useQuery } from "@tanstack/react-query";
-import { useMemo, useState, type ReactNode } from "react";
+import { useMemo, type ReactNode } from "react";
 import { CopyButton } from "@/components/Command";
 import { SelectField } from "@/components/Field";
 import { formatValue } from "@/lib/format";
 import { useAt, useRun } from "@/lib/hub/queries";
+import { useParameter } from "@/lib/url";
 import type { PartProps } from "../model/part";
 import classes from "./Experiment.module.css";
 import { diffQuery } from "../api/card";
@@ -14,9 +15,10 @@ const NONE = "";
 const WRITTEN = "written";
 
 export function Config({ run, row, detail, table }: PartProps): ReactNode {
-  const [against, setAgainst] = useState(NONE);
+  const [chosen, setAgainst] = useParameter("against");
   const { data } = useRun(run);
   const others = table.rows.filter((one) => one.experiment_id !== row.experiment_id).slice(0, 500);
+  const against = chosen === WRITTEN || others.some((one) => String(one.experiment_id) === chosen) ? (chosen ?? NONE) : NONE;
   const options = [
     [NONE, "nothing"] as const,
     ...(data?.config_text == null ? [] : [[WRITTEN, "the config as written"] as const]),

@@ -1,7 +1,7 @@
 // Everything about one experiment.
 import { useQuery } from "@tanstack/react-query";
 import { IconArrowLeft, IconArrowRight } from "@tabler/icons-react";
-import type { ReactNode } from "react";
+import type { KeyboardEvent, ReactNode } from "react";
 import { Button, IconButton } from "@/components/Button";
 import { Notice, Problem, Waiting } from "@/components/Notice";
 import { Status } from "@/components/Status";
@@ -81,9 +81,9 @@ function Experiment(props: PartProps): ReactNode {
         </Button>
         <Neighbours row={row} table={table} />
       </header>
-      <div className={classes.parts} role="tablist" aria-label="About this experiment">
+      <div className={classes.parts} role="tablist" aria-label="About this experiment" onKeyDown={(event) => onTabKey(event, current)}>
         {PARTS.map(([name, title]) => (
-          <button key={name} type="button" role="tab" id={`tab-${name}`} aria-selected={name === current} aria-controls="part" onClick={() => changeView({ part: name === "overview" ? null : name }, { replace: true })}>
+          <button key={name} type="button" role="tab" id={`tab-${name}`} aria-selected={name === current} aria-controls="part" tabIndex={name === current ? 0 : -1} onClick={() => toPart(name)}>
             {title}
           </button>
         ))}
@@ -95,7 +95,22 @@ function Experiment(props: PartProps): ReactNode {
   );
 }
 
-function Part({ name, ...props }: PartProps & { readonly name: (typeof PARTS)[number][0] }): ReactNode {
+type PartName = (typeof PARTS)[number][0];
+
+const toPart = (name: PartName): void => changeView({ part: name === "overview" ? null : name }, { replace: true });
+
+/** Goes from tab to tab by the arrows; all of them are one stop for Tab. */
+function onTabKey(event: KeyboardEvent, current: PartName): void {
+  const at = PARTS.findIndex(([name]) => name === current);
+  const to = { ArrowRight: at + 1, ArrowLeft: at - 1 + PARTS.length, Home: 0, End: PARTS.length - 1 }[event.key];
+  const name = to === undefined ? undefined : PARTS[to % PARTS.length]?.[0];
+  if (name === undefined) return;
+  event.preventDefault();
+  toPart(name);
+  document.getElementById(`tab-${name}`)?.focus();
+}
+
+function Part({ name, ...props }: PartProps & { readonly name: PartName }): ReactNode {
   switch (name) {
     case "overview":
       return <Overview {...props} />;

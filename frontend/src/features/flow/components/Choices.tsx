@@ -2,7 +2,7 @@
 import { IconArrowDown, IconArrowUp, IconColumns3, IconDownload, IconPin, IconPinFilled, IconStack2 } from "@tabler/icons-react";
 import { useState, type ReactNode } from "react";
 import { Button, IconButton } from "@/components/Button";
-import { CheckField, TextField } from "@/components/Field";
+import { CheckField, SelectField, TextField } from "@/components/Field";
 import { Panel } from "@/components/Panel";
 import { csvOf, saveBlob, saveText } from "@/lib/download";
 import { getBlob, runRoute } from "@/lib/hub/client";
@@ -11,7 +11,8 @@ import { joinNames } from "@/lib/lists";
 import { valueOf } from "@/lib/rowValues";
 import { changeView } from "@/lib/url";
 import type { FlowColumn } from "../model/columns";
-import type { FlowView } from "../model/useFlowView";
+import { groupTable } from "../model/items";
+import { sortFirst, type FlowView } from "../model/useFlowView";
 import classes from "./Flow.module.css";
 
 export function GroupChoice({ view }: { readonly view: FlowView }): ReactNode {
@@ -86,6 +87,14 @@ export function ColumnChoice({ view }: { readonly view: FlowView }): ReactNode {
   );
 } // prettier-ignore
 
+/** The order where there are no column heads to click. */
+export function SortChoice({ view }: { readonly view: FlowView }): ReactNode {
+  const columns = view.columns.filter(({ id }) => view.shown.includes(id) && !UNSORTED.has(id));
+  const options = [["", "as in the run"] as const, ...columns.map((column) => [column.id, nameOf(column)] as const)];
+  return <SelectField label="sort" value={view.sort?.column ?? ""} options={options} onChange={(id) => sortFirst(view, id === "" ? null : id)} />;
+}
+
+const UNSORTED = new Set(["curve", "left", "experiment_id"]);
 const nameOf = ({ title, note }: FlowColumn): string => (note === undefined ? title : `${title} ${note}`);
 
 export function Download({ run, view }: { readonly run: string; readonly view: FlowView }): ReactNode {
@@ -94,7 +103,8 @@ export function Download({ run, view }: { readonly run: string; readonly view: F
   const saveShown = (): void => {
     const columns = view.shown.filter((id) => id !== "curve" && id !== "left");
     const rows = view.rows.map((row) => columns.map((id) => csvValue(valueOf(row, id))));
-    saveText(csvOf([columns, ...rows]), `${run}.csv`, "text/csv");
+    const metrics = view.columns.filter(({ id, group }) => group === "metrics" && columns.includes(id)).map(({ id }) => id);
+    saveText(csvOf(view.groupBy.length > 0 ? groupTable(view.items, view.groupBy, metrics) : [columns, ...rows]), `${run}.csv`, "text/csv");
   };
   const fetchAll = (what: string, format: string): void => {
     const query = { what, format, at, filter: what === "experiments" ? view.filterText : null };

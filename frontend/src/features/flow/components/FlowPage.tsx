@@ -7,6 +7,7 @@ import { TextField } from "@/components/Field";
 import { DataGrid } from "@/components/grid/DataGrid";
 import { Notice, Problem, Waiting } from "@/components/Notice";
 import { useNow } from "@/lib/clock";
+import { countOf, formatCount } from "@/lib/format";
 import { useAt, useCurves, useRun, useTable } from "@/lib/hub/queries";
 import { useScheme } from "@/lib/scheme";
 import { toggleSelected, useSelection } from "@/lib/selection";
@@ -16,7 +17,7 @@ import { curveMetric } from "../model/columns";
 import { causeOf, causesOf, type Item } from "../model/items";
 import { sortBy, toggleUnfolded, useFlowView, type FlowView } from "../model/useFlowView";
 import { useHeldOrder } from "../model/useHeldOrder";
-import { ColumnChoice, Download, GroupChoice } from "./Choices";
+import { ColumnChoice, Download, GroupChoice, SortChoice } from "./Choices";
 import { Failure } from "./Failure";
 import classes from "./Flow.module.css";
 import { FlowList } from "./FlowList";
@@ -92,9 +93,11 @@ function Tools({ run, view, total, isPhone }: ToolsProps): ReactNode {
         onChange={(text) => changeView({ filter: text }, { replace: true })}
       />
       <span className={classes.count}>
-        {view.rows.length === total ? `${total} experiments` : `${view.rows.length} of ${total}`}
+        {view.rows.length === total ? countOf(total, "experiment") : `${formatCount(view.rows.length)} of ${formatCount(total)}`}
       </span>
-      {isPhone ? null : (
+      {isPhone ? (
+        <SortChoice view={view} />
+      ) : (
         <>
           <GroupChoice view={view} />
           <ColumnChoice view={view} />
@@ -151,7 +154,7 @@ function Table({ run, view, table, detail, causes }: TableProps): ReactNode {
     <div className={classes.gridBox}>
       {held.waiting === 0 ? null : (
         <button type="button" className={classes.pill} onPointerEnter={() => held.onPointerInside(true)} onClick={held.apply}>
-          {held.waiting} updates
+          {countOf(held.waiting, "update")}
         </button>
       )}
       <DataGrid

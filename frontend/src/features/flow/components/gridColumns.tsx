@@ -24,12 +24,19 @@ export interface Surroundings {
   readonly curves: CurveSet | undefined;
 }
 
+interface Within extends Surroundings {
+  /** Whether rows can be unfolded: then those that cannot keep the place of the button, so that all stand in line. */
+  readonly isFoldable: boolean;
+}
+
 const SUMMED = new Set(["steps_per_s", "duration_s", "rss_bytes", "num_checkpoints"]);
 
 export function gridColumns(around: Surroundings): GridColumn<Item>[] {
   const { view } = around;
   const byId = new Map(view.columns.map((column) => [column.id, column]));
   const shown = view.shown.flatMap((id) => byId.get(id) ?? []);
+  const isFoldable = view.groupBy.length > 0 || view.rows.some(({ status }) => status === "failed");
+  const within: Within = { ...around, isFoldable };
   return shown.map((column): GridColumn<Item> => {
     const whole = column.group === "metrics" ? rangeOf(view.rows, column) : null;
     const range = view.isHeated ? whole : null;
@@ -39,18 +46,18 @@ export function gridColumns(around: Surroundings): GridColumn<Item>[] {
       title: column.id === "curve" && around.metric !== null ? around.metric : column.title,
       ...(column.note === undefined ? {} : { note: column.note }),
       ...(column.hint === undefined ? {} : { hint: column.hint }),
-      width: column.id === "experiment_id" ? 76 : column.width,
+      width: column.id === "experiment_id" ? (isFoldable ? 106 : 86) : column.width,
       isNumber: column.isNumber,
       isWide: column.id === "error",
       isPinned: view.pinned.includes(column.id),
       isSortable: column.id !== "curve" && column.id !== "left",
-      render: (item) => render(item, column, around, best),
+      render: (item) => render(item, column, within, best),
       ...(range === null ? {} : { background: (item: Item) => heat(item, column, range) }),
     };
   });
 }
 
-function render(item: Item, column: FlowColumn, around: Surroundings, best: number | null): ReactNode {
+function render(item: Item, column: FlowColumn, around: Within, best: number | null): ReactNode {
   if (item.kind === "group") return groupCell(item, column, around);
   if (item.kind === "failure") return null;
   if (column.id === "experiment_id") return <IdCell item={item} around={around} />;
@@ -64,13 +71,15 @@ function render(item: Item, column: FlowColumn, around: Surroundings, best: numb
 /** Lists are texts where they are compared; here their numbers are shortened one by one. */
 const valueShown = (row: ExperimentRow, id: string, value: unknown): unknown => row.swept[id] ?? value;
 
-function IdCell({ item, around }: { readonly item: ExperimentItem; readonly around: Surroundings }): ReactNode {
+function IdCell({ item, around }: { readonly item: ExperimentItem; readonly around: Within }): ReactNode {
   const { row } = item;
   const slot = around.selection.slotOf(row.experiment_id);
   return (
     <span className={classes.idCell}>
       {row.status === "failed" ? (
         <FoldButton isOpen={around.view.unfolded.has(item.key)} label={`What happened to experiment ${row.experiment_id}`} onClick={() => toggleUnfolded(around.view, item.key)} />
+      ) : around.isFoldable ? (
+        <span className={classes.noFold} />
       ) : null}
       <input
         type="checkbox"
@@ -81,7 +90,7 @@ function IdCell({ item, around }: { readonly item: ExperimentItem; readonly arou
         onChange={() => toggleSelected(row.experiment_id)}
       />
       {slot === null ? null : <span className={classes.swatch} style={{ background: selectionColour(slot, around.scheme) }} />}
-      {row.experiment_id}
+      <span>{row.experiment_id}</span>
     </span>
   );
 }
@@ -104,12 +113,17 @@ function groupCell(group: GroupItem, column: FlowColumn, around: Surroundings): 
     );
   }
   const name = group.names.find(([key]) => key === column.id);
-  if (name !== undefined) return name[1];
+  if (name !== undefined) return <span title={name[1]}>{shortOf(group.members, column.id)}</span>;
   if (column.id === "status") return statusWords(group.members);
   if (column.group === "metrics" || SUMMED.has(column.id)) return spreadCell(group.spread(column.id));
   const values = new Set(group.members.map((row) => formatValue(valueOf(row, column.id) ?? undefined)));
-  if (column.group === "parameters" || column.group === "validation") return values.size === 1 ? [...values][0] : <span className="dim">{values.size} values</span>;
+  if (column.group === "parameters" || column.group === "validation") return values.size === 1 ? shortOf(group.members, column.id) : <span className="dim">{values.size} values</span>;
   return null;
+}
+
+/** Gives what all of a group have in common, for the eye. */
+function shortOf([first]: readonly ExperimentRow[], id: string): string {
+  return first === undefined ? "" : shortValue(valueShown(first, id, valueOf(first, id) ?? undefined));
 }
 
 function statusWords(rows: readonly ExperimentRow[]): string {

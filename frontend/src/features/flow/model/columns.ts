@@ -20,7 +20,7 @@ const fact = (id: string, title: string, width: number, isNumber = false, note?:
 
 const FACTS: readonly FlowColumn[] = [
   fact("experiment_id", "id", 56, true),
-  fact("status", "state", 132),
+  fact("status", "state", 112),
   fact("progress", "progress", 176),
   fact("curve", "curve", 104),
   fact("steps_per_s", "rate", 84, true, "steps/s"),
@@ -40,7 +40,7 @@ const FACTS: readonly FlowColumn[] = [
 ];
 
 /** Gives the width at which a title is not cut, within reason. */
-const widthOf = (title: string, least: number): number => Math.min(220, Math.max(least, title.length * 7 + 24));
+const widthOf = (title: string, least: number): number => Math.min(220, Math.max(least, title.length * 7.4 + 26));
 
 const SAMPLED_ROWS = 200;
 const widthOfValues = (table: ExperimentTable, key: string): number =>
@@ -63,7 +63,7 @@ export function allColumns(table: ExperimentTable, short: ReadonlyMap<string, st
     }),
   );
   const trial = of("trial").map(
-    (column): FlowColumn => ({ id: column.key, title: column.key.slice(TRIAL.length).replaceAll("_", " "), group: "validation", width: widthOf(column.key.slice(TRIAL.length), 72), isNumber: column.type === "number" }),
+    (column): FlowColumn => ({ id: column.key, title: column.key.slice(TRIAL.length).replaceAll("_", " "), group: "validation", width: widthOf(column.key.slice(TRIAL.length), 88), isNumber: column.type === "number" }),
   );
   const metrics = of("metric").flatMap((column): FlowColumn[] => {
     const more = column.direction == null ? {} : { direction: column.direction };

@@ -82,6 +82,15 @@ function sortValue(group: GroupItem, column: string): Value {
   return group.spread(column)?.mean ?? (first === undefined ? null : valueOf(first, column));
 }
 
+/** Gives the groups as a table with a header: what they have in common, how many they are, mean and sd of metrics. */
+export function groupTable(items: readonly Item[], by: readonly string[], metrics: readonly string[]): (string | number | null)[][] {
+  const groups = items.filter((item) => item.kind === "group");
+  const header = [...by, "n", ...metrics.flatMap((key) => [`${key} mean`, `${key} sd`])];
+  return [header, ...groups.map(({ names, members, spread }) => [
+    ...names.map(([, value]) => value), members.length, ...metrics.flatMap((key) => [spread(key)?.mean ?? null, spread(key)?.sd ?? null]),
+  ])]; // prettier-ignore
+}
+
 const asNumber = (value: Value): number | null => (typeof value === "number" ? value : null);
 
 /** Gives failed rows by what failed: numbers and addresses that differ from case to case do not make another cause. */

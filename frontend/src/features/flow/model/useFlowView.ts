@@ -79,6 +79,12 @@ function sortOf(text: string | null): FlowView["sort"] {
   return text.startsWith("-") ? { column: text.slice(1), isDescending: true } : { column: text, isDescending: false };
 }
 
+/** Sorts by a column so that the good end is up; null for the order of the run. */
+export function sortFirst(view: FlowView, column: string | null): void {
+  const isGoodFirst = view.columns.find(({ id }) => id === column)?.direction === "max";
+  changeView({ sort: column === null ? null : (isGoodFirst ? "-" : "") + column }, { replace: true });
+}
+
 /** Sorts by a column: first so that the good end is up, then the other way, then no more. */
 export function sortBy(view: FlowView, column: string): void {
   const isGoodFirst = view.columns.find(({ id }) => id === column)?.direction === "max";

@@ -28,13 +28,14 @@ export function durationOfRun(run: RunSummary, now: number): number | null {
 
 export function runColumns({ chosen, now, onToggle, onEdit }: Around): GridColumn<RunSummary>[] {
   return [
-    { id: "name", title: "run", width: 380, isWide: true, isPinned: true, render: (run) => <Name run={run} isChosen={chosen.has(run.run_id)} onToggle={onToggle} onEdit={onEdit} /> },
-    { id: "status", title: "state", width: 120, render: (run) => <Status status={run.status} /> },
-    { id: "num_experiments", title: "experiments", width: 150, render: progressOfRun },
-    { id: "best", title: "best", width: 200, isNumber: true, isSortable: false, hint: "the best value of the metric that the run selects by", render: bestOf },
-    { id: "reproduction", title: "reproduced", width: 130, isSortable: false, hint: "the gravest verdict of `mlgym reproduce`", render: verdictOf },
-    { id: "duration_s", title: "time", width: 90, isNumber: true, render: (run) => formatDuration(durationOfRun(run, now)) },
-    { id: "created_at", title: "started", width: 120, isNumber: true, render: (run) => <span title={formatWhole(run.created_at)}>{formatMoment(run.created_at)}</span> },
+    { id: "name", title: "run", width: 226, isWide: true, isPinned: true, render: (run) => <Name run={run} isChosen={chosen.has(run.run_id)} onToggle={onToggle} onEdit={onEdit} /> },
+    { id: "run_id", title: "id", width: 164, isSortable: false, render: identityOf },
+    { id: "status", title: "state", width: 112, render: (run) => <Status status={run.status} /> },
+    { id: "num_experiments", title: "experiments", width: 178, render: progressOfRun },
+    { id: "best", title: "best", width: 182, isNumber: true, isSortable: false, hint: "the best value of the metric that the run selects by", render: bestOf },
+    { id: "reproduction", title: "reproduced", width: 154, isSortable: false, hint: "the gravest verdict of `mlgym reproduce`", render: verdictOf },
+    { id: "duration_s", title: "time", width: 76, isNumber: true, render: (run) => formatDuration(durationOfRun(run, now)) },
+    { id: "created_at", title: "started", width: 114, isNumber: true, render: (run) => <span title={formatWhole(run.created_at)}>{formatMoment(run.created_at)}</span> },
     { id: "tags", title: "tags", width: 130, isSortable: false, render: (run) => <Tags run={run} /> },
     { id: "mode", title: "validation", width: 140, isSortable: false, render: (run) => <span className="dim">{run.validation_mode?.replaceAll("_", " ") ?? ""}</span> },
     { id: "num_events", title: "events", width: 84, isNumber: true, render: (run) => formatCount(run.num_events) },
@@ -52,9 +53,8 @@ function Name({ run, isChosen, onToggle, onEdit }: NameProps): ReactNode {
     <>
       <input type="checkbox" tabIndex={-1} className={classes.select} checked={isChosen} aria-label={`Choose run ${run.run_id}`} onChange={() => onToggle(run.run_id)} />
       <span className={classes.name}>
-        <b>{run.name ?? run.run_id}</b>
-        {run.name === null ? null : <span className="dim number">{run.run_id}</span>}
-        {run.reproduces == null ? null : <span className="dim">repeats {run.reproduces}</span>}
+        <b title={run.name ?? run.run_id}>{run.name ?? run.run_id}</b>
+        {run.reproduces == null ? null : <span className="dim" title={`repeats ${run.reproduces}`}>repeats {run.reproduces}</span>}
       </span>
       <span className={classes.actions}>
         <Actions run={run} onEdit={onEdit} />
@@ -63,15 +63,19 @@ function Name({ run, isChosen, onToggle, onEdit }: NameProps): ReactNode {
   );
 }
 
+function identityOf({ name, run_id: id }: RunSummary): ReactNode {
+  return name === null ? null : <span className="dim number" title={id}>{id}</span>;
+}
+
 export function progressOfRun(run: RunSummary): ReactNode {
   const ended = run.counts.done + run.counts.failed;
   const total = plannedExperiments(run);
   const words = `${ended}/${total}`;
   return (
-    <>
+    <span className={classes.progress}>
       <ProgressBar fraction={total === 0 ? 0 : ended / total} label={words} isMuted={run.status !== "running"} />
-      {run.counts.failed === 0 ? null : <span className={classes.failed}>{run.counts.failed} failed</span>}
-    </>
+      <span className={classes.failed}>{run.counts.failed === 0 ? "" : `${run.counts.failed} failed`}</span>
+    </span>
   );
 }
 
@@ -80,7 +84,7 @@ export function bestOf(run: RunSummary): ReactNode {
   if (metric?.best == null) return MISSING;
   return (
     <>
-      <span className="dim">{metric.key}</span> <span title={`experiment ${metric.best_experiment ?? ""}, epoch ${metric.best.epoch}`}>{formatNumber(numberOf(metric.best))}</span>
+      <span className="dim">{metric.key}</span> <span className={classes.value} title={`experiment ${metric.best_experiment ?? ""}, epoch ${metric.best.epoch}`}>{formatNumber(numberOf(metric.best))}</span>
     </>
   );
 }

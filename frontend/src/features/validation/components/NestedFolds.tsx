@@ -30,12 +30,21 @@ export function NestedFolds({ nested, inner, isLow }: { readonly nested: Nested;
         {nested.outer_folds.map((fold) => (
           <Fragment key={fold.outer_fold}>
             <span>
-              <b>{fold.outer_fold}</b> {winnerOf(fold)} {fold.status === "done" ? null : <Status status={fold.status} />}
+              <button type="button" className={classes.fold} title="Select the experiments of this outer fold" aria-label={`Select the experiments of outer fold ${fold.outer_fold}`} onClick={() => select(fold.experiment_ids)}>
+                {fold.outer_fold}
+              </button>
+              {winnerOf(fold)} {fold.status === "done" ? null : <Status status={fold.status} />}
               {fold.num_failed > 0 ? <span className={classes.failed}> {fold.num_failed} inner failed</span> : null}
             </span>
             <Strip fold={fold} x={x} />
-            <span className="number">{formatNumber(fold.inner_score)}</span>
-            <b className="number">{formatNumber(fold.outer_score)}</b>
+            <span className="number">
+              <small className={classes.short}>inner </small>
+              {formatNumber(fold.inner_score)}
+            </span>
+            <b className="number">
+              <small className={classes.short}>outer </small>
+              {formatNumber(fold.outer_score)}
+            </b>
           </Fragment>
         ))}
       </div>

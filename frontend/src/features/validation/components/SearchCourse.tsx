@@ -20,7 +20,11 @@ export function SearchCourse({ search, metric }: { readonly search: Search; read
       <p className={classes.lead}>
         {strategy}: {tried} of at most {planned} configurations tried{search.is_over ? ", and over" : ""}; {formatCount(epochs)} epochs trained{spared}.
       </p>
-      {search.rungs.length === 0 ? null : <Rungs search={search} />}
+      {search.rungs.length === 0 ? null : (
+        <div className={classes.scroll}>
+          <Rungs search={search} />
+        </div>
+      )}
       {search.course.length < 2 ? null : (
         <>
           <h3>
