@@ -2,90 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import signal
 import socket
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
-from mlgym.errors import HubError, InvalidNameError, RunError
-from mlgym.events import CheckpointDeleted, CheckpointSaved, EventLog, Payload, Producer
-from mlgym.tracking import RunFolder, create_run_folder
+from mlgym.errors import HubError
+from mlgym.events import CheckpointDeleted, CheckpointSaved
+from mlgym.tracking import RunFolder
 from mlgym.tracking import hub_client as client_module
-from mlgym.tracking.artifacts import save_artifact
 from mlgym.tracking.hub_client import HubClient
-from mlgym.tracking.manifest import MANIFEST_FILE, FileEntry, manifest_bytes
-from mlgym.tracking.mirror import Mirror, Pushed, pull, push
+from mlgym.tracking.manifest import MANIFEST_FILE
+from mlgym.tracking.mirror import Mirror, Pushed, push
+from mlgym.tracking.pull import pull
 from tests.events.samples import LEGACY_LINE, RUN_ID, lines
 from tests.server.service import Service
+from tests.tracking.conftest import MIB, content, save, write
 from tests.tracking.web_server import web_server
-
-MIB = 2**20
-
-
-@pytest.fixture(scope="module")
-def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(tmp_path_factory.mktemp("hub")) as running:
-        yield running
-
-
-@pytest.fixture
-def hub(shared_hub: Service) -> Service:
-    """A hub that does not know the run."""
-    shutil.rmtree(shared_hub.storage / RUN_ID, ignore_errors=True)
-    return shared_hub
-
-
-@pytest.fixture
-def client(hub: Service) -> Iterator[HubClient]:
-    with HubClient(hub.url) as one:
-        yield one
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> RunFolder:
-    """A run with configs, a hundred events, some of them without a producer, a checkpoint and an artifact."""
-    folder = create_run_folder(tmp_path / "here", RUN_ID)
-    folder.log_path.write_bytes(b"".join(lines(100)))
-    folder.write_text("run_config.yml", "threads: 1\n")
-    for experiment_id in range(2):
-        folder.write_json(f"{experiment_id}/experiment_config.json", {"lr": experiment_id})
-    save(folder, "epoch_1-step_10", os.urandom(1000))
-    save_artifact(folder, 1, "curve", 0, "curve.png", lambda path: path.write_bytes(os.urandom(500)))
-    return folder
-
-
-def save(folder: RunFolder, name: str, weights: bytes, experiment_id: int = 0) -> Path:
-    """Writes a checkpoint of two files."""
-    path = folder.checkpoints_dir(experiment_id) / name
-    path.mkdir(parents=True)
-    files = {"model.safetensors": weights, "state.json": b"{}"}
-    entries = {}
-    for file, content in files.items():
-        (path / file).write_bytes(content)
-        entries[file] = FileEntry(len(content), hashlib.sha256(content).hexdigest())
-    (path / MANIFEST_FILE).write_bytes(manifest_bytes(entries))
-    return path
-
-
-def write(folder: RunFolder, *payloads: Payload) -> None:
-    producer = Producer()
-    with EventLog.open(folder.log_path) as log:
-        log.append([producer.event(payload) for payload in payloads])
-
-
-def content(storage: Path) -> dict[str, bytes]:
-    """Every file of the run by its path, hidden ones too."""
-    folder = storage / RUN_ID
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def saved(name: str) -> CheckpointSaved:
@@ -251,54 +188,6 @@ def test_damage_here_stays_here(hub: Service, client: HubClient, run: RunFolder)
     assert [one.name for one in client.checkpoints(RUN_ID)] == ["epoch_1-step_10"]
 
 
-def test_pull(hub: Service, client: HubClient, run: RunFolder, tmp_path: Path) -> None:
-    """A run comes back as it was, once; its storage folder is made, and nothing else is left in it."""
-    push(run, client)
-    brought = pull(RUN_ID, tmp_path / "new" / "storage", client)
-    assert content(brought.storage) == content(run.storage)
-    assert [path.name for path in brought.storage.iterdir()] == [RUN_ID]
-    with pytest.raises(RunError, match="already"):
-        pull(RUN_ID, brought.storage, client)
-    with pytest.raises(HubError, match="has no run `unknown`"):
-        pull("unknown", brought.storage, client)
-    for name in ("..", "a/b", ""):
-        with pytest.raises(InvalidNameError):
-            pull(name, brought.storage, client)
-
-
-def test_interrupted_pull(hub: Service, client: HubClient, run: RunFolder, tmp_path: Path) -> None:
-    """A pull that was cut off leaves no run, and goes on with what it had."""
-    save(run, "epoch_2-step_20", os.urandom(MIB))
-    push(run, client)
-    received = [0]
-    with HubClient(hub.url, goes_on=lambda: received[0] < MIB // 2) as cut:
-        cut.on_bytes = lambda num_bytes: received.__setitem__(0, received[0] + num_bytes)
-        with pytest.raises(HubError, match="cut short"):
-            pull(RUN_ID, tmp_path / "there", cut)
-    assert not (tmp_path / "there" / RUN_ID).exists()
-    client.on_bytes = lambda num_bytes: received.__setitem__(0, received[0] + num_bytes)
-    brought = pull(RUN_ID, tmp_path / "there", client)
-    assert content(brought.storage) == content(run.storage)
-    assert received[0] <= sum(map(len, content(run.storage).values()))
-
-
-@pytest.mark.parametrize("file", ["0/checkpoints/epoch_1-step_10/model.safetensors", "event_storage.log"])
-def test_damaged_hub(hub: Service, client: HubClient, run: RunFolder, tmp_path: Path, file: str) -> None:
-    """What was changed on the hub is not taken: hashes of checkpoints, checksums of events."""
-    push(run, client)
-    damaged = hub.storage / RUN_ID / file
-    data = bytearray(damaged.read_bytes())
-    data[len(data) // 2] ^= 1
-    damaged.write_bytes(data)
-    if file.endswith(".log"):
-        # The hub itself shows what stands before the damage; resumed from there, results come again.
-        assert len(list(pull(RUN_ID, tmp_path / "there", client).events())) < 100
-        return
-    with pytest.raises(HubError, match="sha256"):
-        pull(RUN_ID, tmp_path / "there", client)
-    assert not (tmp_path / "there" / RUN_ID).exists()
-
-
 def test_addresses() -> None:
     """What is no address, or nobody's, is said at once or after some patience."""
     for url in ("", "127.0.0.1:5001", "ftp://a", "http://", "http://a:x", "http://a?b"):
@@ -315,21 +204,3 @@ def test_no_hub(tmp_path: Path) -> None:
     """A web server that is no hub is told apart."""
     with web_server() as url, HubClient(url) as client, pytest.raises(HubError, match="is it one"):
         client.head("run")
-
-
-def test_names_that_a_hub_makes_up(hub: Service, client: HubClient, run: RunFolder, tmp_path: Path) -> None:
-    """Paths in what a hub lists are checked before anything is written."""
-    push(run, client)
-
-    class Lying(HubClient):
-        def files(self, run_id: str) -> dict[str, FileEntry]:
-            return {"../../evil.yml": next(iter(super().files(run_id).values()))}
-
-    class LyingMore(HubClient):
-        def checkpoints(self, run_id: str) -> list[Any]:
-            return [msgspec.structs.replace(one, name="..") for one in super().checkpoints(run_id)]
-
-    for kind in (Lying, LyingMore):
-        with kind(hub.url) as liar, pytest.raises(InvalidNameError):
-            pull(RUN_ID, tmp_path / "there", liar)
-    assert list(tmp_path.rglob("evil.yml")) == []

@@ -16,7 +16,7 @@ import pytest
 from socketio.exceptions import BadNamespaceError
 
 from mlgym.errors import HubError
-from mlgym.events import Event, EventLog, Log, Producer, encode, read_log
+from mlgym.events import Event, EventLog, Log, Producer, RunResumed, encode, read_log
 from mlgym.events.codec import seal
 from mlgym.tracking import RunFolder, create_run_folder
 from mlgym.tracking.hub_client import HubClient
@@ -254,6 +254,27 @@ def test_another_log(hub: Service, run: RunFolder, tmp_path: Path) -> None:
     again.streamer.finish()
     assert "another one than the one here" in again.warnings[0]
     assert log_of(hub.storage, run).count(b"\n") == 11
+
+
+def test_another_history(hub: Service, run: RunFolder) -> None:
+    """A hub where somebody else went on with the run gets nothing, and the warning says what to do."""
+    with Writer(run) as writer, HubClient(hub.url) as client:
+        there = RunResumed(
+            grid_search_id=run.run_id,
+            name="",
+            command=[],
+            versions={},
+            num_experiments=1,
+            validation_mode="grid_search",
+        )
+        client.send_events(run.run_id, seal(encode(writer.producer.event(there))), start=None)
+        writer.write(10)
+        sending = Sending(run, hub.url)
+        sending.streamer.finish()
+    assert log_of(hub.storage, run).count(b"\n") == 1
+    (warning,) = sending.warnings
+    assert "went on in two ways" in warning
+    assert "--to" not in warning
 
 
 def test_an_event_that_is_refused(hub: Service, run: RunFolder) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from mlgym.api.arguments import command_text, override_texts
+from mlgym.api.checkpoint_places import recorded_place
 from mlgym.api.launch_check import check_cluster_options, check_launch, local_devices
 from mlgym.api.results import Run
 from mlgym.api.together import by_rank_0, executor_and_size
@@ -15,7 +16,7 @@ from mlgym.config import Document, check, load
 from mlgym.display.progress import open_display
 from mlgym.display.reproduction import tell
 from mlgym.display.tables import counts_text
-from mlgym.errors import MlgymError, RunError
+from mlgym.errors import HubError, MlgymError, RunError
 from mlgym.events import RunState, has_writer
 from mlgym.execution import HeldRun, RunOptions, hold_run, read_record, resume_run
 from mlgym.execution.ray_options import RayOptions
@@ -23,10 +24,11 @@ from mlgym.names import DEFAULT_STORAGE, safe_name
 from mlgym.tracking import LATEST, RunFolder, find_run, list_runs
 from mlgym.tracking.delivery import Hubs
 from mlgym.tracking.hub_client import HubClient
-from mlgym.tracking.pull import catch_up, pull
-from mlgym.tracking.places import check_place
+from mlgym.tracking.places import HUB, check_place
+from mlgym.tracking.pull import catch_up, caught_up_text, pull, refuse_more_events
 
 EPOCHS: Final = "experiment.epochs"
+_PATIENCE_S: Final = 3.0
 
 
 @by_rank_0
@@ -158,6 +160,7 @@ def go_on(
         command: how it was called, for the record.
         progress: show progress on stderr.
     """
+    _keep_one_history(folder, given["hubs"], progress=progress)
     with hold_run(RunFolder(folder.storage.absolute(), folder.run_id)) as held:
         document = document_of(held)
         space = check(document)
@@ -199,6 +202,30 @@ def go_on(
         if progress and held.log.num_events == num_events:
             tell(_nothing_left(held.state))
     return Run(folder)
+
+
+def _keep_one_history(folder: RunFolder, hubs: Hubs, *, progress: bool) -> None:
+    """Brings what a hub has of a run beyond its folder here, which may be an older copy; a hub may be away.
+
+    Raises:
+        HubError: the run went on here and there, or what the hub has cannot be brought.
+        RunError: it goes on elsewhere; or a hub has more that cannot be brought from there.
+    """
+    try:
+        if hubs.rest_endpoint is None:
+            for url in hubs.websocket_logging_servers:
+                refuse_more_events(folder, url)
+            return
+        with HubClient(hubs.rest_endpoint, patience_s=_PATIENCE_S) as client:
+            client.head(folder.run_id)
+    except HubError as error:
+        if progress:
+            tell(f"{error}: whether it has more of the run than is here, is not known")
+        return
+    with HubClient(hubs.rest_endpoint) as client:
+        brought = catch_up(folder, client, with_checkpoints=recorded_place(folder) != HUB)
+    if brought.num_events and progress:
+        tell(f"brought from {hubs.rest_endpoint}, which had more of the run: {caught_up_text(brought)}")
 
 
 def _nothing_left(state: RunState) -> str:

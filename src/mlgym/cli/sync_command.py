@@ -1,4 +1,4 @@
-"""The command `sync`: brings to a hub what it lacks of a run."""
+"""The command `sync`: brings to a hub what it lacks of a run, or brings from there what is lacking here."""
 
 from __future__ import annotations
 
@@ -11,18 +11,57 @@ import typer
 
 from mlgym.cli.options import Json, RunId, Storage
 from mlgym.display.output import print_json
-from mlgym.names import DEFAULT_STORAGE
+from mlgym.errors import RunError
+from mlgym.names import DEFAULT_STORAGE, safe_name
 
 _MIB = 2**20
 
 
 def sync(
     run_id: RunId,
-    to: Annotated[str, typer.Option("--to", metavar="URL", help="The hub, such as http://127.0.0.1:5001.")],
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="URL", help="The hub, such as http://127.0.0.1:5001.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="URL", help="A hub: bring from there what it has and is not here.")
+    ] = None,
     storage: Storage = Path(DEFAULT_STORAGE),
     as_json: Json = False,
 ) -> None:
-    """Send what a hub lacks of a run; may be interrupted and repeated. Exits with 1 where something is damaged."""
+    """Send what a hub lacks of a run, or bring what it has; may be interrupted and repeated.
+
+    Exits with 1 where something is damaged and was not sent.
+    """
+    if (to is None) == (source is None):
+        raise RunError("name one hub: `--to URL` to send there, or `--from URL` to bring from there")
+    if source is not None:
+        _bring(run_id, source, storage, as_json=as_json)
+    elif to is not None:
+        _send(run_id, to, storage, as_json=as_json)
+
+
+def _bring(run_id: str, source: str, storage: Path, *, as_json: bool) -> None:
+    from mlgym.tracking import LATEST, RunFolder, find_run
+    from mlgym.tracking.hub_client import HubClient
+    from mlgym.tracking.pull import CaughtUp, catch_up, caught_up_text, pull
+
+    with HubClient(source) as client:
+        is_here = run_id == LATEST or RunFolder(storage, safe_name(run_id, "run id")).log_path.is_file()
+        if is_here or client.head(run_id) is None:
+            folder = find_run(storage, run_id)
+            brought = catch_up(folder, client, while_it_goes_on=True)
+            said = caught_up_text(brought)
+        else:
+            folder, brought = pull(run_id, storage, client), CaughtUp()
+            brought.num_events = sum(1 for _ in folder.events())
+            said = f"all of it, {brought.num_events} events"
+    if as_json:
+        print_json({"run_id": folder.run_id, "hub": client.url} | dataclasses.asdict(brought))
+    else:
+        print(f"{folder.run_id}: brought {said} from {client.url}", file=sys.stderr)
+
+
+def _send(run_id: str, to: str, storage: Path, *, as_json: bool) -> None:
     from mlgym.tracking import find_run
     from mlgym.tracking.hub_client import HubClient
     from mlgym.tracking.mirror import push

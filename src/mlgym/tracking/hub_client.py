@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ import httpx
 import msgspec
 
 from mlgym.errors import HubError
+from mlgym.events.codec import is_whole
 from mlgym.names import TOKEN_VARIABLE
 from mlgym.tracking.backoff import Backoff
 from mlgym.tracking.manifest import FileEntry, sha256_of
@@ -32,10 +33,11 @@ _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 class RunHead(msgspec.Struct):
-    """What a hub has of the log of a run: how many events, and the checksum of the last one."""
+    """What a hub has of the log of a run: how many events, the checksum of the last one, and whether more come."""
 
     num_events: int
     last_crc: str | None
+    is_live: bool = False
 
 
 class HubListing(msgspec.Struct):
@@ -108,14 +110,34 @@ class HubClient:
         self._count(len(lines))
         return _parsed(answer, _Received).num_stored
 
-    def event_pieces(self, run_id: str) -> Iterator[bytes]:
-        """Yields the log as it stands, in pieces that end anywhere.
+    def event_lines(self, run_id: str, start: int = 0) -> Generator[bytes, None, None]:
+        """Yields the lines of the log as it stands, from an event on.
+
+        Raises:
+            HubError: it ended too early, or one of them is no event.
+        """
+        number, rest = start, b""
+        for piece in self.event_pieces(run_id, start):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                yield self._checked(line + b"\n", number)
+                number += 1
+        if rest:
+            self._checked(rest, number)
+
+    def _checked(self, line: bytes, number: int) -> bytes:
+        if not is_whole(line):
+            raise HubError(f"line {number + 1} of the log that the hub {self.url} sent is no event", code="cut_off")
+        return line
+
+    def event_pieces(self, run_id: str, start: int = 0) -> Iterator[bytes]:
+        """Yields the log as it stands, from an event on, in pieces that end anywhere.
 
         Raises:
             HubError: it ended too early.
         """
         try:
-            with self._http.stream("GET", f"runs/{run_id}/events") as answer:
+            with self._http.stream("GET", f"runs/{run_id}/events", params={"from": start}) as answer:
                 if answer.status_code != 200:
                     answer.read()
                     raise self._error(answer)

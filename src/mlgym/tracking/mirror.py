@@ -1,4 +1,4 @@
-"""A run on a hub kept like the one here, and a run brought from a hub.
+"""A run on a hub kept like the one here; the way back is in `pull`.
 
 What the hub has of the log always covers its checkpoints: they are listed first, then the events are sent, then the
 checkpoints. Whoever goes on from the hub can so repeat nothing differently from what others have seen.
@@ -6,37 +6,36 @@ checkpoints. Whoever goes on from the hub can so repeat nothing differently from
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal, TypeAlias
 
-from mlgym.errors import EventLogError, HubError, InvalidNameError, RunError
+from mlgym.errors import EventLogError, HubError
 from mlgym.events import CheckpointDeleted, CheckpointSaved, decode
-from mlgym.events.codec import is_whole, read_origin
-from mlgym.events.durable import fsync_folder
-from mlgym.names import LOG_FILE, SAFE_NAME, safe_name
+from mlgym.events.codec import read_origin
+from mlgym.names import SAFE_NAME
 from mlgym.tracking.artifacts import ARTIFACT_NAME
+from mlgym.tracking.histories import refuse_other_history
 from mlgym.tracking.hub_client import HubClient, HubListing
 from mlgym.tracking.log_cursor import LogCursor
-from mlgym.tracking.manifest import CHECKPOINT_NAME, MANIFEST_FILE, FileEntry, manifest_bytes, read_manifest, sha256_of
+from mlgym.tracking.manifest import CHECKPOINT_NAME, MANIFEST_FILE, FileEntry, read_manifest, sha256_of
 from mlgym.tracking.portable import portable
 from mlgym.tracking.run_folder import RunFolder
 
 _Key: TypeAlias = tuple[int, str]
 """Experiment, and name of the folder."""
-_Kind: TypeAlias = Literal["checkpoints", "artifacts"]
-_CHECKPOINTS: Final = "checkpoints"
-_ARTIFACTS: Final = "artifacts"
-_NAMES: Final[dict[_Kind, re.Pattern[str]]] = {_CHECKPOINTS: CHECKPOINT_NAME, _ARTIFACTS: ARTIFACT_NAME}
-_FILE_SUFFIXES: Final = (".yml", ".yaml", ".json")
+Kind: TypeAlias = Literal["checkpoints", "artifacts"]
+"""What folders below an experiment hold."""
+CHECKPOINTS: Final = "checkpoints"
+ARTIFACTS: Final = "artifacts"
+NAMES: Final[dict[Kind, re.Pattern[str]]] = {CHECKPOINTS: CHECKPOINT_NAME, ARTIFACTS: ARTIFACT_NAME}
+"""How these folders are called."""
+FILE_SUFFIXES: Final = (".yml", ".yaml", ".json")
+"""Of the configs and records of a run."""
 _GROUP_BYTES: Final = 4 * 2**20
-_ATTEMPTS: Final = 3
 _ABOUT_CHECKPOINTS: Final = (b'{"event_type":"checkpoint_saved"', b'{"event_type":"checkpoint_deleted"')
 
 
@@ -79,28 +78,31 @@ class Mirror:
         self._client = client
         self._files: dict[str, FileEntry] | None = None
         self._stamps: dict[str, tuple[int, int]] = {}
-        self._there: dict[_Kind, dict[_Key, dict[str, FileEntry]]] = {}
+        self._there: dict[Kind, dict[_Key, dict[str, FileEntry]]] = {}
         self._cursor = LogCursor()
         self._is_prefix = False
         self._deleted: set[_Key] = set()
-        self._damaged: set[tuple[_Kind, _Key]] = set()
+        self._damaged: set[tuple[Kind, _Key]] = set()
 
     def push(self) -> Pushed:
         """Sends what the hub lacks, and removes there what the run has deleted.
 
         Raises:
-            HubError: the hub does not answer or refuses; what it has got by then it keeps.
+            HubError: the hub does not answer or refuses, or has another history of the run; what it has got by then it
+                keeps.
             EventLogError: the log here cannot be read.
         """
         before = self._client.bytes_sent
         pushed = Pushed()
         try:
-            checkpoints = self._here(_CHECKPOINTS) if self._with_checkpoints else {}
+            if self._files is None:
+                self._refuse_other_history()
+            checkpoints = self._here(CHECKPOINTS) if self._with_checkpoints else {}
             pushed.num_files = self._push_files()
             pushed.num_events = self._push_events()
-            pushed.num_checkpoints = self._push_folders(_CHECKPOINTS, checkpoints)
+            pushed.num_checkpoints = self._push_folders(CHECKPOINTS, checkpoints)
             pushed.num_deleted = self._push_deletions() if self._with_checkpoints else 0
-            pushed.num_artifacts = self._push_folders(_ARTIFACTS, self._here(_ARTIFACTS))
+            pushed.num_artifacts = self._push_folders(ARTIFACTS, self._here(ARTIFACTS))
         except HubError:
             # It may be another hub by the next time, or the same one after a restore.
             self._files = None
@@ -111,6 +113,15 @@ class Mirror:
         pushed.num_bytes = self._client.bytes_sent - before
         pushed.damaged = tuple(f"{number}/{kind}/{name}" for kind, (number, name) in sorted(self._damaged))
         return pushed
+
+    def _refuse_other_history(self) -> None:
+        head = self._client.head(self._folder.run_id)
+        try:
+            with self._folder.log_path.open("rb") as file:
+                if head is not None and not LogCursor().advance(file, head.num_events, head.last_crc):
+                    refuse_other_history(self._folder, self._client)
+        except OSError as error:
+            raise _unreadable(self._folder, error) from error
 
     def _push_files(self) -> int:
         if self._files is None:
@@ -146,7 +157,7 @@ class Mirror:
                     num_stored += stored
                     self._cursor.take(group)
         except OSError as error:
-            raise EventLogError(f"`{self._folder.log_path}` cannot be read: {error.strerror}") from error
+            raise _unreadable(self._folder, error) from error
         return num_stored
 
     def _locate(self, file: BinaryIO) -> None:
@@ -192,17 +203,17 @@ class Mirror:
         elif event["event_type"] == CheckpointSaved.event_type:
             self._deleted.discard((int(experiment), rest))
 
-    def _here(self, kind: _Kind) -> dict[_Key, tuple[Path, dict[str, FileEntry]]]:
+    def _here(self, kind: Kind) -> dict[_Key, tuple[Path, dict[str, FileEntry]]]:
         found = {}
         for experiment_id in _experiments_of(self._folder):
             parent = self._folder.experiment_dir(experiment_id) / kind
             for path in sorted(parent.iterdir()) if parent.is_dir() else ():
-                files = read_manifest(path / MANIFEST_FILE) if _NAMES[kind].fullmatch(path.name) else {}
+                files = read_manifest(path / MANIFEST_FILE) if NAMES[kind].fullmatch(path.name) else {}
                 if files:
                     found[experiment_id, path.name] = (path, files)
         return found
 
-    def _push_folders(self, kind: _Kind, here: dict[_Key, tuple[Path, dict[str, FileEntry]]]) -> int:
+    def _push_folders(self, kind: Kind, here: dict[_Key, tuple[Path, dict[str, FileEntry]]]) -> int:
         run_id, num_sent = self._folder.run_id, 0
         there = self._listed(kind)
         for key, (path, files) in here.items():
@@ -212,7 +223,7 @@ class Mirror:
                 self._client.send_folder(run_id, key[0], path, files)
             except FileNotFoundError:
                 # The run has deleted it meanwhile.
-                if kind == _CHECKPOINTS:
+                if kind == CHECKPOINTS:
                     self._client.delete_checkpoint(run_id, *key)
                 there.pop(key, None)
                 continue
@@ -226,7 +237,7 @@ class Mirror:
         return num_sent
 
     def _push_deletions(self) -> int:
-        there = self._listed(_CHECKPOINTS)
+        there = self._listed(CHECKPOINTS)
         gone = [key for key in there if key in self._deleted and not self._stands(key)]
         for key in gone:
             self._client.delete_checkpoint(self._folder.run_id, *key)
@@ -236,16 +247,21 @@ class Mirror:
     def _stands(self, key: _Key) -> bool:
         return (self._folder.checkpoints_dir(key[0]) / key[1]).exists()
 
-    def _listed(self, kind: _Kind) -> dict[_Key, dict[str, FileEntry]]:
+    def _listed(self, kind: Kind) -> dict[_Key, dict[str, FileEntry]]:
         if kind not in self._there:
             self._there[kind] = {
-                (one.experiment_id, one.name): one.files for one in _on_hub(self._client, kind, self._folder.run_id)
+                (one.experiment_id, one.name): one.files for one in listed_on(self._client, kind, self._folder.run_id)
             }
         return self._there[kind]
 
 
-def _on_hub(client: HubClient, kind: _Kind, run_id: str) -> list[HubListing]:
-    return client.checkpoints(run_id) if kind == _CHECKPOINTS else client.artifacts(run_id)
+def _unreadable(folder: RunFolder, error: OSError) -> EventLogError:
+    return EventLogError(f"`{folder.log_path}` cannot be read: {error.strerror}")
+
+
+def listed_on(client: HubClient, kind: Kind, run_id: str) -> list[HubListing]:
+    """Gives the complete folders of a kind that a hub has of a run."""
+    return client.checkpoints(run_id) if kind == CHECKPOINTS else client.artifacts(run_id)
 
 
 def push(folder: RunFolder, client: HubClient) -> Pushed:
@@ -261,127 +277,6 @@ def other_log_text(run_id: str, url: str) -> str:
     )
 
 
-def pull(run_id: str, storage: Path, client: HubClient) -> RunFolder:
-    """Brings a run from a hub: its configs, checkpoints and log, each verified.
-
-    It appears in the storage folder once all of it is there; a pull that was cut off goes on with what it had.
-
-    Args:
-        run_id: the whole id.
-        storage: the folder of all runs; made where missing.
-        client: the hub.
-
-    Raises:
-        InvalidNameError: the text can be no run id.
-        HubError: the hub does not answer, does not have the run, or sends what does not match its own hashes.
-        RunError: the run is here already, or somebody else brings it.
-    """
-    folder = RunFolder(storage, safe_name(run_id, "run id"))
-    if folder.path.exists():
-        raise RunError(f"run `{run_id}` is in `{storage}` already")
-    if client.head(run_id) is None:
-        raise HubError(f"the hub {client.url} has no run `{run_id}`", status=404, code="not_found")
-    temporary = storage / f".{run_id}.pull"
-    try:
-        temporary.mkdir(parents=True, exist_ok=True)
-        with _held(temporary, run_id):
-            for step in (_pull_folders, _pull_files, _pull_log):
-                _again(step, run_id, temporary, client)
-            temporary.rename(folder.path)
-        fsync_folder(storage)
-    except OSError as error:
-        raise RunError(f"run `{run_id}` cannot be brought to `{storage}`: {error.strerror or error}") from error
-    return folder
-
-
-@contextmanager
-def _held(folder: Path, run_id: str) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"run `{run_id}` is being brought from a hub by another process already") from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _again(step: Callable[[str, Path, HubClient], None], run_id: str, target: Path, client: HubClient) -> None:
-    """Takes a step again where the hub changed what it listed, or was cut off, in the middle of it."""
-    for is_last in (*[False] * (_ATTEMPTS - 1), True):
-        try:
-            step(run_id, target, client)
-        except HubError as error:
-            if error.code not in ("not_found", "mismatch", "cut_off") or is_last:
-                raise
-        else:
-            return
-
-
-def _pull_folders(run_id: str, target: Path, client: HubClient) -> None:
-    listed = {kind: _on_hub(client, kind, run_id) for kind in _NAMES}
-    for kind, ones in listed.items():
-        for one in ones:
-            _pull_folder(run_id, target, client, kind, one)
-    _forget_others(target, {(str(one.experiment_id), kind, one.name) for kind, ones in listed.items() for one in ones})
-
-
-def _pull_folder(run_id: str, target: Path, client: HubClient, kind: _Kind, one: HubListing) -> None:
-    if one.experiment_id < 0 or not _NAMES[kind].fullmatch(one.name) or MANIFEST_FILE in one.files:
-        raise InvalidNameError(
-            f"the hub {client.url} lists {one.name!r} of experiment {one.experiment_id} among its {kind}"
-        )
-    folder = target / str(one.experiment_id) / kind / one.name
-    folder.mkdir(parents=True, exist_ok=True)
-    base = f"runs/{run_id}/{kind}/{one.experiment_id}/{one.name}"
-    for file, entry in one.files.items():
-        client.download(f"{base}/{safe_name(file, 'file name')}", folder / file, entry)
-    (folder / MANIFEST_FILE).write_bytes(manifest_bytes(one.files))
-    for path in folder.iterdir():
-        _sync(path)
-    fsync_folder(folder)
-
-
-def _forget_others(target: Path, wanted: set[tuple[str, str, str]]) -> None:
-    """Removes what an earlier attempt brought and the hub has deleted since."""
-    for kind in _NAMES:
-        for path in target.glob(f"*/{kind}/*"):
-            if (path.parent.parent.name, kind, path.name) not in wanted:
-                shutil.rmtree(path)
-
-
-def _pull_files(run_id: str, target: Path, client: HubClient) -> None:
-    for name, entry in client.files(run_id).items():
-        parts = [safe_name(part, "file name") for part in name.split("/")]
-        path = target.joinpath(*parts)
-        if len(parts) > 2 or not name.endswith(_FILE_SUFFIXES):
-            raise InvalidNameError(f"the hub {client.url} lists a file {name!r}")
-        path.parent.mkdir(exist_ok=True)
-        # What an earlier attempt brought may be older than what the hub has now.
-        path.unlink(missing_ok=True)
-        client.download(f"runs/{run_id}/files/{name}", path, entry)
-        _sync(path)
-
-
-def _pull_log(run_id: str, target: Path, client: HubClient) -> None:
-    path = target / LOG_FILE
-    with path.open("wb") as file:
-        for piece in client.event_pieces(run_id):
-            file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not is_whole(line):
-                raise HubError(f"line {number} of the log that the hub {client.url} sent is no event", code="cut_off")
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
 def _experiments_of(folder: RunFolder) -> list[int]:
     return sorted(
         int(each.name)
@@ -393,5 +288,5 @@ def _experiments_of(folder: RunFolder) -> list[int]:
 def _files_of(folder: RunFolder) -> Iterator[tuple[str, Path]]:
     for parent, prefix in [(folder.path, ""), *((folder.path / str(n), f"{n}/") for n in _experiments_of(folder))]:
         for each in sorted(os.scandir(parent), key=lambda entry: entry.name):
-            if SAFE_NAME.fullmatch(each.name) and each.name.endswith(_FILE_SUFFIXES) and each.is_file():
+            if SAFE_NAME.fullmatch(each.name) and each.name.endswith(FILE_SUFFIXES) and each.is_file():
                 yield prefix + each.name, Path(each.path)

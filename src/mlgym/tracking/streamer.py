@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from mlgym.errors import EventRefusedError, HubError, MlgymError
 from mlgym.events.codec import read_origin
 from mlgym.tracking.backoff import Backoff
-from mlgym.tracking.hub_client import checked_url
+from mlgym.tracking.histories import OTHER_HISTORY, failure_text, refuse_other_history
+from mlgym.tracking.hub_client import HubClient, checked_url
 from mlgym.tracking.log_cursor import LogCursor
 from mlgym.tracking.mirror import other_log_text
 from mlgym.tracking.run_folder import RunFolder
@@ -26,6 +27,7 @@ _POLL_S: Final = 0.02
 _OTHER_LOG: Final = "other_log"
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 30.0
+_ASK_S: Final = 2.0
 _GROUP_EVENTS: Final = 1000
 _GROUP_BYTES: Final = 2**20
 # Longer than this, a message is not read by any service of ours.
@@ -63,7 +65,8 @@ class Streamer(threading.Thread):
         self._folder = folder
         self._url = checked_url(url)
         self._warn = warn
-        self._remedy = f"`mlgym sync {folder.run_id} --to {sync_url or self._url}` brings it later"
+        self._sync_url = sync_url or self._url
+        self._remedy = f"`mlgym sync {folder.run_id} --to {self._sync_url}` brings it later"
         self._backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self._cursor = LogCursor()
         self._is_prefix = False
@@ -88,7 +91,7 @@ class Streamer(threading.Thread):
             # RuntimeError: a program that is ending starts no threads any more, which a new connection needs.
             except (MlgymError, OSError, RuntimeError) as error:
                 self._note_failure(error)
-                if getattr(error, "code", "") == _OTHER_LOG:
+                if getattr(error, "code", "") in (_OTHER_LOG, OTHER_HISTORY):
                     return
                 # A hub that was never there is not waited for.
                 if self._is_hopeless() or (self._ending.is_set() and self._answered_at is None):
@@ -134,7 +137,8 @@ class Streamer(threading.Thread):
     def _locate(self, hub: HubSocket, file: BinaryIO) -> None:
         """Asks what the hub has and goes to where it ends.
 
-        Where it is not the beginning of the log here, all of it is sent once: the hub leaves out what it has.
+        Where it is not the beginning of the log here, all of it is sent once: the hub leaves out what it has. But for
+        a hub where somebody else went on with the run, which gets nothing.
         """
         head = hub.head(self._folder.run_id)
         # What counts at the end is whether events get through, not that somebody is there.
@@ -144,6 +148,16 @@ class Streamer(threading.Thread):
             self._cursor = cursor
             if self._is_prefix:
                 return
+        self._refuse_other_history()
+
+    def _refuse_other_history(self) -> None:
+        try:
+            with HubClient(self._sync_url, patience_s=_ASK_S) as client:
+                refuse_other_history(self._folder, client)
+        except HubError as error:
+            # Where no REST service is, nobody can tell.
+            if error.code == OTHER_HISTORY:
+                raise
 
     def _send(self, hub: HubSocket, group: list[bytes]) -> None:
         if not self._is_prefix and any(read_origin(line) is None for line in group):
@@ -186,4 +200,4 @@ class Streamer(threading.Thread):
         self._failure = str(error)
         if not self._has_warned:
             self._has_warned = self._is_known_to_fail = True
-            self._warn(f"{error}; the run goes on, and its folder has everything; {self._remedy}")
+            self._warn(failure_text(error, self._remedy))

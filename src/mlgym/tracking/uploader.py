@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mlgym.errors import MlgymError
+from mlgym.tracking.histories import failure_text
 from mlgym.tracking.hub_client import HubClient
 from mlgym.tracking.mirror import Mirror
 from mlgym.tracking.run_folder import RunFolder
@@ -80,7 +81,7 @@ class Uploader(threading.Thread):
         except (MlgymError, OSError) as error:
             if self._failure is None and not self._ending.is_set():
                 self._is_known_to_fail = True
-                self._warn(f"{error}; the run goes on, and its folder has everything; {self._remedy}")
+                self._warn(failure_text(error, self._remedy))
             self._failure = str(error)
         else:
             self._failure = None
