@@ -25,6 +25,15 @@ def test_mean_over_any_number_of_batches() -> None:
     assert len(EpochLosses().all()) == 0
 
 
+def test_each_sample_counts_the_same() -> None:
+    """In a mean over batches, a last one of two samples would count as much as one of eight."""
+    losses = EpochLosses(torch.tensor([1.0] * 299 + [6.0]))
+    losses.num_samples = lambda: [8] * 299 + [2]
+    assert losses.mean() == (8 * 299 + 2 * 6) / (8 * 299 + 2)
+    losses.num_samples = lambda: [8] * 300
+    assert losses.mean() == 305 / 300
+
+
 @pytest.mark.parametrize("cut", [0, 1, 255, 256, 257, 600])
 def test_going_on_gives_the_same_bits(cut: int) -> None:
     """Sums are rounded as without an interruption, wherever that was."""

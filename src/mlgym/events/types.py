@@ -194,7 +194,7 @@ class LossScore(msgspec.Struct, frozen=True, omit_defaults=True):
     """One loss on one split; a non-finite score is null with its name beside it.
 
     Args:
-        loss: its name, such as `loss`; `running_loss` is the mean over the batches while the parameters moved.
+        loss: its name, such as `loss`; `running_loss` is the mean over the samples while the parameters moved.
         split: such as `train`.
         score: the value.
         non_finite: the value where JSON has no number for it.

@@ -33,10 +33,17 @@ class RankState:
 
     def losses(self, epoch: Epoch) -> EpochLosses:
         """Gives the losses of the epoch so far, of all processes, in the order of one that accumulates the shares."""
+        done = epoch.done
         if self._world.size == 1:
-            return epoch.losses
-        counts = self._counts(epoch, epoch.done)
-        return EpochLosses(in_rank_order(all_rows(epoch.losses.all().cpu()), counts) if counts else None)
+            losses = epoch.losses
+        else:
+            counts = self._counts(epoch, done)
+            losses = EpochLosses(in_rank_order(all_rows(epoch.losses.all().cpu()), counts) if counts else None)
+        loader = self._trainer.loader
+        if self._world.size > 1 or loader.num_samples % loader.batch_size:
+            # Those without any have no loss. Only a mean asks for it.
+            losses.num_samples = lambda: [count for each in self._counts(epoch, done) for count in each if count]
+        return losses
 
     def num_losses(self, epoch: Epoch, num_batches: int) -> int:
         """Gives how many losses all processes have together of the first batches of an epoch."""
