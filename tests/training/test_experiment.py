@@ -35,6 +35,7 @@ from mlgym.training.device import Device
 from mlgym.training.digest import digest
 from mlgym.training.evaluator import Evaluator
 from mlgym.training.experiment import Training
+from mlgym.training.run import run_experiment
 from mlgym.training.session import Session
 from mlgym.training.state import State
 from mlgym.training.stopping import Patience, StopOnNan, TargetReached
@@ -210,6 +211,9 @@ def test_an_unknown_device_is_one_clear_line(tmp_path: Path, sink: MemorySink) -
     context = ExperimentContext("run", 0, tmp_path, seed=0, device="cuda:99", sink=sink)
     with pytest.raises(TrainingError, match="device `cuda:99` cannot be used"):
         _run(context)
+    # Components are built with their device at hand: this config has no loader to build one for.
+    with pytest.raises(TrainingError, match="device `cuda:99` cannot be used"):
+        run_experiment({"seed": 0, "experiment": {"use": "training"}}, context)
 
 
 def test_data_and_its_order_are_told(context: ExperimentContext, sink: MemorySink) -> None:

@@ -10,6 +10,7 @@ from mlgym.errors import TrainingError
 from mlgym.events.sink import NullSink
 from mlgym.training.context import Experiment, ExperimentContext
 from mlgym.training.determinism import seed_global_generators
+from mlgym.training.device import Device
 
 
 def run_experiment(config: dict[str, Any], context: ExperimentContext) -> None:
@@ -32,6 +33,7 @@ def run_experiment(config: dict[str, Any], context: ExperimentContext) -> None:
     if not context.world.is_main:
         context = replace(context, sink=NullSink())
     with context.world.group(context.device):
+        Device(context.device)  # what components make on `cuda` alone while they are built is there, too
         root, components = build_experiment(config, run_facts(context))
         if not isinstance(root, Experiment):
             raise TrainingError(
