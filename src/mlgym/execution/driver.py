@@ -93,12 +93,19 @@ class Places:
             ray = ray_places(options, document, main_script)
         try:
             slots = options.slots() if ray is None else ray.slots
+            threads = options.num_threads(len(slots))
             slurm = None
             if options.executor == "slurm":
-                slurm = SlurmSettings.of(options.slurm, num_slots=len(slots), device=slots[0][0], name=document.name)
+                slurm = SlurmSettings.of(
+                    options.slurm,
+                    num_slots=len(slots),
+                    device=slots[0][0],
+                    name=document.name,
+                    num_cpus=threads * len(slots[0]),
+                )
             yield cls(
                 slots=slots,
-                threads=options.num_threads(len(slots)),
+                threads=threads,
                 code=code or WorkerCode(),
                 main_script=main_script,
                 ray=ray,

@@ -386,6 +386,18 @@ def test_options_reach_sbatch(cluster: Cluster, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "num_cpus", "asked"),
+    [({}, 4, 4), ({}, 1, None), ({"cpus_per_task": "8"}, 4, 8), ({"sbatch.exclusive": "true"}, 4, None)],
+)
+def test_an_experiment_gets_the_cores_that_it_computes_on(
+    cluster: Cluster, options: Options, num_cpus: int, asked: int | None
+) -> None:
+    """Several threads or processes on the one core that SLURM gives unasked would take turns, and nobody would know."""
+    settings = SlurmSettings.of(options, num_slots=1, device="cpu", name=None, num_cpus=num_cpus)
+    assert settings.parameters.get("cpus_per_task") == asked
+
+
+@pytest.mark.parametrize(
     ("options", "says"),
     [
         ({"partiton": "gpu"}, "did you mean `partition`"),

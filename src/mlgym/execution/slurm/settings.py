@@ -24,6 +24,15 @@ _POLL_EVERY_S: Final[dict[Cluster, float]] = {"slurm": 10.0, "local": 0.5}
 # What submitit's executors would do otherwise: five minutes for a job, and its own name as a workload key.
 # Without `srun` a task is the batch script's own process, which a signal reaches alone: loaders' workers die of it.
 _DEFAULTS: Final[dict[str, Any]] = {"time": None, "wckey": None, "use_srun": False}
+# What says how many cores an experiment gets, or that it gets a whole node.
+_CPUS: Final = (
+    "cpus_per_task",
+    "cpus_per_gpu",
+    "exclusive",
+    "sbatch.cpus-per-task",
+    "sbatch.cpus-per-gpu",
+    "sbatch.exclusive",
+)
 _OURS: Final = {
     "nodes": "an experiment runs on one node",
     "ntasks_per_node": "an experiment is one task, which starts its own processes",
@@ -54,7 +63,7 @@ class SlurmSettings:
     parameters: Mapping[str, Any]
 
     @classmethod
-    def of(cls, options: Options, *, num_slots: int, device: str, name: str | None) -> SlurmSettings:
+    def of(cls, options: Options, *, num_slots: int, device: str, name: str | None, num_cpus: int = 1) -> SlurmSettings:
         """Gives the settings that options ask for.
 
         Args:
@@ -62,6 +71,7 @@ class SlurmSettings:
             num_slots: experiments in SLURM's hands at a time.
             device: where tensors live, such as `cpu` or `cuda:0`.
             name: of the run, for lists of jobs.
+            num_cpus: cores that one experiment computes on: asked for where no option says how many.
 
         Raises:
             RunError: submitit or SLURM is not installed, or an option is unknown or out of range.
@@ -85,6 +95,8 @@ class SlurmSettings:
                 if key not in known:
                     raise RunError(f"{_unknown_text(key, known)}; other options of sbatch: `sbatch.NAME=VALUE`")
                 parameters[key] = _value(_single(options, key, ""))
+        if num_cpus > 1 and not any(key in _CPUS for key in options):
+            parameters["cpus_per_task"] = num_cpus
         delay = _positive(options, "signal_delay_s", _SIGNAL_DELAY_S)
         if "setup" in options:
             lines = options["setup"]
