@@ -94,7 +94,10 @@ def add_error_handlers(app: FastAPI) -> None:
     def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         code = _CODES.get(error.status_code, "error")
-        refusal = RefusedError(error.status_code, code, str(error.detail), headers=error.headers)
+        message = str(error.detail)
+        if error.status_code == 404 and request.url.path.startswith(API):
+            message = "there is nothing of this name; what there is stands in /api/v1/openapi.json"
+        refusal = RefusedError(error.status_code, code, message, headers=error.headers)
         return error_response(request.url.path, refusal)
 
     def on_invalid(request: Request, error: Exception) -> JSONResponse:

@@ -63,6 +63,12 @@ def test_sorting_and_pages(http: httpx.Client, run: Recorder) -> None:
         "no experiment has `-val/f1`; did you mean `val/f1`? (`order=desc` sorts from the largest down)"
     )
     assert refused(http, path, filter="lr<")["path"] == "filter"
+    assert refused(http, path, limt=3) == {
+        "code": "unknown_parameter",
+        "message": "there is no parameter `limt` here; did you mean `limit`? "
+        "(known: at, filter, sort, order, limit, offset, columns)",
+        "path": "query.limt",
+    }
 
 
 def test_one_experiment(http: httpx.Client, run: Recorder) -> None:

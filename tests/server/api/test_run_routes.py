@@ -59,6 +59,7 @@ def test_the_list_of_runs(http: httpx.Client, run: Recorder, service: Service) -
     assert got(http, "", sort="run_id", order="asc", limit=3, offset=2)["runs"][0]["run_id"] == names[2]
     assert got(http, "", sort="val/f1", order="desc")["runs"][0]["metrics"][0]["best"]["non_finite"] == "inf"
     assert refused(http, "", sort="colour")["path"] == "sort"
+    assert "did you mean `val/f1`? (`order=desc` sorts" in refused(http, "", sort="-val/f1")["message"]
     assert http.delete(f"{API}/beta").status_code == 200
     assert "beta" not in [one["run_id"] for one in got(http, "", limit=1000)["runs"]]
     (trashed,) = got(http, "", trash=True)["runs"]

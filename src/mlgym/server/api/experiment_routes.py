@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from mlgym.server.api.models.base import Order
 from mlgym.server.api.models.curves import MetricColumns, MetricQuery, SystemMetricColumns
 from mlgym.server.api.models.experiments import ConfigDiff, ExperimentDetail, ExperimentTable
 from mlgym.server.api.models.model_card import ModelCard
-from mlgym.server.api.parameters import ERRORS, At, ExperimentId, Filter, Limit, Offset, RunId
+from mlgym.server.api.parameters import (
+    ERRORS,
+    At,
+    ExperimentId,
+    Filter,
+    Limit,
+    Offset,
+    RunId,
+    refuse_unknown_parameters,
+)
 from mlgym.server.api.reads import COLUMNS, Reads
 
 _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
@@ -46,7 +55,7 @@ def experiment_routes(reads: Reads) -> APIRouter:
     Args:
         reads: the read side over a storage folder.
     """
-    routes = APIRouter(responses=ERRORS, tags=["experiments"])
+    routes = APIRouter(dependencies=[Depends(refuse_unknown_parameters)], responses=ERRORS, tags=["experiments"])
 
     @routes.get("/runs/{run}/experiments", operation_id="listExperiments", response_model=ExperimentTable)
     def list_experiments(

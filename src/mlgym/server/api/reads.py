@@ -20,7 +20,7 @@ from mlgym.server.api.log_lines import LogQuery, log_lines
 from mlgym.server.api.model_card import checkpoint_facts, model_card, reproduction_facts
 from mlgym.server.api.model_card_page import markdown_card
 from mlgym.server.api.models.curves import MetricQuery
-from mlgym.server.api.run_list import RunQuery, page_of
+from mlgym.server.api.run_list import RunQuery, downwards_hint, page_of
 from mlgym.server.api.summaries import Summaries, summary_of, with_notes
 from mlgym.server.api.table import Table, value_of
 from mlgym.server.api.timeline import timeline_of
@@ -170,8 +170,8 @@ class Reads:
             try:
                 found = table.chosen(condition, sort, order)
             except KeyError as error:
-                downwards = " (`order=desc` sorts from the largest down)" if sort.startswith("-") else ""
-                raise RefusedError(422, "unknown_column", f"{error.args[0]}{downwards}", path="sort") from None
+                message = f"{error.args[0]}{downwards_hint(sort)}"
+                raise RefusedError(422, "unknown_column", message, path="sort") from None
             page = found[offset : offset + limit]
             rows = [table.encoded_row(one) if metrics is None else table.row(one, metrics) for one in page]
             facts = {"at": view.at, "total": len(found), "num_all": len(table), "columns": table.columns}

@@ -60,6 +60,11 @@ def page_of(runs: Sequence[dict[str, Any]], query: RunQuery) -> dict[str, Any]:
     return {"total": len(ordered), "runs": ordered[query.offset : query.offset + query.limit]}
 
 
+def downwards_hint(sort: str) -> str:
+    """Gives what to add to the refusal of a key that says by its sign which way to sort, as other services take it."""
+    return " (`order=desc` sorts from the largest down)" if sort.startswith("-") else ""
+
+
 def _matches(run: dict[str, Any], query: RunQuery) -> bool:
     if query.status and run["status"] not in query.status:
         return False
@@ -72,11 +77,12 @@ def _matches(run: dict[str, Any], query: RunQuery) -> bool:
 
 
 def _check_sort(sort: str, runs: Sequence[dict[str, Any]]) -> None:
-    if sort in _SORTS or "/" in sort:
+    if sort in _SORTS or ("/" in sort and not sort.startswith("-")):
         return
     known = [*_SORTS, *dict.fromkeys(metric["key"] for run in runs for metric in run["metrics"])]
     if sort not in known:
-        raise RefusedError(422, "unknown_column", f"runs have no `{sort}`{did_you_mean(sort, known)}", path="sort")
+        hint = did_you_mean(sort.removeprefix("-"), known) + downwards_hint(sort)
+        raise RefusedError(422, "unknown_column", f"runs have no `{sort}`{hint}", path="sort")
 
 
 def _order_of(run: dict[str, Any], sort: str) -> Any:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from mlgym.server.api.log_lines import LogQuery
 from mlgym.server.api.models.base import Order, RunStatus
 from mlgym.server.api.models.log_lines import LogLines
 from mlgym.server.api.models.runs import RunDetail, RunList
 from mlgym.server.api.models.timeline import Timeline
-from mlgym.server.api.parameters import ERRORS, At, Limit, Offset, RunId
+from mlgym.server.api.parameters import ERRORS, At, Limit, Offset, RunId, refuse_unknown_parameters
 from mlgym.server.api.reads import Reads
 from mlgym.server.api.run_list import RunQuery
 
@@ -48,7 +48,7 @@ def run_routes(reads: Reads) -> APIRouter:
     Args:
         reads: the read side over a storage folder.
     """
-    routes = APIRouter(responses=ERRORS, tags=["runs"])
+    routes = APIRouter(dependencies=[Depends(refuse_unknown_parameters)], responses=ERRORS, tags=["runs"])
 
     @routes.get("/runs", operation_id="listRuns", response_model=RunList)
     def list_runs(
