@@ -474,3 +474,11 @@ def test_a_signal_handler_that_logs(tmp_path: Path) -> None:
     assert num_signals > 10
     assert [scores[0]["metric"] for scores in logged].count("handler") == num_signals
     assert [scores[0]["score"] for scores in logged if scores[0]["metric"] == "loop"] == [*map(float, range(20_000))]
+
+
+def test_a_tracked_run_is_nothing_to_reproduce(tmp_path: Path) -> None:
+    """MLgym cannot start somebody's own program, and says so instead of naming a file that is not there."""
+    with mlgym.track("loop", storage=tmp_path, run_id="one") as run:
+        run.log({"val/f1": 0.5})
+    with pytest.raises(RunError, match=r"own \(`mlgym.track`\), which MLgym cannot start: start it yourself"):
+        mlgym.reproduce("one", storage=tmp_path)

@@ -78,6 +78,7 @@ def test_later_overrides_see_earlier_ones(config_file: Writer) -> None:
         ("optimiser.lr=3", "components.optimiser: no component named `optimiser`; did you mean `optimizer`?"),
         ("optimiser=3", "components.optimiser: no component named `optimiser`; did you mean `optimizer`?"),
         ("expermient.x=3", "components.expermient: no component named `expermient`; did you mean `experiment`?"),
+        ("lr=3", "components.lr: no component named `lr`; did you mean `optimizer.lr`?"),
         ("zzz=3", "no component named `zzz` (known: model, optimizer, swept); give a new one as `zzz={use: NAME}`"),
         (
             "optimizer.betas.0=3",

@@ -171,9 +171,11 @@ def test_runs_in_all_widths() -> None:
     """The id is whole in every width: the next command needs it."""
     state = stopped_and_failed()
     run_id = "2026-11-23--16-14-30"
+    again = event("reproduction_verdict", verdict="diverged", epoch=4, **AGAIN)
     for width in (200, 100, 70, 50, 40):
-        lines = printed(runs_table([(run_id, state)]), width)
-        assert any(run_id in line for line in lines)
+        lines = printed(runs_table([(run_id, state), (run_id, state_of(started(1), config(0), done(0), again))]), width)
+        assert len(lines) == 3
+        assert all(run_id in line for line in lines[1:])
         assert all(len(line) <= width for line in lines)
     wide = printed(runs_table([(run_id, state)]), 200)[1]
     assert "2/3" in wide

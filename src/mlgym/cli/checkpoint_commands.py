@@ -6,8 +6,9 @@ import dataclasses
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,9 +19,13 @@ from mlgym.texts import duration
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from mlgym.api import ExperimentCheckpoint
+    from mlgym.display.fitting import FittingTable
 
+_NUMBERS: Final = ("id", "epoch", "step", "size", "age")
+_LEFT_OUT_WHEN_NARROW: Final = ((), ("age",), ("age", "size"), ("age", "size", "epoch", "step", "saved as"))
 
 HubOfCheckpoints = Annotated[
     str | None, typer.Option("--rest-endpoint", metavar="URL", help="The hub, where checkpoints are at one.")
@@ -113,25 +118,36 @@ def _no_place_text(run_id: str, place: str | None) -> str:
     return f"checkpoints of run `{run_id}` are at a hub, too: name it, --rest-endpoint URL"
 
 
-def _table(found: list[ExperimentCheckpoint], *, verified: bool) -> Table:
+def _table(found: list[ExperimentCheckpoint], *, verified: bool) -> FittingTable:
+    from mlgym.display.fitting import FittingTable
+
+    rows = [_cells(one, verified=verified) for one in found]
+    columns = [name for name in rows[0] if name != "stands" or any(one.place is not None for one in found)]
+    layouts = [[name for name in columns if name not in left_out] for left_out in _LEFT_OUT_WHEN_NARROW]
+    return FittingTable([partial(_table_of, rows, layout) for layout in layouts])
+
+
+def _table_of(rows: list[dict[str, Text | str]], columns: list[str]) -> Table:
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for header in ("id", "epoch", "step", "size", "age"):
-        table.add_column(header, justify="right")
-    has_place = any(one.place is not None for one in found)
-    texts = ["saved as", "checkpoint", *(["stands"] if has_place else []), *(["verified"] if verified else [])]
-    for header in texts:
-        table.add_column(header, no_wrap=header == "checkpoint")
-    now = time.time()
-    for one in found:
-        age = duration(None if one.saved_at is None else max(0.0, now - one.saved_at))
-        cells = [str(one.experiment_id), str(one.epoch), str(one.step), _size(one.num_bytes), age]
-        marks = [Text("damaged", style="red") if one.damage else Text("✓", style="green")] if verified else []
-        where = [_where(one)] if has_place else []
-        table.add_row(*cells, ", ".join(one.reasons), one.name, *where, *marks)
+    for name in columns:
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=name == "checkpoint")
+    for row in rows:
+        table.add_row(*(row[name] for name in columns))
     return table
+
+
+def _cells(one: ExperimentCheckpoint, *, verified: bool) -> dict[str, Text | str]:
+    """Gives what is shown of a checkpoint, by the heads of the columns."""
+    from rich.text import Text
+
+    age = duration(None if one.saved_at is None else max(0.0, time.time() - one.saved_at))
+    numbers = (str(one.experiment_id), str(one.epoch), str(one.step), _size(one.num_bytes), age)
+    cells: dict[str, Text | str] = dict(zip(_NUMBERS, numbers, strict=True))
+    cells |= {"saved as": ", ".join(one.reasons), "checkpoint": one.name, "stands": _where(one)}
+    mark = Text("damaged", style="red") if one.damage else Text("\N{CHECK MARK}", style="green")
+    return cells | ({"verified": mark} if verified else {})
 
 
 def _where(one: ExperimentCheckpoint) -> str:

@@ -62,6 +62,7 @@ class _Override:
     def __init__(self, mark: Mark, text: str) -> None:
         key, sign, value = text.partition("=")
         self._mark = mark
+        self._root = MapNode(mark, {})
         self._steps = list(override_path(key))
         if not sign or not all(self._steps):
             raise mark.error("", "an override is KEY=VALUE, such as `optimizer.lr=0.01`")
@@ -73,6 +74,7 @@ class _Override:
             raise self._mark.error(section, f"`{section}` cannot be overridden; write it into the config")
         if len(self._steps) > 1 and section not in root.entries and section in _MAPPINGS:
             root = root.with_entry(section, Entry(self._mark, MapNode(self._mark, {})))
+        self._root = root
         result = self._set(root, self._steps, ())
         assert isinstance(result, MapNode)
         return result
@@ -122,13 +124,22 @@ class _Override:
     def _missing_message(self, node: MapNode, key: str, path: Path) -> str:
         if path == ("components",):
             near = nearest(key, [*node.entries, *(name for name in SECTIONS if name not in _FIXED)])
-            if near:
-                return f"no component named `{key}`; did you mean `{near}`?"
+            meant = [near] if near else self._places_of(key)
+            if meant:
+                return f"no component named `{key}`; did you mean {' or '.join(f'`{one}`' for one in meant)}?"
             return (
                 f"no component named `{key}`{did_you_mean(key, node.entries)}; give a new one as `{key}={{use: NAME}}`"
             )
         where = show_path(path)
         return f"`{where}` has no `{key}`{did_you_mean(key, node.entries, intro='it has')}"
+
+    def _places_of(self, parameter: str) -> list[str]:
+        """Gives where a parameter with this name stands: `optimizer.lr` for `lr`."""
+        named = self._root.get("components")
+        parts = {"experiment": self._root.get("experiment")}
+        parts |= {name: entry.value for name, entry in named.entries.items()} if isinstance(named, MapNode) else {}
+        holding = [name for name, part in parts.items() if isinstance(part, MapNode) and parameter in part.entries]
+        return [f"{name}.{parameter}" for name in holding]
 
     def _scalar_message(self, node: Scalar, steps: list[str], path: Path) -> str:
         if isinstance(node.value, str) and is_reference(node.value):

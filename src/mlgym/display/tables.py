@@ -36,7 +36,15 @@ _RUN_COLUMNS: Final[dict[str, Literal["left", "right"]]] = {
     "run again": "left", "started": "right", "time": "right",
 }  # fmt: skip
 _DETAILS_LEFT_OUT: Final = (("time",), ("time", "at epoch"), ("time", "at epoch", "status"))
-_LEFT_OUT_WHEN_NARROW: Final = ((), ("started",), ("started", "time"), ("started", "time", "best"))
+_LEFT_OUT_WHEN_NARROW: Final = (
+    (),
+    ("started",),
+    ("started", "time"),
+    ("started", "time", "best"),
+    ("started", "time", "best", "run again"),
+    ("started", "time", "best", "run again", "name"),
+    ("started", "time", "best", "run again", "name", "status"),
+)
 
 
 def status_text(status: str) -> Text:

@@ -15,6 +15,7 @@ from mlgym.errors import ConfigError, RunError
 from mlgym.execution.environment import recorded_command
 from mlgym.execution.options import Determinism, ExecutorKind, RunOptions
 from mlgym.execution.ray_options import CodeTransport
+from mlgym.names import TRACKED
 from mlgym.tracking import RunFolder
 from mlgym.tracking.hub_client import without_user
 
@@ -169,6 +170,11 @@ def read_record(folder: RunFolder) -> RunRecord:
     Raises:
         RunError: it is missing or damaged.
     """
+    if not (folder.path / RUN_CONFIG_FILE).is_file() and folder.state().validation_mode == TRACKED:
+        raise RunError(
+            f"run `{folder.run_id}` was written by a program of its own (`mlgym.track`), which MLgym cannot start: "
+            f"start it yourself, and compare both runs by `mlgym report {folder.run_id} --against OTHER_RUN_ID`"
+        )
     try:
         data = to_plain(parse_yaml(folder.read_text(RUN_CONFIG_FILE), Source(RUN_CONFIG_FILE)))
         return msgspec.convert(data, RunRecord)
