@@ -108,6 +108,7 @@ def test_a_rank_that_does_not_come_back_is_lost(monkeypatch: pytest.MonkeyPatch)
 
 
 LOST = "RuntimeError: [../gloo/transport/tcp/pair.cc:553] Connection closed by peer"
+GIVEN_UP = "RuntimeError: Application timeout caused pair closure"  # that of gloo, in all ranks but one
 
 
 @pytest.mark.parametrize(
@@ -119,6 +120,7 @@ LOST = "RuntimeError: [../gloo/transport/tcp/pair.cc:553] Connection closed by p
             "rank 1 was killed by SIGKILL",
         ),
         ([RankEnd(rank=0, error=LOST, told_at=1), RankEnd(rank=1)], "rank 1 was lost: it did not say how it ended"),
+        ([RankEnd(rank=0, error=GIVEN_UP, told_at=1), RankEnd(rank=1, error="E", told_at=2)], "rank 1: E"),
         ([RankEnd(rank=0, error="E", told_at=2), RankEnd(rank=1, error="F", told_at=1)], "rank 1: F"),
         ([RankEnd(rank=0, error="E", told_at=2), RankEnd(rank=1, error="E", told_at=1)], "E"),
         ([RankEnd(rank=1, error="E")], "rank 1: E"),

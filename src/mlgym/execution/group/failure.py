@@ -15,6 +15,7 @@ from mlgym.execution.out_of_memory import KERNEL_KILLED
 # What a rank says whose connection to another one broke, mostly because that one is dead.
 _OF_CONNECTION: Final = re.compile(
     r"Dist(?:Backend|Network|Store)Error|\bgloo\b|\bNCCL\b|Connection (?:closed|reset) by peer|cannot reach the others"
+    r"|\bpair closure\b"
 )
 
 
