@@ -197,5 +197,7 @@ def test_sync_from(
         assert call("sync", RUN_ID, "--from", hub.url, "--storage", storage) == 0
         assert f"brought {said}" in capsys.readouterr().err
     assert content(tmp_path / "new") == content(run.storage) == content(elsewhere.storage)
+    assert call("sync", "nobody", "--from", hub.url, "--storage", new) == 2
+    assert "has no run `nobody`" in capsys.readouterr().err
     assert call("sync", RUN_ID, "--storage", new) == 2
     assert "name one hub" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,10 @@ from mlgym.cli.options import Json, RunId, Storage
 from mlgym.display.output import print_json
 from mlgym.errors import RunError
 from mlgym.names import DEFAULT_STORAGE, safe_name
+
+if TYPE_CHECKING:
+    from mlgym.tracking import RunFolder
+    from mlgym.tracking.hub_client import HubClient
 
 _MIB = 2**20
 
@@ -41,14 +45,12 @@ def sync(
 
 
 def _bring(run_id: str, source: str, storage: Path, *, as_json: bool) -> None:
-    from mlgym.tracking import LATEST, RunFolder, find_run
     from mlgym.tracking.hub_client import HubClient
     from mlgym.tracking.pull import CaughtUp, catch_up, caught_up_text, pull
 
     with HubClient(source) as client:
-        is_here = run_id == LATEST or RunFolder(storage, safe_name(run_id, "run id")).log_path.is_file()
-        if is_here or client.head(run_id) is None:
-            folder = find_run(storage, run_id)
+        folder = _here(storage, run_id, client)
+        if folder is not None:
             brought = catch_up(folder, client, while_it_goes_on=True)
             said = caught_up_text(brought)
         else:
@@ -59,6 +61,23 @@ def _bring(run_id: str, source: str, storage: Path, *, as_json: bool) -> None:
         print_json({"run_id": folder.run_id, "hub": client.url} | dataclasses.asdict(brought))
     else:
         print(f"{folder.run_id}: brought {said} from {client.url}", file=sys.stderr)
+
+
+def _here(storage: Path, run_id: str, client: HubClient) -> RunFolder | None:
+    """Gives the run that is meant where it is here; None where the hub has one of exactly this id, or nobody has."""
+    from mlgym.tracking import LATEST, RunFolder, find_run
+
+    if run_id == LATEST:
+        return find_run(storage, run_id)
+    whole = RunFolder(storage, safe_name(run_id, "run id"))
+    if whole.log_path.is_file():
+        return whole
+    if client.head(run_id) is not None:
+        return None
+    try:
+        return find_run(storage, run_id)
+    except RunError:
+        return None
 
 
 def _send(run_id: str, to: str, storage: Path, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ not be told apart, so none is added to the other.
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from mlgym.errors import HubError
 from mlgym.events import decode
 from mlgym.events.scan import whole_lines
+from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking.hub_client import HubClient
 from mlgym.tracking.portable import line_crc, portable
 from mlgym.tracking.run_folder import RunFolder
@@ -61,17 +63,23 @@ def end_of_log(path: Path) -> tuple[int, bytes]:
 
 
 def _more_there_text(folder: RunFolder, url: str, when: str) -> str:
-    brings = f"`mlgym sync {folder.run_id} --from {url}` brings it"
+    brings = f"`{_sync_command(folder, url)}` brings it"
     return f"the hub {url} has more of run `{folder.run_id}` than the folder here: it went on at {when}. {brings}"
 
 
 def _two_histories_text(folder: RunFolder, url: str, when: str) -> str:
-    brings = f"bring it by `mlgym sync {folder.run_id} --from {url}`"
+    brings = f"bring it by `{_sync_command(folder, url)}`"
     return (
         f"run `{folder.run_id}` went on in two ways, here and on the hub {url}, there at {when}: one log cannot have "
         f"both. To keep what the hub has, move `{folder.path}` away and {brings}; to keep what is here, delete the run "
         "on the hub first"
     )
+
+
+def _sync_command(folder: RunFolder, url: str) -> str:
+    is_usual = folder.storage.absolute() == Path(DEFAULT_STORAGE).absolute()
+    where = "" if is_usual else f" --storage {shlex.quote(str(folder.storage))}"
+    return f"mlgym sync {folder.run_id} --from {url}{where}"
 
 
 def failure_text(error: Exception, remedy: str) -> str:
