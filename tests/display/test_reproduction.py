@@ -55,6 +55,13 @@ def test_only_experiments_with_a_verdict_are_listed() -> None:
     assert reproduction_lines([ExperimentState(0)]) == []
 
 
+def test_what_was_decided_again_is_said_once() -> None:
+    """After the experiments, for each run that repeats this one."""
+    experiments = [ExperimentState(number, reproduction=record(decisions="all the same")) for number in range(2)]
+    experiments.append(ExperimentState(2, reproduction=record(new_run_id="newer", decisions="one is not")))
+    assert reproduction_lines(experiments)[3:] == ["all the same, in run new", "one is not, in run newer"]
+
+
 def test_several_verdicts_end_with_their_numbers() -> None:
     """One has its text alone, several a line that counts the kinds."""
     assert verdicts_text([verdict(0)]) == "experiment 0: identical (2 digests, bit for bit)"

@@ -88,6 +88,13 @@ def test_equal_surroundings_do_not_differ() -> None:
          "`unset CUDA_VISIBLE_DEVICES`"),
         ("environment_variables/TORCHINDUCTOR_CACHE_DIR", "/tmp/x", "environment_variable", "TORCHINDUCTOR_CACHE_DIR",
          False, "`unset TORCHINDUCTOR_CACHE_DIR`"),
+        *((f"environment_variables/{name}", value, "environment_variable", name, bits, "") for name, value, bits in (
+            # PyTorch takes the number of threads from the job; another one may reach other libraries.
+            ("OMP_NUM_THREADS", None, False), ("MKL_NUM_THREADS", "1", False), ("MKL_NUM_THREADS", "4", True),
+            # No GPU here nor there.
+            ("CUBLAS_WORKSPACE_CONFIG", ":4096:8", False), ("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1", False),
+            ("ATEN_CPU_CAPABILITY", "avx2", True),
+        )),
         ("code/model", {"path": "model.py", "sha256": "33"}, "code", "model", True, "git checkout c0ffee -- model.py"),
         ("code/data", None, "code", "data", False, "restore `data.py`"),
         ("code/more", {"path": "more.py", "sha256": "4"}, "code", "more", False, "`more.py` was not loaded"),

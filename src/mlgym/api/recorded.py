@@ -193,6 +193,8 @@ class Repetition(Sequence[Point], OwnCourse):
         skip: the numbers that are not run.
         differences: what changes and what the code has filled in differently since, by experiment.
         facts: what the original run said of its validation; the new run says the same.
+        undecided: why what the original decided on its way cannot be decided again; None where it can, or there is
+            nothing.
         until_epochs: after how many epochs experiments of a search end, as those did that it did not go on with.
     """
 
@@ -212,7 +214,10 @@ class Repetition(Sequence[Point], OwnCourse):
         self.differences: dict[int, tuple[Difference, ...]] = {}
         self._points: dict[int, Point] = {}
         self._original = original
-        self._space_now = space_now = _space_now(original)
+        self._space_now, unfit = _space_now(original)
+        space_now = self._space_now
+        has_decided = original.state.search or original.state.selections
+        self.undecided = None if unfit is None or not has_decided else f"what it decided is not compared: {unfit}"
         self._course: RepeatedSearch | RepeatedSelections | None = None
         for number in chosen:
             config = original.config(number)
@@ -344,17 +349,17 @@ def _new_parameters(recorded: dict[str, Any], now: dict[str, Any]) -> Iterator[D
         yield Difference("parameter", change.key, change.old, change.new, True, hint)
 
 
-def _space_now(original: Original) -> Sequence[Point]:
-    """Gives what the run's config unfolds to now; nothing where it does not fit the code any more."""
+def _space_now(original: Original) -> tuple[Sequence[Point], str | None]:
+    """Gives what the run's config unfolds to now; nothing where it does not fit the code any more, and why not."""
     if original.record.config is None:
-        return ()
+        return (), None
     try:
         plan = check(replace(load(original.record.config), folder=original.code_folder))
-    except ConfigError:  # of another experiment of the grid, since those that run again were checked
-        return ()
+    except ConfigError as error:  # of another experiment of the grid, since those that run again were checked
+        return (), f"its config is refused now, {error.faults[0].path}: {error.faults[0].message}"
     if isinstance(plan, DecidingPlan):
         plan.recall(original.state)
-    return plan
+    return plan, None
 
 
 def _other_defaults(space_now: Sequence[Point], number: int, recorded: dict[str, Any]) -> Iterator[Difference]:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import msgspec
+
 from mlgym.api.bisection import Bisector, Change
 from mlgym.api.launch_check import check_launch, local_devices
 from mlgym.api.recorded import Choice, Original, Repetition
@@ -26,6 +28,7 @@ from mlgym.reproduction.verdict import Verdict, difference_text
 from mlgym.tracking import RunFolder
 
 _MAX_TOLD: Final = 20
+_MAX_ORIGINALS: Final = 3
 
 
 def _no_verdicts(run_dir: Path | None) -> list[Verdict]:
@@ -118,7 +121,9 @@ def reproduce(
     )
     differences = launching.differences(original, chosen)
     _tell_differences(original, chosen, _shared([*repetition.differences.values(), *differences.values()]), tell)
-    if repetition.decisions is not None and repetition.decisions.differ:
+    if repetition.undecided is not None:
+        tell(repetition.undecided)
+    elif repetition.decisions is not None and repetition.decisions.differ:
         tell(f"differs: {repetition.decisions.to_text()}")
     verdicts = _run_again(original, repetition, launching, differences, rtol=rtol, keep_going=keep_going)
     if bisect:
@@ -230,11 +235,22 @@ def _sorted(differences: Iterable[Difference]) -> tuple[Difference, ...]:
 
 
 def _shared(by_experiment: Iterable[Sequence[Difference]]) -> list[Difference]:
-    """Gives the differences of several experiments, those that several of them have once."""
-    found: list[Difference] = []
-    for differences in by_experiment:
-        found += [each for each in differences if each not in found]
-    return found
+    """Gives the differences of several experiments, one for all that come to the same from whatever they were."""
+    alike: dict[str, list[Difference]] = {}
+    for difference in (each for differences in by_experiment for each in differences):
+        same = alike.setdefault(repr((difference.kind, difference.key, difference.new)), [])
+        if all(difference.original != other.original for other in same):
+            same.append(difference)
+    return [_joined(same) for same in alike.values()]
+
+
+def _joined(alike: Sequence[Difference]) -> Difference:
+    first = alike[0]
+    if len(alike) == 1:
+        return first
+    listed = ", ".join(str(each.original) for each in alike[:_MAX_ORIGINALS])
+    more = f" and {len(alike) - _MAX_ORIGINALS} more" if len(alike) > _MAX_ORIGINALS else ""
+    return msgspec.structs.replace(first, original=f"{listed}{more}")
 
 
 def _tell_differences(original: Original, chosen: Sequence[int], found: Sequence[Difference], tell: Tell) -> None:

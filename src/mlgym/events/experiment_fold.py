@@ -344,6 +344,7 @@ def _on_reproduction_verdict(experiment: ExperimentState, payload: Fields, at: f
         epoch=payload.integer("epoch"),
         step=payload.integer("step"),
         tensor=payload.text("tensor"),
+        decisions=payload.text("decisions"),
     )
 
 

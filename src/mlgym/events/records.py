@@ -79,7 +79,8 @@ class DigestRecord:
 class ReproductionRecord:
     """What came of running an experiment again: `verdict` is `identical`, `within_tolerance` or `diverged`.
 
-    `epoch`, `step` and `tensor` say where the two runs part, as far as it is known.
+    `epoch`, `step` and `tensor` say where the two runs part, as far as it is known; `decisions` what came of deciding
+    again what the whole run decided on its way, in a line.
     """
 
     original_run_id: str
@@ -89,6 +90,7 @@ class ReproductionRecord:
     epoch: int | None
     step: int | None
     tensor: str | None
+    decisions: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ Scalar: TypeAlias = str | int | float | bool
 
 HASH_SEED: Final = "PYTHONHASHSEED"
 _FOLLOW_THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_OF_GPUS: Final = ("CUBLAS_", "CUDA_", "CUDNN_", "NCCL_", "NVIDIA_")
 FOLLOW_DETERMINISM: Final = (
     "deterministic_algorithms",
     "cudnn_benchmark",
@@ -118,12 +119,16 @@ def _variables(original: Recorded, new: Recorded) -> Iterator[Difference]:
         return
     threads, now_threads = _both(original, new, "threads")
     explained = (HASH_SEED, *(_FOLLOW_THREADS if threads != now_threads else ()))
-    for name in sorted({*before, *after}, key=str):
+    is_without_gpus = _without_gpus(original) and _without_gpus(new)
+    for name in sorted(map(str, {*before, *after})):
         old, now = _scalar(before, name), _scalar(after, name)
         if old == now or name in explained:
             continue
         hint = f"`unset {name}`" if old is None else f"`export {name}={shlex.quote(str(old))}`"
-        yield Difference("environment_variable", str(name), old, now, variable_changes_bits(str(name)), hint)
+        changes = variable_changes_bits(str(name)) and not (name.startswith(_OF_GPUS) and is_without_gpus)
+        # PyTorch is told its threads by a call, whatever stands there.
+        changes &= name not in _FOLLOW_THREADS or {old, now} != {None, str(threads)}
+        yield Difference("environment_variable", str(name), old, now, changes, hint)
 
 
 def _python(original: Recorded, new: Recorded) -> Iterator[Difference]:

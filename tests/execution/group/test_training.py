@@ -149,6 +149,8 @@ def test_a_failure_under_torchrun_is_not_the_next_experiments(folder: Path, tmp_
     (tmp_path / "mended").touch()
     torchrun(tmp_path, "resume", "run", "--retry-failed").ends_with(0)
     assert [each.status for each in experiments(tmp_path).values()] == ["done"] * 3
+    said = torchrun(tmp_path, "reproduce", "run", "-e", "2").ends_with(0)
+    assert said.count("experiment 2: identical (3 digests, bit for bit)") == 1
 
 
 def test_a_killed_rank_fails_its_experiment_alone(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from mlgym.errors import RunError
 from mlgym.events import read_log
 from mlgym.execution import Counts, RunOptions, RunSummary, launch
 from mlgym.execution.ray_options import RayOptions
+from mlgym.execution.run_record import read_record
 from mlgym.tracking import RunFolder
 from tests.execution.ray.clusters import LoopbackCluster
 from tests.execution.slow_project import CONFIG, LEARNING_RATES, results, results_at_home, write_project
@@ -76,7 +77,10 @@ class NodeKiller:
 def test_a_grid_gives_the_bits_of_home_and_the_users_module_travels(
     cluster: LoopbackCluster, config: Path, home: Counter[str], tmp_path: Path
 ) -> None:
-    """Every result of every experiment is the same on nodes, which got the module, as in this process."""
+    """Every result of every experiment is the same on nodes, which got the module, as in this process.
+
+    There the run can be reproduced, too, wherever it was made, and both logs have the verdict.
+    """
     run = mlgym.run(
         config, storage=tmp_path / "ray", executor="ray", processes=2, ray={"address": cluster.address}, progress=False
     )
@@ -88,6 +92,12 @@ def test_a_grid_gives_the_bits_of_home_and_the_users_module_travels(
     loaded = [message for message in said if message.startswith("loaded from")]
     assert loaded
     assert all("/working_dir_files/" in message for message in loaded)
+    storage = run.path.parent
+    (verdict,) = mlgym.reproduce(run.run_id, storage=storage, processes=1, ray={"code": "shared"}, progress=False)
+    assert (verdict.verdict, verdict.causes) == ("identical", [])
+    again = mlgym.load_run(verdict.new_run_id, storage)
+    assert [[one.verdict for one in each.reproductions] for each in (run, again)] == [["identical"]] * 2
+    assert read_record(RunFolder(storage, again.run_id)).ray_address == cluster.address
 
 
 def test_experiments_of_a_killed_node_go_on_elsewhere(

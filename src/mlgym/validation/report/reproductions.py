@@ -75,8 +75,12 @@ def reproduction_text(record: ReproductionRecord) -> str:
 
 
 def reproduction_lines(experiments: Iterable[ExperimentState]) -> list[str]:
-    """Gives a line for each experiment that was run again, or is a repetition, with its last verdict."""
+    """Gives a line for each experiment that was run again, or is a repetition, with its last verdict.
+
+    The last ones say whether what a run decided on its way was decided again.
+    """
     found = [(one.experiment_id, one.reproduction) for one in experiments if one.reproduction is not None]
     lines = [f"experiment {number} reproduced: {reproduction_text(record)}" for number, record in sorted(found)]
     more = [f"... and {len(lines) - _MAX_LISTED} more"] if len(lines) > _MAX_LISTED else []
-    return [*lines[:_MAX_LISTED], *more]
+    decided = dict.fromkeys((record.new_run_id, record.decisions) for _, record in found if record.decisions)
+    return [*lines[:_MAX_LISTED], *more, *(one_line(f"{text}, in run {run_id}", 300) for run_id, text in decided)]
