@@ -88,6 +88,8 @@ def test_equal_surroundings_do_not_differ() -> None:
          "`unset CUDA_VISIBLE_DEVICES`"),
         ("environment_variables/TORCHINDUCTOR_CACHE_DIR", "/tmp/x", "environment_variable", "TORCHINDUCTOR_CACHE_DIR",
          False, "`unset TORCHINDUCTOR_CACHE_DIR`"),
+        ("environment_variables/KMP_INIT_AT_FORK", "FALSE", "environment_variable", "KMP_INIT_AT_FORK",
+         False, "`unset KMP_INIT_AT_FORK`"),
         *((f"environment_variables/{name}", value, "environment_variable", name, bits, "") for name, value, bits in (
             # PyTorch takes the number of threads from the job; another one may reach other libraries.
             ("OMP_NUM_THREADS", None, False), ("MKL_NUM_THREADS", "1", False), ("MKL_NUM_THREADS", "4", True),
