@@ -164,6 +164,11 @@ def test_an_outer_fold_again_and_in_an_archive(tmp_path: Path, monkeypatch: pyte
     again = load_run(verdicts[0].new_run_id, elsewhere).state
     assert again.experiments[9].trial == original.state.experiments[9].trial
     assert again.validation == original.state.validation
+    # The winner of that fold was chosen anew, by the new scores.
+    assert again.selections == {1: original.state.selections[1]}
+    decisions = verdicts[0].decisions
+    assert decisions is not None
+    assert (decisions.are_the_same, decisions.num_recorded, decisions.from_new_results) == (True, 1, True)
     with pytest.raises(RunError, match="has no outer fold 2: it has 0 to 1"):
         reproduce("original", experiments=OuterFold(2), storage=tmp_path, progress=False)
 
