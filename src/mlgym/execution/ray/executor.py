@@ -30,7 +30,7 @@ _CLOSE_S: Final = 10.0
 _CHECK_EVERY_S: Final = 5.0
 # Less than the minute after which Ray's library ends a process whose cluster has no head, the driver's too.
 _HEAD_AWAY_S: Final = 30.0
-# A job that is anywhere at all says so within a second; so long a cluster may be without a node that could hold it.
+# A job that is anywhere at all says so within a second.
 _UNPLACED_S: Final = 60.0
 _SIGKILL: Final = 9
 
@@ -50,7 +50,16 @@ class _Running:
 class RayExecutor(Executor):
     """A task per job. Jobs for which there is no room wait on the cluster."""
 
-    def __init__(self, handler: Handler, cluster: Cluster, *, capacity: int, ask: Ask, setup: NodeSetup) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        cluster: Cluster,
+        *,
+        capacity: int,
+        ask: Ask,
+        setup: NodeSetup,
+        wait_s: float = 0.0,
+    ) -> None:
         """Takes over a connection, which ends with the executor.
 
         Args:
@@ -59,6 +68,8 @@ class RayExecutor(Executor):
             capacity: jobs at the same time, > 0.
             ask: what each of them needs.
             setup: what nodes have to know.
+            wait_s: how long a cluster may be without a node that could hold a job, where that is longer than a minute;
+                one that grows on demand may take a while for another node.
         """
         self._handler = handler
         self._cluster = cluster
@@ -72,6 +83,7 @@ class RayExecutor(Executor):
         self._orders: deque[tuple[str, bytes]] = deque()
         self._has_started_any = False
         self._nodes_told: set[str] = set()
+        self._unplaced_s = max(_UNPLACED_S, wait_s)
         self._checked_at = time.monotonic()
         self._placeable_at = time.monotonic()
         self._head_away_at: float | None = None
@@ -213,7 +225,7 @@ class RayExecutor(Executor):
         nodes = self._cluster.nodes() if waiting else []
         if not waiting or num_places(nodes, self._ask):
             self._placeable_at = now
-        elif now - self._placeable_at > _UNPLACED_S:
+        elif now - self._placeable_at > self._unplaced_s:
             self._break(unplaceable(nodes, self._ask))
 
     def _miss_head(self, now: float) -> None:

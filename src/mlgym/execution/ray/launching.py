@@ -36,12 +36,14 @@ class RayPlaces:
         ask: what one experiment needs.
         slots: the devices of each experiment that may run at the same time, as its processes name them.
         code: what experiments import.
+        wait_s: how long to wait for a node that could hold an experiment, in s.
     """
 
     cluster: Cluster
     ask: Ask
     slots: Sequence[Slot]
     code: UserCode
+    wait_s: float = 0.0
 
     def executor(self, handler: Handler, settings: ServerSettings) -> RayExecutor:
         """Gives an executor on the cluster; closing it ends the connection.
@@ -66,7 +68,9 @@ class RayPlaces:
             variables=travelling_variables(os.environ),
             facts=node_facts(),
         )
-        return RayExecutor(handler, self.cluster, capacity=len(self.slots), ask=self.ask, setup=setup)
+        return RayExecutor(
+            handler, self.cluster, capacity=len(self.slots), ask=self.ask, setup=setup, wait_s=self.wait_s
+        )
 
     def close(self) -> None:
         """Ends the connection; can be called twice."""
@@ -97,7 +101,8 @@ def ray_places(options: RunOptions, document: Document, main_script: Path | None
     except BaseException:
         cluster.close()
         raise
-    return RayPlaces(cluster=cluster, ask=ask, slots=[devices] * (options.processes or room), code=code)
+    slots = [devices] * (options.processes or room)
+    return RayPlaces(cluster=cluster, ask=ask, slots=slots, code=code, wait_s=options.ray.wait_s)
 
 
 def _ask(options: RunOptions) -> Ask:
