@@ -35,7 +35,7 @@ class World:
     Args:
         rank: its number, in [0, size).
         size: how many there are, >= 1.
-        local_rank: its number among those of this machine; it computes on the device of that number.
+        local_rank: its number among those of this machine, whatever its device is called.
     """
 
     rank: int = 0
