@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mlgym.execution.processes import ProcessExecutor
-from mlgym.execution.server_process import ServerSettings
+from mlgym.execution.processes.executor import ProcessExecutor
+from mlgym.execution.processes.server_process import ServerSettings
 from tests.execution.handlers import Keeping
 
 LIGHT = ServerSettings(preload=("tests.execution.jobs",), preload_if_installed=())

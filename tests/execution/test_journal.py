@@ -13,8 +13,8 @@ import pytest
 from mlgym.events import EventLog, JobStatus, Log, Producer, RunState, read_log
 from mlgym.execution.job import Job
 from mlgym.execution.journal import Journal
+from mlgym.execution.output.text_logs import TextLogs
 from mlgym.execution.scheduler import LostEnd
-from mlgym.execution.text_logs import TextLogs
 
 
 class Clock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlgym.execution import forkserver
+from mlgym.execution.processes import forkserver
 
 
 def nothing(*arguments: object) -> None:

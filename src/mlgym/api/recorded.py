@@ -13,8 +13,8 @@ from mlgym.config.difference import config_changes
 from mlgym.config.override import override_path
 from mlgym.errors import ConfigError, RunError
 from mlgym.events import Difference, ExperimentState, RunState
-from mlgym.execution.course import Course, Desk, OwnCourse
-from mlgym.execution.repeated_decisions import RepeatedSearch, RepeatedSelections, decided_again
+from mlgym.execution.course.course import Course, Desk, OwnCourse
+from mlgym.execution.course.repeated_decisions import RepeatedSearch, RepeatedSelections, decided_again
 from mlgym.execution.run_record import CONFIG_FILE, ENVIRONMENT_FILE, EXPERIMENT_CONFIG_FILE, RunRecord, read_record
 from mlgym.names import did_you_mean
 from mlgym.reproduction.decisions import Decisions

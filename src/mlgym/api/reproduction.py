@@ -19,9 +19,9 @@ from mlgym.config.difference import config_changes
 from mlgym.display.reproduction import tell as tell_on_stderr
 from mlgym.errors import EventLogError, RunError
 from mlgym.events import Difference, EventLog, Producer, ReproductionVerdict
+from mlgym.execution.course.repeated_decisions import compare_decisions
 from mlgym.execution.options import ExecutorKind
 from mlgym.execution.ray_options import RayOptions
-from mlgym.execution.repeated_decisions import compare_decisions
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.reproduction.comparison import DEFAULT_RTOL, RunningComparison, compare
 from mlgym.reproduction.verdict import Verdict, difference_text

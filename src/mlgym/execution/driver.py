@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from mlgym.config import Document, Point, config_id, resolve
 from mlgym.errors import RunError
 from mlgym.events import Environment, ExperimentConfig, JobStatus, RunFinished, RunStarted
-from mlgym.execution.course import Course, Desk, OwnCourse
+from mlgym.execution.course.course import Course, Desk, OwnCourse
+from mlgym.execution.course.nested_run import NestedRun
+from mlgym.execution.course.search_run import SearchRun
 from mlgym.execution.devices import Slot, backend_of, kind_and_number, kind_of
 from mlgym.execution.environment import capture_environment, code_hashes, recorded_command
 from mlgym.execution.executor import Executor, Handler
@@ -22,14 +24,12 @@ from mlgym.execution.job import DEFAULT_ENTRY, Job
 from mlgym.execution.journal import Journal
 from mlgym.execution.launcher import worker_environment
 from mlgym.execution.main_module import late_imports
-from mlgym.execution.nested_run import NestedRun
 from mlgym.execution.options import RunOptions, WorkerCode
-from mlgym.execution.processes import ProcessExecutor
+from mlgym.execution.processes.executor import ProcessExecutor
+from mlgym.execution.processes.server_process import ServerSettings
 from mlgym.execution.retries import RetryLimits
 from mlgym.execution.run_record import EXPERIMENT_CONFIG_FILE
 from mlgym.execution.scheduler import Counts, Limits, NoSpaceError, Outcome, Scheduler, in_order
-from mlgym.execution.search_run import SearchRun
-from mlgym.execution.server_process import ServerSettings
 from mlgym.execution.slots import Admission
 from mlgym.execution.slurm import JobFolder, SlurmExecutor, SlurmSettings, TaskSetup, UnderWay
 from mlgym.execution.stop_signals import stop_signals

@@ -13,11 +13,11 @@ from mlgym.events import Event, EventSink, Payload, Producer, encode
 from mlgym.execution.executor import Executor, Handler, StopReason, Stream
 from mlgym.execution.group.together import leader
 from mlgym.execution.job import DEFAULT_ENTRY, Exit, Job
+from mlgym.execution.output.tap import tapped_output
+from mlgym.execution.output.worker_logging import captured_logging
 from mlgym.execution.perform import perform
 from mlgym.execution.preserved_process import preserved_process
 from mlgym.execution.stop_request import Killed, StopRequest
-from mlgym.execution.tap import tapped_output
-from mlgym.execution.worker_logging import captured_logging
 
 
 class InlineExecutor(Executor):

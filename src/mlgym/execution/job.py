@@ -18,7 +18,7 @@ TIME_LIMIT_SIGNAL: Final = signal.SIGUSR2
 """Asks a worker to stop at the next step boundary, because the experiment took too long."""
 BATCH_SIGNAL: Final = signal.SIGUSR1
 """What batch systems send to every process of a job before its time is up; to a worker it means `STOP_SIGNAL`."""
-DEFAULT_ENTRY: Final = "mlgym.execution.worker:run_job"
+DEFAULT_ENTRY: Final = "mlgym.execution.processes.worker:run_job"
 
 
 class Job(msgspec.Struct, kw_only=True, frozen=True):

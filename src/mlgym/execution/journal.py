@@ -12,9 +12,9 @@ from mlgym.errors import EventLogError
 from mlgym.events import CodeChanged, EventLog, JobStatus, Log, LogSink, Payload, Producer, RunState, decode
 from mlgym.execution.executor import Stream
 from mlgym.execution.job import Job
-from mlgym.execution.printed import LEVELS, LOGGER, Printed
+from mlgym.execution.output.printed import LEVELS, LOGGER, Printed
+from mlgym.execution.output.text_logs import TextLogs
 from mlgym.execution.scheduler import LostEnd, Record
-from mlgym.execution.text_logs import TextLogs
 
 _FLUSH_EVERY_S: Final = 0.02
 _OBSERVE_EVERY_S: Final = 0.2

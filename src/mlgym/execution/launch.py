@@ -13,8 +13,8 @@ from mlgym.execution.environment import package_versions
 from mlgym.execution.journal import Journal, Observer
 from mlgym.execution.main_module import main_script_of, refuse_launch_while_importing
 from mlgym.execution.options import RunOptions, WorkerCode
+from mlgym.execution.output.text_logs import TextLogs
 from mlgym.execution.run_record import CONFIG_FILE, ENVIRONMENT_FILE, record_of, write_record
-from mlgym.execution.text_logs import TextLogs
 from mlgym.tracking import RunFolder, create_run_folder
 from mlgym.tracking.delivery import delivering
 from mlgym.tracking.places import claim_place

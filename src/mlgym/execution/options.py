@@ -12,8 +12,8 @@ from mlgym.execution.devices import MOST_SLOTS_PER_DEVICE, Slot, device_slots, k
 from mlgym.execution.environment import usable_cores
 from mlgym.execution.group.together import leader
 from mlgym.execution.job import DEFAULT_ENTRY
+from mlgym.execution.processes.server_process import PRELOAD, PRELOAD_IF_INSTALLED
 from mlgym.execution.ray_options import RayOptions
-from mlgym.execution.server_process import PRELOAD, PRELOAD_IF_INSTALLED
 from mlgym.execution.slurm.settings import DEFAULT_SLOTS as SLURM_SLOTS
 from mlgym.names import DEFAULT_STORAGE
 from mlgym.tracking.delivery import Hubs

@@ -20,11 +20,11 @@ from mlgym.execution.journal import Journal, Observer
 from mlgym.execution.launcher import worker_environment
 from mlgym.execution.main_module import main_script_of, refuse_launch_while_importing
 from mlgym.execution.options import RunOptions, WorkerCode
+from mlgym.execution.output.text_logs import TextLogs
 from mlgym.execution.plan import remaining_of
 from mlgym.execution.ray_options import RayOptions
 from mlgym.execution.run_record import RUN_CONFIG_FILE, RunRecord, read_record, write_record
 from mlgym.execution.slurm.takeover import UnderWay, end_jobs, take_in
-from mlgym.execution.text_logs import TextLogs
 from mlgym.names import TRACKED
 from mlgym.reproduction.differences import environment_differences
 from mlgym.reproduction.verdict import difference_text

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from mlgym.execution.job import Job
-from mlgym.execution.server_process import ServerSettings
+from mlgym.execution.processes.server_process import ServerSettings
 from tests.execution.conftest import Processes
 from tests.execution.handlers import make_job, poll_until, run_all
 

@@ -19,7 +19,7 @@ import torch
 from mlgym.config import check, load, resolve
 from mlgym.events import Event, Payload
 from mlgym.execution.linux import kill_group
-from mlgym.execution.worker import warm_up
+from mlgym.execution.processes.worker import warm_up
 from mlgym.training import ExperimentContext, list_checkpoints, prepare_process, run_experiment
 from mlgym.training.checkpoint import verify_checkpoint
 

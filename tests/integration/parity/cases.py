@@ -16,7 +16,7 @@ from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV
 
 from mlgym.api import Run, run
-from mlgym.execution import nested_source
+from mlgym.execution.course import nested_source
 from tests.integration.parity.components import ESTIMATORS, METRICS, TorchClassifier, arrays_of
 
 IMPORTS = "tests.integration.parity.components"

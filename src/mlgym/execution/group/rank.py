@@ -22,11 +22,11 @@ from mlgym.execution.executor import Stream
 from mlgym.execution.forked import exit_now, forget_parent, take_over_streams
 from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL, Job
 from mlgym.execution.linux import die_with_parent
+from mlgym.execution.output.tap import tapped_output
+from mlgym.execution.output.worker_logging import captured_logging
 from mlgym.execution.perform import load_entry, perform
 from mlgym.execution.pipe_sink import PipeSink
 from mlgym.execution.stop_request import StopRequest, install_signal_handlers
-from mlgym.execution.tap import tapped_output
-from mlgym.execution.worker_logging import captured_logging
 
 STOP_SIGNALS: Final = (STOP_SIGNAL, BATCH_SIGNAL, TIME_LIMIT_SIGNAL)
 

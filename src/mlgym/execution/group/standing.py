@@ -14,10 +14,10 @@ from mlgym.events import JobStatus, decode
 from mlgym.execution.executor import Stream
 from mlgym.execution.group.failure import RankEnd
 from mlgym.execution.job import Exit, Job, time_limit_error
-from mlgym.execution.output import LineSplitter
+from mlgym.execution.output.lines import LineSplitter
+from mlgym.execution.output.printed import NUM_TAIL_LINES
+from mlgym.execution.output.tap import STREAMS
 from mlgym.execution.pipe_sink import split_lines
-from mlgym.execution.printed import NUM_TAIL_LINES
-from mlgym.execution.tap import STREAMS
 
 _READ_BYTES: Final = 1024 * 1024
 # Of one pipe before the others get their turn.

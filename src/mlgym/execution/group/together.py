@@ -25,12 +25,12 @@ from mlgym.execution.executor import Stream
 from mlgym.execution.group.failure import RankEnd, cause_of, failure_of
 from mlgym.execution.job import Job
 from mlgym.execution.linux import hang_up, sockets
+from mlgym.execution.output.printed import NUM_TAIL_LINES
+from mlgym.execution.output.tap import tapped_output
 from mlgym.execution.perform import describe_error, describe_traceback, load_entry, perform
 from mlgym.execution.preserved_process import preserved_process
-from mlgym.execution.printed import NUM_TAIL_LINES
 from mlgym.execution.stop_request import Killed, StopRequest
 from mlgym.execution.stop_signals import stop_signals
-from mlgym.execution.tap import tapped_output
 
 # The others may compute for a while where rank 0 has failed already; a lost one never comes.
 _GATHER_S: Final = 300.0

@@ -15,6 +15,7 @@ from mlgym.execution.devices import GROUP_KINDS, Slot, kind_of
 from mlgym.execution.environment import usable_cores
 from mlgym.execution.executor import Handler
 from mlgym.execution.options import RunOptions
+from mlgym.execution.processes.server_process import ServerSettings
 from mlgym.execution.ray.capacity import Ask, num_places, unplaceable
 from mlgym.execution.ray.cluster import Cluster
 from mlgym.execution.ray.code_package import UserCode
@@ -22,7 +23,6 @@ from mlgym.execution.ray.connecting import connect
 from mlgym.execution.ray.executor import RayExecutor
 from mlgym.execution.ray.node_setup import NodeSetup, travelling_variables
 from mlgym.execution.ray.task import node_facts
-from mlgym.execution.server_process import ServerSettings
 
 _LOOK_EVERY_S: Final = 1.0
 

@@ -26,11 +26,11 @@ from mlgym.errors import RunError
 from mlgym.execution.environment.hardware import cpu_model
 from mlgym.execution.environment.packages import package_versions
 from mlgym.execution.job import Job, decode_job
-from mlgym.execution.processes import ProcessExecutor
+from mlgym.execution.processes.executor import ProcessExecutor
+from mlgym.execution.processes.server_process import ServerSettings
 from mlgym.execution.ray.frames import FrameWriter, Hello
 from mlgym.execution.ray.node_setup import NodeSetup, decode_setup
 from mlgym.execution.ray.orders import KILL_ORDER, TIME_LIMIT_ORDER, Orders
-from mlgym.execution.server_process import ServerSettings
 
 _POLL_S: Final = 0.1
 # Each message to the driver costs Ray a few hundred microseconds; what comes within this time goes together.

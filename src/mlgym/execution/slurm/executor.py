@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from mlgym.errors import RunError
 from mlgym.execution.executor import Executor, Handler, StopReason, Stream
 from mlgym.execution.job import BATCH_SIGNAL, Exit, Job
-from mlgym.execution.output import MAX_LINE_CHARS
-from mlgym.execution.printed import NUM_TAIL_LINES
+from mlgym.execution.output.lines import MAX_LINE_CHARS
+from mlgym.execution.output.printed import NUM_TAIL_LINES
 from mlgym.execution.slurm.folder import Array, JobFolder
 from mlgym.execution.slurm.queues import Queue, QueueError, Target, queue_of
 from mlgym.execution.slurm.settings import SlurmSettings

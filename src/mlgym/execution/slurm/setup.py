@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mlgym.execution.server_process import ServerSettings
+from mlgym.execution.processes.server_process import ServerSettings
 
 
 class TaskSetup(msgspec.Struct, kw_only=True, frozen=True):

@@ -22,8 +22,8 @@ import msgspec
 
 from mlgym.execution.executor import Stream
 from mlgym.execution.job import Exit
+from mlgym.execution.output.printed import Printed
 from mlgym.execution.pipe_sink import PipeSink
-from mlgym.execution.printed import Printed
 
 _SYNC_EVERY_S: Final = 1.0
 _FULL_RETRY_S: Final = 1.0

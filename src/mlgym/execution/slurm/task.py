@@ -28,8 +28,8 @@ from mlgym.errors import RunError
 from mlgym.events import CheckpointDeleted, CheckpointSaved, JobStatus, Log, decode
 from mlgym.execution.executor import Handler, Stream
 from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL, Exit, Job
-from mlgym.execution.printed import LOGGER
-from mlgym.execution.processes import ProcessExecutor
+from mlgym.execution.output.printed import LOGGER
+from mlgym.execution.processes.executor import ProcessExecutor
 from mlgym.execution.slurm.folder import JobFolder
 from mlgym.execution.slurm.setup import TaskSetup
 from mlgym.execution.slurm.spool import Begin, End, SpoolReader, SpoolSink, record_of

@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NoReturn, TypeAlias
 
 from mlgym.errors import RunError
-from mlgym.execution.channel import (
+from mlgym.execution.executor import Executor, Handler, StopReason, Stream
+from mlgym.execution.job import STOP_SIGNAL, TIME_LIMIT_SIGNAL, Exit, Job, encode_job
+from mlgym.execution.linux import event_pipe, kill_group, memory_file
+from mlgym.execution.output.lines import LineSplitter
+from mlgym.execution.output.tap import STREAMS
+from mlgym.execution.pipe_sink import split_lines
+from mlgym.execution.processes.channel import (
     ChannelClosedError,
     Ended,
     Fork,
@@ -25,13 +31,7 @@ from mlgym.execution.channel import (
     Signal,
     Started,
 )
-from mlgym.execution.executor import Executor, Handler, StopReason, Stream
-from mlgym.execution.job import STOP_SIGNAL, TIME_LIMIT_SIGNAL, Exit, Job, encode_job
-from mlgym.execution.linux import event_pipe, kill_group, memory_file
-from mlgym.execution.output import LineSplitter
-from mlgym.execution.pipe_sink import split_lines
-from mlgym.execution.server_process import ServerProcess, ServerSettings
-from mlgym.execution.tap import STREAMS
+from mlgym.execution.processes.server_process import ServerProcess, ServerSettings
 
 _READ_BYTES: Final = 1024 * 1024
 # Of one pipe before the others get their turn: a worker that prints without end must not starve them.

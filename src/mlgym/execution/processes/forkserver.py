@@ -24,8 +24,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
-from mlgym.execution import worker
-from mlgym.execution.channel import (
+from mlgym.execution.forked import exit_now, forget_parent, take_over_streams
+from mlgym.execution.imported_code import note_import
+from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL
+from mlgym.execution.launcher import python_command
+from mlgym.execution.linux import (
+    adopt_orphans,
+    children,
+    die_with_parent,
+    kill_group,
+    names_of_threads,
+    num_threads,
+    outlive_parent,
+)
+from mlgym.execution.main_module import import_main_script
+from mlgym.execution.output.worker_logging import admit_info
+from mlgym.execution.processes import worker
+from mlgym.execution.processes.channel import (
     Channel,
     ChannelClosedError,
     Ended,
@@ -42,21 +57,6 @@ from mlgym.execution.channel import (
     Started,
     clip,
 )
-from mlgym.execution.forked import exit_now, forget_parent, take_over_streams
-from mlgym.execution.imported_code import note_import
-from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, TIME_LIMIT_SIGNAL
-from mlgym.execution.launcher import python_command
-from mlgym.execution.linux import (
-    adopt_orphans,
-    children,
-    die_with_parent,
-    kill_group,
-    names_of_threads,
-    num_threads,
-    outlive_parent,
-)
-from mlgym.execution.main_module import import_main_script
-from mlgym.execution.worker_logging import admit_info
 
 _DRIVER_CHECK_S: Final = 1.0
 _STRAY_S: Final = 2.0
@@ -209,7 +209,7 @@ class ForkServer:
     def _spawn(self, fds: list[int]) -> subprocess.Popen[bytes]:
         job, events, stdout, stderr = fds
         return subprocess.Popen(  # noqa: S603 - this interpreter
-            python_command("mlgym.execution.worker", str(job), str(events), str(os.getpid())),
+            python_command("mlgym.execution.processes.worker", str(job), str(events), str(os.getpid())),
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,

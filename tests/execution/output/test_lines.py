@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from mlgym.execution.output import FloodLimit, LineSplitter
+from mlgym.execution.output.lines import FloodLimit, LineSplitter
 
 
 def test_lines_do_not_depend_on_how_the_bytes_arrive() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from mlgym.errors import RunError
 from mlgym.events import ExperimentConfig, JobStatus
-from mlgym.execution.course import Course, Desk
-from mlgym.execution.nested_source import NestedSource
+from mlgym.execution.course.course import Course, Desk
+from mlgym.execution.course.nested_source import NestedSource
 from mlgym.execution.scheduler import Outcome
 from mlgym.validation.choice import choose, refuse_unmeasured
 from mlgym.validation.modes import NestedPlan

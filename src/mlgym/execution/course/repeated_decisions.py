@@ -15,7 +15,7 @@ from itertools import takewhile, zip_longest
 
 from mlgym.errors import RunError
 from mlgym.events import ExperimentState, SearchDecision, SearchResult, SearchStep, SelectionRecord
-from mlgym.execution.course import Course, Desk
+from mlgym.execution.course.course import Course, Desk
 from mlgym.execution.scheduler import Outcome
 from mlgym.reproduction.decisions import Decisions
 from mlgym.validation.choice import choose

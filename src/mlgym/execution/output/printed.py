@@ -9,7 +9,7 @@ from typing import Final
 
 from mlgym.events import Log
 from mlgym.execution.executor import Stream
-from mlgym.execution.output import FloodLimit
+from mlgym.execution.output.lines import FloodLimit
 
 LOGGER: Final = "mlgym.execution"
 NUM_TAIL_LINES: Final = 40

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from mlgym.errors import RunError
 from mlgym.events import ExperimentState, SearchDecision, SearchResult
-from mlgym.execution.course import Course, Desk
+from mlgym.execution.course.course import Course, Desk
 from mlgym.execution.scheduler import Outcome
 from mlgym.validation.choice import refuse_unmeasured
 from mlgym.validation.modes import SearchPlan

@@ -28,7 +28,7 @@ from mlgym.validation.search.account import SearchAccount
 from tests.execution.stand_ins import _environment_without_sources
 from tests.validation.search.problems import LR, search_config
 
-HERE = "tests.execution.test_search_run"
+HERE = "tests.execution.course.test_search_run"
 ASHA: dict[str, Any] = {"strategy": {"use": "asha", "reduction_factor": 2}, "num_trials": 5}
 OPTUNA: dict[str, Any] = {
     "strategy": {"use": "optuna", "pruner": "median", "pruner_options": {"n_startup_trials": 2}},
@@ -356,7 +356,7 @@ def test_finishing_while_trials_run_makes_no_sense(whole: Searching) -> None:
 
 def test_the_strategy_of_the_how_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the page says is a whole strategy is one: it searches, goes on with what is good, and ends."""
-    page = (Path(__file__).parents[2] / "docs" / "how-to" / "search.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "search.md").read_text()
     (tmp_path / "strategy_of_the_page.py").write_text(page.partition("```python\n")[2].partition("```")[0])
     monkeypatch.syspath_prepend(tmp_path)
     importlib.import_module("strategy_of_the_page")

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from mlgym.events import Log, MemorySink
-from mlgym.execution.worker_logging import captured_logging
+from mlgym.execution.output.worker_logging import captured_logging
 
 
 def test_logging_is_captured_and_put_back() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from mlgym.errors import RunError
 from mlgym.execution.job import Exit
-from mlgym.execution.server_process import ServerSettings
+from mlgym.execution.processes.server_process import ServerSettings
 from tests.execution.conftest import Processes
 from tests.execution.handlers import make_job, poll_until, run_all
 
@@ -336,7 +336,8 @@ def test_light_modules_import_no_torch() -> None:
     import sys
 
     code = (
-        "import sys, mlgym.execution.forkserver, mlgym.execution.processes, mlgym.execution.scheduler;"
+        "import sys, mlgym.execution.processes.forkserver, mlgym.execution.processes.executor;"
+        "import mlgym.execution.scheduler;"
         "sys.exit('torch' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, Final, TextIO
 
 from mlgym.execution.executor import Stream
-from mlgym.execution.output import LineSplitter
+from mlgym.execution.output.lines import LineSplitter
 
 STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr")
 

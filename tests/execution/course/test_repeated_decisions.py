@@ -13,14 +13,14 @@ import pytest
 from mlgym.config import Point, check
 from mlgym.events import EventSink, RunState
 from mlgym.execution import RunOptions, RunSummary, WorkerCode, launch
-from mlgym.execution.course import Course, Desk, OwnCourse
+from mlgym.execution.course.course import Course, Desk, OwnCourse
+from mlgym.execution.course.repeated_decisions import RepeatedSearch, compare_decisions, decided_again
 from mlgym.execution.job import Job
-from mlgym.execution.repeated_decisions import RepeatedSearch, compare_decisions, decided_again
 from mlgym.execution.stop_request import StopRequest
 from mlgym.tracking import RunFolder
 from mlgym.validation.modes import SearchPlan
-from tests.execution import test_search_run
-from tests.execution.test_search_run import ASHA, OPTUNA, Searching, _known_environment
+from tests.execution.course import test_search_run
+from tests.execution.course.test_search_run import ASHA, OPTUNA, Searching, _known_environment
 
 
 def train_otherwise(job: Job, sink: EventSink, stop: StopRequest) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 
-from mlgym.execution.nested_source import NestedSource
+from mlgym.execution.course.nested_source import NestedSource
 from mlgym.execution.scheduler import Limits, Scheduler
 from mlgym.validation.modes import NestedPlan
 from tests.execution.test_scheduler import Straw, straw_job

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlgym.events import EventSink, Log
-from mlgym.execution.output import MAX_LINE_CHARS, FloodLimit
+from mlgym.execution.output.lines import MAX_LINE_CHARS, FloodLimit
 from mlgym.texts import printable
 
 

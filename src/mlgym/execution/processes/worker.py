@@ -20,11 +20,11 @@ from mlgym.execution.group.local import run_group
 from mlgym.execution.imported_code import tell_other_code
 from mlgym.execution.job import Job, decode_job
 from mlgym.execution.linux import adopt_orphans, die_with_parent
+from mlgym.execution.output.tap import tapped_output
+from mlgym.execution.output.worker_logging import captured_logging
 from mlgym.execution.perform import perform
 from mlgym.execution.pipe_sink import PipeSink
 from mlgym.execution.stop_request import StopRequest, install_signal_handlers
-from mlgym.execution.tap import tapped_output
-from mlgym.execution.worker_logging import captured_logging
 
 
 def run_job(job: Job, sink: EventSink, stop: StopRequest) -> None:

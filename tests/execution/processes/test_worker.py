@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlgym.execution.worker import warm_up
+from mlgym.execution.processes.worker import warm_up
 
 
 @pytest.mark.slow

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
-from mlgym.execution.channel import Channel, ChannelClosedError, Report, Request, Start
 from mlgym.execution.executor import Stream
 from mlgym.execution.job import Exit
 from mlgym.execution.launcher import python_command, worker_environment
+from mlgym.execution.processes.channel import Channel, ChannelClosedError, Report, Request, Start
 
 PRELOAD: Final = ("torch", "torch._dynamo", "mlgym.config", "mlgym.components", "mlgym.training")
 """What every experiment imports; the first optimizer imports `torch._dynamo`."""
@@ -66,10 +66,10 @@ class ServerProcess:
         """Starts it; it imports while this process goes on."""
         self.ready = False
         self.ended: str | None = None
-        self.importing = "mlgym.execution.forkserver"
+        self.importing = "mlgym.execution.processes.forkserver"
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            command = python_command("mlgym.execution.forkserver", str(theirs.fileno()), str(os.getpid()))
+            command = python_command("mlgym.execution.processes.forkserver", str(theirs.fileno()), str(os.getpid()))
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter
                 command,
                 stdin=subprocess.DEVNULL,

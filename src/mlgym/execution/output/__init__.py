@@ -1,0 +1,1 @@
+"""What experiments print and log: by lines, on its way, and in files of its own."""
