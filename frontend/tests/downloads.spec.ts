@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Locator, Page } from "@playwright/test";
-import { HOSTILE } from "./setup/events";
+import { CHATTY, HOSTILE, NUM_LINES } from "./setup/events";
 import { storage, TRAINED } from "./setup/storage";
 import { expect, open, test } from "./setup/test";
 
@@ -69,6 +69,19 @@ test("a hostile model card stays text where it is opened", async ({ strict, addr
   await strict.goto(`file://${html.path}`);
   await expect(strict.getByRole("heading", { level: 1 })).toContainText("<script>alert(1)</script>");
   expect(await strict.locator("script, img, iframe, svg").count()).toBe(0);
+});
+
+test("a log is read up to its first line, and saved whole", async ({ strict, address }) => {
+  await open(strict, address, { run_id: CHATTY, page: "experiment", experiment: "0", part: "logs" });
+  const log = strict.getByRole("log");
+  await expect(log).toContainText(`line ${NUM_LINES - 1}`);
+  const file = await saved(strict, strict.getByRole("button", { name: "Save", exact: true }));
+  const lines = file.bytes.toString().trim().split("\n");
+  expect([lines.length, lines[0]?.endsWith("info line 0"), lines.at(-1)?.endsWith(`line ${NUM_LINES - 1}`)]).toEqual([NUM_LINES, true, true]);
+  await log.hover();
+  // What comes above moves nothing: the line at the top stays there until the wheel turns again.
+  await expect.poll(async () => (await strict.mouse.wheel(0, -20_000), await log.innerText())).toMatch(/\bline 0\b/);
+  await expect(strict.getByRole("checkbox", { name: "follow" })).not.toBeChecked();
 });
 
 test("a chart is saved as a picture and as its points", async ({ strict, address }) => {

@@ -10,9 +10,10 @@ interface Props {
   readonly onClose: () => void;
   readonly children: ReactNode;
   readonly isTitleHidden?: boolean;
+  readonly isWide?: boolean;
 }
 
-export function Dialog({ title, isOpen, onClose, children, isTitleHidden = false }: Props): ReactNode {
+export function Dialog({ title, isOpen, onClose, children, isTitleHidden = false, isWide = false }: Props): ReactNode {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     if (isOpen && dialog.current?.open === false) dialog.current.showModal();
@@ -22,6 +23,7 @@ export function Dialog({ title, isOpen, onClose, children, isTitleHidden = false
     <dialog
       ref={dialog}
       className={classes.dialog}
+      data-wide={isWide}
       aria-label={title}
       onClose={onClose}
       onMouseDown={(event) => {

@@ -39,6 +39,16 @@ export function oldEvents(run: string): object[] {
   return events;
 }
 
+export const CHATTY = "chatty";
+export const NUM_LINES = 2500;
+
+/** A run whose one experiment has much to say. */
+export function chattyEvents(): object[] {
+  const own = { grid_search_id: CHATTY, experiment_id: 0 };
+  const lines = Array.from({ length: NUM_LINES }, (_, i) => event("log", { ...own, level: "info", logger: "train", message: `\u001b[32mline ${i}\u001b[0m` }));
+  return [event("experiment_config", { ...own, job_id: "j", config: { seed: 1 } }), ...lines];
+}
+
 /** A run in which every text that somebody can choose is from the corpus. */
 export function hostileEvents(): object[] {
   const pick = (i: number): string => CORPUS[i % CORPUS.length] ?? "";

@@ -3,7 +3,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { HOSTILE, hostileEvents, oldEvents } from "./events";
+import { CHATTY, chattyEvents, HOSTILE, hostileEvents, oldEvents } from "./events";
 import { reproduce, startRun } from "./services";
 
 export const TRAINED = "trained";
@@ -58,6 +58,7 @@ export default async function setUp(): Promise<() => void> {
   await startRun(config, storage, "--run-id", TRAINED).ended;
   writeLog(join(storage, OLD), oldEvents(OLD));
   writeLog(join(storage, HOSTILE), hostileEvents());
+  writeLog(join(storage, CHATTY), chattyEvents());
   // The same log, cut in the middle: what time travel has to equal.
   cpSync(join(storage, TRAINED), join(storage, CUT), { recursive: true });
   const log = join(storage, CUT, "event_storage.log");

@@ -18,6 +18,7 @@ import classes from "./Experiment.module.css";
 
 const LEVELS = [["", "any level"], ["info", "info and above"], ["warning", "warnings and above"], ["error", "errors"]] as const; // prettier-ignore
 const ORDER = ["debug", "info", "warning", "error", "critical"];
+const FEW_LINES = 100;
 const NO_LINES: readonly LogEntry[] = [];
 const COLOURS = ["var(--dim)", "var(--failed)", "var(--good)", "var(--stopped)", "var(--accent)", "var(--accent)", "var(--running)", "var(--text)"];
 
@@ -53,6 +54,11 @@ function Found({ run, choice, at, children }: FoundProps): ReactNode {
   const onTop = (): void => {
     if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
   };
+  // The hub looks through so many events at a time: it may have found few lines, or none, and know of more to look through.
+  const isLooking = hasNextPage && error === null && lines.length < FEW_LINES;
+  useEffect(() => {
+    if (isLooking && !isFetchingNextPage) void fetchNextPage();
+  }, [isLooking, isFetchingNextPage, fetchNextPage]);
   return (
     <>
       <div className={classes.tools} data-search>
@@ -60,11 +66,11 @@ function Found({ run, choice, at, children }: FoundProps): ReactNode {
         <CheckField label="follow" isOn={isFollowing} onChange={setFollowing} />
         <span className="dim number">
           {countOf(lines.length, "line")}
-          {hasNextPage ? ", earlier ones as you scroll up" : ""}
+          {isLooking ? ", looking for more" : hasNextPage ? ", earlier ones as you scroll up" : ""}
         </span>
         <SaveLog run={run} choice={choice} at={at} />
       </div>
-      {error !== null ? <Problem error={error} what="log" onRetry={() => void refetch()} /> : data === undefined ? <Waiting what="the log" /> : <Lines key={JSON.stringify([choice, at])} lines={lines} isFollowing={isFollowing} onFollow={setFollowing} onTop={onTop} />}
+      {error !== null ? <Problem error={error} what="log" onRetry={() => void refetch()} /> : data === undefined || (isLooking && lines.length === 0) ? <Waiting what="the log" /> : <Lines key={JSON.stringify([choice, at])} lines={lines} isFollowing={isFollowing} onFollow={setFollowing} onTop={onTop} />}
     </>
   );
 }

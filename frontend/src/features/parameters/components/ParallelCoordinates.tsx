@@ -14,6 +14,7 @@ import classes from "./Parameters.module.css";
 
 const [TOP, BOTTOM, SIDE] = [34, 14, 60];
 const HEIGHT = 320;
+const NO_BRUSHES: Brushes = new Map();
 
 interface Props {
   readonly shared: Shared;
@@ -25,7 +26,9 @@ export function ParallelCoordinates({ shared, metricAxis, selection }: Props): R
   const { rows, swept, short } = shared;
   const { ref, width } = useElementSize();
   const canvas = useRef<HTMLCanvasElement>(null);
-  const [brushes, setBrushes] = useState<Brushes>(new Map());
+  const [made, setMade] = useState<{ readonly brushes: Brushes; readonly ids: string }>({ brushes: NO_BRUSHES, ids: "" });
+  // Brushes stand as long as what they selected is what is selected.
+  const brushes = made.ids === selection.ids.join() ? made.brushes : NO_BRUSHES;
   const scheme = useScheme();
   const axes = useMemo(() => [...swept.map((key) => axisOf(rows, key, short.get(key) ?? key)), metricAxis], [rows, swept, short, metricAxis]);
   const xOf = (index: number): number => SIDE + (index / Math.max(1, axes.length - 1)) * Math.max(0, width - 2 * SIDE);
@@ -36,11 +39,12 @@ export function ParallelCoordinates({ shared, metricAxis, selection }: Props): R
     const next = new Map(brushes);
     if (span === null) next.delete(axis.key);
     else next.set(axis.key, span);
-    setBrushes(next);
-    select(next.size === 0 ? [] : brushed(rows, axes, next));
+    const ids = next.size === 0 ? [] : brushed(rows, axes, next);
+    setMade({ brushes: next, ids: ids.join() });
+    select(ids);
   };
   const clear = (): void => {
-    setBrushes(new Map());
+    setMade({ brushes: NO_BRUSHES, ids: "" });
     select([]);
   };
   return (

@@ -17,7 +17,7 @@ interface Props {
 
 export function Compare({ runs, isOpen, onClose }: Props): ReactNode {
   return (
-    <Dialog title={`${runs.length} runs`} isOpen={isOpen} onClose={onClose}>
+    <Dialog title={`${runs.length} runs`} isOpen={isOpen} onClose={onClose} isWide>
       <Sides runs={runs} />
     </Dialog>
   );
