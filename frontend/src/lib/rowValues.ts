@@ -18,8 +18,7 @@ const FACTS: Readonly<Record<string, (row: ExperimentRow) => Value>> = {
   stop_reason: (row) => row.stop_reason,
   started_at: (row) => row.started_at,
   finished_at: (row) => row.finished_at,
-  // Of one that ended while somebody looked, its beginning and its end are known.
-  duration_s: (row) => row.duration_s ?? (row.started_at === null || row.finished_at === null ? null : row.finished_at - row.started_at),
+  duration_s: (row) => row.duration_s,
   steps_per_s: (row) => row.steps_per_s,
   rss_bytes: (row) => row.rss_bytes,
   num_checkpoints: (row) => row.num_checkpoints,
