@@ -19,6 +19,7 @@ import pytest
 import mlgym
 from mlgym.events import EventLog
 from mlgym.events.writer_mark import MARK
+from mlgym.tracking import pull
 from mlgym.tracking.hub_client import HubClient
 from tests.integration.test_resume import CONFIG, digests, results, send_when, start, state
 from tests.server.service import ALL, Service, free_port
@@ -40,7 +41,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_another_machine(hub: Service, config: Path, tmp_path: Path) -> None:
+def test_another_machine(hub: Service, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed, its folder lost, the run comes from the hub: the results are those of an undisturbed run, each once."""
     undisturbed = mlgym.run(config, storage=tmp_path / "undisturbed", run_id="run", progress=False)
     assert undisturbed.exit_code == 0
@@ -48,6 +49,7 @@ def test_another_machine(hub: Service, config: Path, tmp_path: Path) -> None:
     program = start("run", str(config), "--run-id", "run", "--storage", str(lost), "--rest-endpoint", hub.url)
     with HubClient(hub.url) as client:
         assert send_when(program, signal.SIGKILL, lambda: bool(client.checkpoints("run"))) == -9
+        monkeypatch.setattr(pull, "_WATCH_S", 0.5)  # nothing more comes of it
         # Nothing is left of it but an older copy.
         lost.rename(tmp_path / "older")
         older = tmp_path / "older" / "run" / "event_storage.log"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mlgym.errors import HubError, InvalidNameError, RunError
 from mlgym.events import EventLog, RunFinished, RunResumed
 from mlgym.events.codec import read_origin
 from mlgym.tracking import RunFolder, mirror
+from mlgym.tracking import pull as module
 from mlgym.tracking.histories import OTHER_HISTORY
 from mlgym.tracking.hub_client import HubClient
 from mlgym.tracking.manifest import FileEntry
@@ -162,15 +164,29 @@ def test_two_histories(
     assert (content(run.storage), content(hub.storage)) == before
 
 
-def test_a_run_that_goes_on_elsewhere(client: HubClient, run: RunFolder, tmp_path: Path) -> None:
+def tell_more(folder: RunFolder, url: str) -> None:
+    with HubClient(url) as client:
+        write(folder, resumed("elsewhere"))
+        push(folder, client)
+
+
+def test_a_run_that_goes_on_elsewhere(
+    hub: Service, client: HubClient, run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the hub hears of still, and what somebody here is at, is left alone."""
     push(run, client)
     folder = pull(RUN_ID, tmp_path / "elsewhere", client)
     write(folder, resumed("elsewhere"))
     push(folder, client)
-    with pytest.raises(RunError, match="goes on elsewhere"):
-        catch_up(run, client)
-    assert catch_up(run, client, while_it_goes_on=True).num_events == 1
+    for copy in (run, pull(RUN_ID, tmp_path / "copy", client)):
+        later = threading.Timer(0.3, tell_more, (folder, hub.url))
+        later.start()
+        with pytest.raises(RunError, match="goes on elsewhere"):
+            catch_up(copy, client)
+        later.join()
+    assert catch_up(run, client, while_it_goes_on=True).num_events == 3
+    monkeypatch.setattr(module, "_WATCH_S", 0.3)
+    assert catch_up(run, client) == CaughtUp()  # it was killed: nothing came of it any more
     write(folder, FINISHED)
     push(folder, client)
     with EventLog.open(run.log_path), pytest.raises(RunError, match="wait until that has ended"):

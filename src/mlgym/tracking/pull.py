@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Final
 from mlgym.errors import HubError, InvalidNameError, LogInUseError, RunError
 from mlgym.events import EventLog
 from mlgym.events.durable import fsync_folder
+from mlgym.events.writer_mark import is_written_from_here, unmark_writer
 from mlgym.names import LOG_FILE, safe_name
 from mlgym.tracking.histories import end_of_log, refuse_other_history
 from mlgym.tracking.hub_client import HubClient, HubListing, RunHead
@@ -32,6 +34,9 @@ from mlgym.tracking.run_folder import RunFolder
 
 _ATTEMPTS: Final = 3
 _GROUP_EVENTS: Final = 1000
+# Whatever trains tells of its progress and its load more often than this.
+_WATCH_S: Final = 8.0
+_LOOK_EVERY_S: Final = 0.25
 
 
 def pull(run_id: str, storage: Path, client: HubClient) -> RunFolder:
@@ -105,13 +110,18 @@ def catch_up(
     """
     head = client.head(folder.run_id)
     try:
-        if head is None or not head.num_events or not _is_ahead(folder, head, client):
+        if head is None or not head.num_events:
             return CaughtUp()
-        if head.is_live and not while_it_goes_on:
+        is_ahead = _is_ahead(folder, head, client)
+        # Who wrote the log here, and nobody else, knows by its lock whether the run goes on.
+        is_foreign = is_ahead or not is_written_from_here(folder.log_path)
+        if is_foreign and not while_it_goes_on and _goes_on(folder.run_id, head, client):
             raise RunError(
                 f"run `{folder.run_id}` goes on elsewhere: the hub {client.url} hears of it. Wait until it has ended, "
-                "or end it there; that it was killed, the hub knows after a minute or two of silence"
+                "or end it there"
             )
+        if not is_ahead:
+            return CaughtUp()
         with EventLog.open(folder.log_path) as log:
             brought = CaughtUp()
             for kind in (CHECKPOINTS, ARTIFACTS) if with_checkpoints else (ARTIFACTS,):
@@ -119,7 +129,9 @@ def catch_up(
                 setattr(brought, f"num_{kind}", num_brought)
             brought.num_files = _bring_files(folder, client)
             brought.num_events = _bring_events(folder.run_id, client, log)
-            return brought
+        # It is a copy: whoever wrote what came may go on elsewhere.
+        unmark_writer(folder.log_path)
+        return brought
     except LogInUseError as error:
         raise RunError(f"run `{folder.run_id}` goes on, in {error.writer}: wait until that has ended") from error
     except OSError as error:
@@ -153,6 +165,17 @@ def refuse_more_events(folder: RunFolder, url: str) -> None:
             "went on elsewhere, or the folder here is an older copy. Name the hub's REST service, too "
             "(--rest-endpoint), and they are brought first"
         )
+
+
+def _goes_on(run_id: str, head: RunHead, client: HubClient) -> bool:
+    """Tells whether a run goes on; one that was killed a moment ago looks so, but nothing more comes of it."""
+    give_up_at = time.monotonic() + _WATCH_S
+    while head.is_live and time.monotonic() < give_up_at:
+        time.sleep(_LOOK_EVERY_S)
+        now = client.head(run_id)
+        if now is not None and now.num_events > head.num_events:
+            return True
+    return False
 
 
 def _is_ahead(folder: RunFolder, head: RunHead, client: HubClient) -> bool:
