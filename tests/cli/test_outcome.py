@@ -37,3 +37,11 @@ def test_failed_competitors_of_a_winner(role: str, winner: int | None, is_offere
     state = state_of(role, winner=winner)
     assert state.counts["failed"] == 1
     assert any("--retry-failed" in line for line in ways_on("run", state, tmp_path)) == is_offered
+
+
+def test_where_it_failed_is_told_where_python_knows(tmp_path: Path) -> None:
+    """The message of an error is often not its place; what was killed has none."""
+    state = state_of("grid", winner=None)
+    assert not any("where it failed" in line for line in ways_on("run", state, tmp_path))
+    state.experiments[0].stacktrace = "Traceback (most recent call last): ..."
+    assert f"where it failed: mlgym show run --storage {tmp_path} -e 0" in ways_on("run", state, tmp_path)

@@ -50,11 +50,15 @@ def can_resume(state: RunState) -> bool:
 
 
 def ways_on(run_id: str, state: RunState, storage: Path) -> list[str]:
-    """Gives a line for each command with which a run that has ended can go on."""
+    """Gives a line for each command with which a run that has ended can go on, and for what tells why it failed."""
     command = f"mlgym resume {run_id}{storage_option(storage)}"
-    lines = [f"resume with: {command}"] if can_resume(state) else []
-    if state.status != "running" and state.validation_mode != TRACKED and _can_retry(state):
+    is_repetition = state.reproduces is not None  # begun anew rather than resumed
+    lines = [f"resume with: {command}"] if can_resume(state) and not is_repetition else []
+    if state.status != "running" and state.validation_mode != TRACKED and not is_repetition and _can_retry(state):
         lines.append(f"try failed experiments again: {command} --retry-failed")
+    failed = [number for number, one in state.experiments.items() if one.status == "failed" and one.stacktrace]
+    if failed:
+        lines.append(f"where it failed: mlgym show {run_id}{storage_option(storage)} -e {failed[0]}")
     return lines
 
 

@@ -97,8 +97,11 @@ class Registry:
             self._enter(Component(name, target, tuple(call_args), outputs, tuple(late_imports)))
             return target
 
-        if not COMPONENT_NAME.fullmatch(name):
-            raise RegistryError(f"component name {name!r} must be letters, digits and `_`, not starting with a digit")
+        if not COMPONENT_NAME.fullmatch(str(name)):  # a class, where somebody wrote `@register` alone
+            raise RegistryError(
+                f"component name {name!r} must be letters, digits and `_`, not starting with a digit, as in "
+                '`@register("my_model")`'
+            )
         return enter
 
     def _enter(self, component: Component) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
 from mlgym.components.tensors import StepOutput
+from mlgym.errors import TrainingError
 from mlgym.training.device import Device
 from mlgym.training.parallel import Forward
 
@@ -78,7 +79,15 @@ class Update:
             self._before(last)
         with self._autocast:
             output = self._run(batch)
-        loss = output.loss if parts == 1 else output.loss / parts
+        try:
+            loss = output.loss if parts == 1 else output.loss / parts
+        except AttributeError as error:
+            if isinstance(output, StepOutput):
+                raise
+            raise TrainingError(
+                f"a training step must give a `StepOutput`, but gave a {type(output).__name__}: write "
+                "`return StepOutput(loss)`"
+            ) from error
         if self.scaler is not None:
             loss = self.scaler.scale(loss)
         loss.backward()

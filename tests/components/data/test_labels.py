@@ -101,6 +101,12 @@ def test_values_are_no_labels() -> None:
     assert targets_of(TensorData(torch.ones(3, 1), torch.ones(3, 1))).shape == (3, 1)
 
 
+def test_no_samples_have_no_labels() -> None:
+    """Said as it is, not as a wrong type of targets."""
+    with pytest.raises(DataError, match="`Subset` has no samples"):
+        labels_of(Subset(Plain(), []))
+
+
 def test_dataset_without_length() -> None:
     """A dataset that can only be iterated is refused."""
 
