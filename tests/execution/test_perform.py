@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from mlgym.errors import Interrupted
-from mlgym.events import EventSink, JobStatus, MemorySink
+from mlgym.events import EventSink, JobStatus, Log, MemorySink
 from mlgym.execution.job import Job
 from mlgym.execution.perform import perform
 from mlgym.execution.stop_request import StopRequest
@@ -58,6 +58,25 @@ def test_success_failure_interruption_and_time_limit() -> None:
     assert done.error == "ValueError"
     assert done.stacktrace is not None
     assert "KeyError: 'inner'" in done.stacktrace
+
+
+def test_an_error_after_a_request_to_end_is_no_failure() -> None:
+    """Batch systems signal loaders' workers too, whose loss is an error; without a request it is a failure."""
+    for out_of_time, expected in (
+        (None, ("ValueError", False)),
+        (True, ("ValueError", False)),
+        (False, ("interrupted", True)),
+    ):
+        stop, sink = StopRequest(), MemorySink()
+        if out_of_time is not None:
+            stop.request(out_of_time=out_of_time)
+        perform(job("raise_from"), sink, stop, nullcontext())
+        done = sink.payloads[-1]
+        assert isinstance(done, JobStatus)
+        assert (done.error, done.interrupted) == expected
+        assert "KeyError: 'inner'" in (done.stacktrace or "")
+        told = [payload.message for payload in sink.payloads if isinstance(payload, Log)]
+        assert [message.endswith("newest checkpoint: ValueError") for message in told] == [True] * done.interrupted
 
 
 def test_an_entry_that_is_missing_is_a_failure() -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from mlgym.errors import Interrupted, RankFailedError
-from mlgym.events import EventSink, JobStatus
+from mlgym.events import EventSink, JobStatus, Log
 from mlgym.execution.job import Job, time_limit_error
 from mlgym.execution.stop_request import Killed, StopRequest
 from mlgym.texts import printable
@@ -70,6 +70,11 @@ def perform(
         }
     except BaseException as failure:
         error, facts = describe_error(failure), {"stacktrace": describe_traceback(failure)}
+        if stop.requested and not stop.out_of_time:
+            # Batch systems signal all processes at once: an experiment that loses a loader's worker fails before it has
+            # come to its next step.
+            sink.emit(_afterwards(job, error))
+            error, interrupted = "interrupted", True
     done = msgspec.structs.replace(
         running,
         status="DONE",
@@ -80,6 +85,16 @@ def perform(
     )
     sink.emit(done)
     return error is None
+
+
+def _afterwards(job: Job, error: str) -> Log:
+    return Log(
+        grid_search_id=job.run_id,
+        experiment_id=job.experiment_id,
+        level="warning",
+        logger="mlgym.execution",
+        message=f"failed after it was asked to end, and goes on from its newest checkpoint: {error}",
+    )
 
 
 def load_entry(entry: str) -> Entry:
