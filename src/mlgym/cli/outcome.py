@@ -54,11 +54,11 @@ def ways_on(run_id: str, state: RunState, storage: Path) -> list[str]:
     command = f"mlgym resume {run_id}{storage_option(storage)}"
     is_repetition = state.reproduces is not None  # begun anew rather than resumed
     lines = [f"resume with: {command}"] if can_resume(state) and not is_repetition else []
-    if state.status != "running" and state.validation_mode != TRACKED and not is_repetition and _can_retry(state):
-        lines.append(f"try failed experiments again: {command} --retry-failed")
     failed = [number for number, one in state.experiments.items() if one.status == "failed" and one.stacktrace]
     if failed:
         lines.append(f"where it failed: mlgym show {run_id}{storage_option(storage)} -e {failed[0]}")
+    if state.status != "running" and state.validation_mode != TRACKED and not is_repetition and _can_retry(state):
+        lines.append(f"try failed experiments again: {command} --retry-failed")
     return lines
 
 
