@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -312,3 +313,11 @@ def test_nobody_is_the_best_of_configurations_that_have_no_result(
     planned = grid(POINTS)
     planned[0] = replace(planned[0], **change)
     assert report(tmp_path, planned).facts.claims[0].startswith(claimed)
+
+
+def test_scores_of_broken_weights_are_warned_of(tmp_path: Path) -> None:
+    """An experiment whose loss is NaN may well be half right; one with a usual loss is not mentioned."""
+    broken = report(tmp_path / "one", grid(POINTS[:2]), more={"train/running_loss": math.nan}).facts
+    assert any(one.startswith("experiments 0, 1: the training loss became NaN") for one in broken.warnings)
+    whole = report(tmp_path / "two", grid(POINTS[:2]), more={"train/running_loss": 0.1}).facts
+    assert not whole.warnings

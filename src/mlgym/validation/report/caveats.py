@@ -103,7 +103,7 @@ def warnings_of(state: RunState, findings: Findings, importance: ImportancesFact
             f"{count(num_lost, 'experiment')} failed or ended without a score. What configurations would have without "
             f"them is not shown: those concerned ({hit}) rank last and have no mean."
         )
-    found += _errors(trials)
+    found += _errors(trials) + _lost_losses(trials)
     found += _cut(findings)
     found += _of_search(findings.search, importance)
     if nested is not None and scoring is not None and _flatters(trials, scoring.outer):
@@ -164,6 +164,20 @@ def _errors(trials: Sequence[Trial]) -> list[str]:
             who.setdefault(first_line(trial.experiment.error, 300), []).append(trial.experiment.experiment_id)
     lines = [f"{_experiments(ids)}: {error}" for error, ids in list(who.items())[:_MAX_ERRORS]]
     return [*lines, *([f"and {len(who) - len(lines)} other errors."] if len(who) > len(lines) else [])]
+
+
+def _lost_losses(trials: Sequence[Trial]) -> list[str]:
+    """Gives who has trained on although the loss was none any more: accuracies of such weights look innocent."""
+    losses = [
+        (one.experiment_id, one.metrics.get("train/running_loss") or one.metrics.get("train/loss"))
+        for one in (trial.experiment for trial in trials)
+    ]
+    lost = [number for number, history in losses if history and not math.isfinite(history[-1].value)]
+    broken = "the training loss became NaN or infinite, and scores from there on are those of broken weights"
+    remedy = (
+        "take a smaller learning rate or `clip_gradient_norm`; early stopping by `stop_on_nan` ends such experiments"
+    )
+    return [f"{_experiments(lost)}: {broken}: {remedy}."] if lost else []
 
 
 def _experiments(ids: Sequence[int]) -> str:
