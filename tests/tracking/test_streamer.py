@@ -102,11 +102,12 @@ def test_live(hub: Service, run: RunFolder) -> None:
 def without_resending(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes the protection away: what was handed to the connection counts as delivered, and nobody asks the hub."""
 
-    def send(self: HubSocket, lines: list[bytes]) -> None:
+    def send(self: HubSocket, lines: list[bytes]) -> list[int | None]:
         try:
             self._client.emit("mlgym_events", [msgspec.Raw(body_of(line)) for line in lines])
         except BadNamespaceError as error:
             raise HubError("lost") from error
+        return [None] * len(lines)
 
     monkeypatch.setattr(HubSocket, "send", send)
     monkeypatch.setattr(Streamer, "_locate", lambda *_: None)
@@ -275,6 +276,29 @@ def test_another_history(hub: Service, run: RunFolder) -> None:
     (warning,) = sending.warnings
     assert "went on in two ways" in warning
     assert "--to" not in warning
+
+
+def test_somebody_else_goes_on_meanwhile(hub: Service, run: RunFolder) -> None:
+    """Who sends notices by the numbers of its events that another driver went on, and leaves the hub to that one."""
+    with Writer(run) as writer, HubClient(hub.url) as client:
+        writer.write(10)
+        sending = Sending(run, hub.url)
+        sending.until(10)
+        there = RunResumed(
+            grid_search_id=run.run_id,
+            name="",
+            command=[],
+            versions={},
+            num_experiments=1,
+            validation_mode="grid_search",
+        )
+        client.send_events(run.run_id, seal(encode(Producer().event(there))), start=10)
+        writer.write(5)
+        wait_for(lambda: bool(sending.warnings))
+        writer.write(5)
+        sending.streamer.finish()
+    assert log_of(hub.storage, run).count(b"\n") == 16  # what was on its way when it was noticed
+    assert "went on in two ways" in sending.warnings[0]
 
 
 def test_an_event_that_is_refused(hub: Service, run: RunFolder) -> None:

@@ -128,15 +128,18 @@ class HubSocket:
         """
         return _converted(self._call("mlgym_head", {"run_id": run_id}, _TIMEOUT_S), RunHead, self.url)
 
-    def send(self, lines: Sequence[bytes]) -> None:
+    def send(self, lines: Sequence[bytes]) -> list[int | None]:
         """Sends lines of a log and waits until the hub has them on its disk.
+
+        Returns:
+            For each its number in the log of the hub; None for what it had before.
 
         Raises:
             EventRefusedError: one of them is none to the hub.
             HubError: no answer, or a refusal, whose word is in `code`; some of them may be stored then.
         """
         events = [msgspec.Raw(body_of(portable(line))) for line in lines]
-        self._call("mlgym_events", events, _ACK_TIMEOUT_S)
+        return _converted(self._call("mlgym_events", events, _ACK_TIMEOUT_S), _Stored, self.url).event_ids
 
     def _call(self, event: str, data: Any, timeout_s: float) -> Any:
         self._answered.clear()
@@ -172,6 +175,10 @@ class HubSocket:
         while cause.__context__ is not None:
             cause = cause.__context__
         return f"cannot be reached ({cause})"
+
+
+class _Stored(msgspec.Struct):
+    event_ids: list[int | None]
 
 
 class _Refusal(msgspec.Struct):

@@ -176,6 +176,8 @@ class Mirror:
             self._deleted.clear()
             self._cursor = LogCursor()
             self._is_prefix = self._cursor.advance(file, *there, self._note)
+            if not self._is_prefix:
+                refuse_other_history(self._folder, self._client)
 
     def _send(self, group: list[bytes]) -> int | None:
         """Sends events and gives how many the hub did not have; None where its log does not end before them."""

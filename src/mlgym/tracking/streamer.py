@@ -70,6 +70,7 @@ class Streamer(threading.Thread):
         self._backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self._cursor = LogCursor()
         self._is_prefix = False
+        self._has_compared = False
         self._ending = threading.Event()
         self._ended_at = float("inf")
         self._answered_at: float | None = None
@@ -147,10 +148,12 @@ class Streamer(threading.Thread):
             self._is_prefix = cursor.advance(file, head.num_events, head.last_crc)
             self._cursor = cursor
             if self._is_prefix:
+                self._has_compared = False
                 return
         self._refuse_other_history()
 
     def _refuse_other_history(self) -> None:
+        self._has_compared = True
         try:
             with HubClient(self._sync_url, patience_s=_ASK_S) as client:
                 refuse_other_history(self._folder, client)
@@ -162,29 +165,36 @@ class Streamer(threading.Thread):
     def _send(self, hub: HubSocket, group: list[bytes]) -> None:
         if not self._is_prefix and any(read_origin(line) is None for line in group):
             raise HubError(other_log_text(self._folder.run_id, self._url), code=_OTHER_LOG)
-        group = group[: self._deliver(hub, group)]
+        num_done, ids = self._deliver(hub, group)
+        group = group[:num_done]
+        number = self._cursor.num_events
+        is_alone = all(one in (None, number + place) for place, one in enumerate(ids))
         self._cursor.take(group)
         self.num_sent += len(group)
         self._answered_at = time.monotonic()
         self._failure = None
         self._is_known_to_fail = False
         self._backoff.reset()
+        if not is_alone and not self._has_compared:
+            # Somebody else adds to the log of the hub, or it never took one of these.
+            self._refuse_other_history()
 
-    def _deliver(self, hub: HubSocket, group: list[bytes]) -> int:
-        """Sends lines and gives how many are done with: all, or those up to one that the hub will never take."""
+    def _deliver(self, hub: HubSocket, group: list[bytes]) -> tuple[int, list[int | None]]:
+        """Sends lines and gives how many are done with: all, or those up to one that the hub will never take.
+
+        And the numbers that the hub gave to those before that one.
+        """
         if len(group[-1]) > _MAX_LINE_BYTES:  # a group ends with a long one
             group = group[:-1]
             if not group:
                 self._leave_out(f"the hub {self._url} takes no event of more than {_MAX_LINE_BYTES:,} bytes")
-                return 1
+                return 1, []
         try:
-            hub.send(group)
+            return len(group), hub.send(group)
         except EventRefusedError as refusal:
-            if refusal.index:
-                hub.send(group[: refusal.index])
+            ids = hub.send(group[: refusal.index]) if refusal.index else []
             self._leave_out(str(refusal))
-            return refusal.index + 1
-        return len(group)
+            return refusal.index + 1, ids
 
     def _leave_out(self, why: str) -> None:
         if not self._has_left_out:
