@@ -12,6 +12,8 @@ import yaml
 
 from mlgym.api.reproduction import compare_runs, reproduce
 from mlgym.api.results import Run, load_run
+from mlgym.api.resumption import resume
+from mlgym.cli.outcome import ways_on
 from mlgym.config import config_id
 from mlgym.errors import ConfigError, RunError
 from mlgym.events import EventLog
@@ -340,3 +342,8 @@ def test_a_reproduction_that_was_stopped_is_no_run_to_go_on_with(tmp_path: Path)
     assert load_run(stopped.new_run_id, tmp_path).status == "interrupted"
     last = first_run(config, tmp_path, auto_resume=True)
     assert last.run_id not in (first.run_id, stopped.new_run_id)
+    with pytest.raises(
+        RunError, match=f"repeats experiments of run `{first.run_id}`.* begin it anew with `mlgym repro"
+    ):
+        resume(stopped.new_run_id, storage=tmp_path, progress=False)
+    assert ways_on(stopped.new_run_id, load_run(stopped.new_run_id, tmp_path).state, tmp_path) == []

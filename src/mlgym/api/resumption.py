@@ -162,6 +162,8 @@ def go_on(
     """
     _keep_one_history(folder, given["hubs"], progress=progress)
     with hold_run(RunFolder(folder.storage.absolute(), folder.run_id)) as held:
+        if held.record.reproduces is not None:
+            raise RunError(_repetition_text(held))
         document = document_of(held)
         space = check(document)
         options = held.options(**given)
@@ -226,6 +228,16 @@ def _keep_one_history(folder: RunFolder, hubs: Hubs, *, progress: bool) -> None:
         brought = catch_up(folder, client, with_checkpoints=recorded_place(folder) != HUB)
     if brought.num_events and progress:
         tell(f"brought from {hubs.rest_endpoint}, which had more of the run: {caught_up_text(brought)}")
+
+
+def _repetition_text(held: HeldRun) -> str:
+    """Gives why a repetition does not go on: what it was to run again, and how far, is nowhere but in the call."""
+    original, tasks = held.record.reproduces, ", ".join(one.queue_id for one in held.under_way)
+    still = f"; end its SLURM jobs with `scancel {tasks}`" if tasks else ""
+    return (
+        f"run `{held.folder.run_id}` repeats experiments of run `{original}` and is compared while it goes on: begin it "
+        f"anew with `mlgym reproduce {original}`{still}"
+    )
 
 
 def _nothing_left(state: RunState) -> str:
