@@ -235,8 +235,8 @@ def _repetition_text(held: HeldRun) -> str:
     original, tasks = held.record.reproduces, ", ".join(one.queue_id for one in held.under_way)
     still = f"; end its SLURM jobs with `scancel {tasks}`" if tasks else ""
     return (
-        f"run `{held.folder.run_id}` repeats experiments of run `{original}` and is compared while it goes on: begin it "
-        f"anew with `mlgym reproduce {original}`{still}"
+        f"run `{held.folder.run_id}` repeats experiments of run `{original}` and is compared while it goes on: "
+        f"begin it anew with `mlgym reproduce {original}`{still}"
     )
 
 
