@@ -1,5 +1,5 @@
 // The columns of the list of runs.
-import { IconArrowBackUp, IconPencil } from "@tabler/icons-react";
+import { IconArrowBackUp, IconPencil, IconRepeat } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import { IconButton } from "@/components/Button";
 import type { GridColumn } from "@/components/grid/columns";
@@ -54,12 +54,21 @@ function Name({ run, isChosen, onToggle, onEdit }: NameProps): ReactNode {
       <input type="checkbox" tabIndex={-1} className={classes.select} checked={isChosen} aria-label={`Choose run ${run.run_id}`} onChange={() => onToggle(run.run_id)} />
       <span className={classes.name}>
         <b title={run.name ?? run.run_id}>{run.name ?? run.run_id}</b>
-        {run.reproduces == null ? null : <span className="dim" title={`repeats ${run.reproduces}`}>repeats {run.reproduces}</span>}
+        {run.reproduces == null ? null : <Repeats run={run.reproduces} />}
       </span>
       <span className={classes.actions}>
         <Actions run={run} onEdit={onEdit} />
       </span>
     </>
+  );
+}
+
+function Repeats({ run }: { readonly run: string }): ReactNode {
+  return (
+    <span className={classes.repeats} title={`repeats ${run}`}>
+      <IconRepeat aria-hidden />
+      <span className="visually-hidden">repeats {run}</span>
+    </span>
   );
 }
 
