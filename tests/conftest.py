@@ -14,6 +14,8 @@ for _name in ("COLUMNS", "LINES"):
     os.environ.pop(_name, None)
 
 _TOGETHER: Final = ("tests/execution/ray/",)
+# Begun first where several processes share the tests: what takes minutes at the end leaves the others idle.
+_LONG: Final = ("tests/execution/ray/", "tests/integration/", "tests/execution/slurm/")
 
 
 class _Files(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -34,6 +36,13 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts long tests first in a process that shares the tests with others; alone, all stay in their order."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Gives what shares the tests out."""
+    """Gives what shares the tests out, in the order in which they come."""
+    config.option.loadscopereorder = False
     return _Files(config, log)
