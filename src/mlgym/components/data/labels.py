@@ -74,11 +74,11 @@ def labels_of(dataset: torch_data.Dataset[Any], target: str | None = None) -> La
         DataError: the targets are no class indices, one for each sample.
     """
     values = np.asarray(targets_of(dataset, target))
-    if not values.size:
-        raise DataError(f"`{type(dataset).__name__}` has no samples")
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1 or values.dtype.kind not in "iub":
+        if not values.size:  # then their type is anything
+            raise DataError(f"`{type(dataset).__name__}` has no samples")
         raise DataError(
             f"needs one class index for each sample, but the targets have shape {values.shape} and type {values.dtype}"
         )
