@@ -102,9 +102,10 @@ def test_values_are_no_labels() -> None:
 
 
 def test_no_samples_have_no_labels() -> None:
-    """Said as it is, not as a wrong type of targets."""
-    with pytest.raises(DataError, match="`Subset` has no samples"):
-        labels_of(Subset(Plain(), []))
+    """Where nobody knows their type, that is said, not a wrong type; an empty part of a split has its labels, none."""
+    with pytest.raises(DataError, match="`ConcatDataset` has no samples"):
+        labels_of(ConcatDataset([TensorData(torch.ones(0, 1), torch.ones(0))]))
+    assert labels_of(Subset(Plain(), [])).shape == (0,)
 
 
 def test_dataset_without_length() -> None:
