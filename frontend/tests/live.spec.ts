@@ -11,7 +11,7 @@ const RUN = "live";
 function longConfig(name: string, epochs: number): string {
   const path = join(storage(), `${name}.yml`);
   const text = readFileSync(process.env.MLBOARD_CONFIG ?? "", "utf8");
-  writeFileSync(path, text.replace("epochs: 4", `epochs: ${epochs}`).replace("1.0]", "0.05]").replace("digits-for-tests", name));
+  writeFileSync(path, text.replace("epochs: 4", `epochs: ${epochs}, early_stopping: []`).replace("1.0]", "0.05]").replace("digits-for-tests", name));
   return path;
 }
 
@@ -33,7 +33,7 @@ test("a run whose driver was killed is shown as crashed while somebody looks", a
 
 test("rows and curves grow, and nothing is lost or doubled when the hub restarts", async ({ page }) => {
   test.setTimeout(150_000);
-  const config = longConfig("digits-live", 60);
+  const config = longConfig("digits-live", 80);
   let board = await startBoard(storage());
   const run = startRun(config, storage(), "--run-id", RUN);
   try {
