@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -19,13 +19,9 @@ class EpochLosses:
 
     Args:
         losses: those of batches that were done before, (batches,), as `all` gave them.
-
-    Attributes:
-        num_samples: gives how many samples each batch has; None where all have equally many.
     """
 
     def __init__(self, losses: Tensor | None = None) -> None:
-        self.num_samples: Callable[[], Sequence[int]] | None = None
         self._chunks: list[Tensor] = []
         self._recent: list[Tensor] = []
         # The same groups as without an interruption, so that sums are rounded alike.
@@ -45,17 +41,20 @@ class EpochLosses:
     def __len__(self) -> int:
         return _CHUNK * len(self._chunks) + len(self._recent)
 
-    def mean(self) -> float:
-        """Gives the mean, in which each sample counts the same; NaN for no batches."""
+    def mean(self, num_samples: Sequence[int] | None = None) -> float:
+        """Gives the mean, in which each sample counts the same; NaN for no batches.
+
+        Args:
+            num_samples: how many samples each batch has; None where all have equally many.
+        """
         chunks = self._pieces()
         if not chunks:
             return float("nan")
-        counts = [1] * len(self) if self.num_samples is None else self.num_samples()
-        if len(set(counts)) == 1:
+        if num_samples is None or len(set(num_samples)) == 1:
             return float(torch.stack([chunk.double().sum() for chunk in chunks]).sum()) / len(self)
-        weights = torch.tensor(counts, dtype=torch.float64, device=chunks[0].device).split(_CHUNK)
+        weights = torch.tensor(num_samples, dtype=torch.float64, device=chunks[0].device).split(_CHUNK)
         sums = [(chunk.double() * weight).sum() for chunk, weight in zip(chunks, weights, strict=True)]
-        return float(torch.stack(sums).sum()) / sum(counts)
+        return float(torch.stack(sums).sum()) / sum(num_samples)
 
     def all(self) -> Tensor:
         """Gives the losses so far, (batches,)."""

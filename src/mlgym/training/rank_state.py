@@ -33,17 +33,19 @@ class RankState:
 
     def losses(self, epoch: Epoch) -> EpochLosses:
         """Gives the losses of the epoch so far, of all processes, in the order of one that accumulates the shares."""
-        done = epoch.done
         if self._world.size == 1:
-            losses = epoch.losses
-        else:
-            counts = self._counts(epoch, done)
-            losses = EpochLosses(in_rank_order(all_rows(epoch.losses.all().cpu()), counts) if counts else None)
+            return epoch.losses
+        counts = self._counts(epoch, epoch.done)
+        return EpochLosses(in_rank_order(all_rows(epoch.losses.all().cpu()), counts) if counts else None)
+
+    def mean_loss(self, epoch: Epoch) -> float:
+        """Gives the mean over the samples of the epoch so far, of all processes; NaN for no batches."""
         loader = self._trainer.loader
-        if self._world.size > 1 or loader.num_samples % loader.batch_size:
-            # Those without any have no loss. Only a mean asks for it.
-            losses.num_samples = lambda: [count for each in self._counts(epoch, done) for count in each if count]
-        return losses
+        if self._world.size == 1 and loader.num_samples % loader.batch_size == 0:
+            return epoch.losses.mean()
+        # Those without any have no loss.
+        num_samples = [count for each in self._counts(epoch, epoch.done) for count in each if count]
+        return self.losses(epoch).mean(num_samples)
 
     def num_losses(self, epoch: Epoch, num_batches: int) -> int:
         """Gives how many losses all processes have together of the first batches of an epoch."""

@@ -274,7 +274,7 @@ class Session:
     def _end_epoch(self) -> None:
         training, state = self.training, self.state
         state.epoch += 1
-        measured = {TRAIN: SplitScores(losses={RUNNING_LOSS: self.rank_state.losses(self._epoch).mean()})}
+        measured = {TRAIN: SplitScores(losses={RUNNING_LOSS: self.rank_state.mean_loss(self._epoch)})}
         due = state.epoch % training.evaluate_every_n_epochs == 0 or state.epoch == training.epochs
         try:
             self._evaluate(measured, with_evaluator=due)
