@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
+from torch.utils.data import BatchSampler, DataLoader, SubsetRandomSampler, TensorDataset, WeightedRandomSampler
 
 from mlgym.components.data import AdaptedLoader, Order, TensorData, TensorLoader, WorkerLoader, as_loader
 from mlgym.errors import DataError, TrainingError
@@ -63,6 +63,39 @@ def test_other_samplers_are_seeded(generator: torch.Generator | None) -> None:
     assert labels(loader.epoch(0, 2)) == first[12:]
     assert labels(loader.epoch(1)) != first
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sampler": WeightedRandomSampler([1.0] * 20, 50)},
+        {"sampler": SubsetRandomSampler(range(9))},
+        {"sampler": WeightedRandomSampler([1.0] * 20, 20), "drop_last": True},
+        {"batch_sampler": BatchSampler(SubsetRandomSampler(range(15)), 6, drop_last=True)},
+    ],
+    ids=["more than there are", "a part of them", "only full batches", "only full batches of a part"],
+)
+def test_samples_are_those_that_are_drawn(options: dict[str, Any]) -> None:
+    """An epoch has as many samples as its sampler draws, not as the dataset has: gradients and means go by them."""
+    options = {"batch_size": 6} | options if "sampler" in options else options
+    loader = as_loader(DataLoader(DATASET, **options))
+    sizes = [len(batch[1]) for batch in loader.epoch(0)]
+    assert isinstance(loader, AdaptedLoader)
+    assert (loader.batch_size, loader.num_samples) == (6, sum(sizes))
+
+
+def test_batches_that_a_sampler_sizes_itself() -> None:
+    """Where the last batch cannot have as many samples as the numbers say, each batch counts as a full one."""
+
+    class Twice(BatchSampler):
+        def __len__(self) -> int:
+            return 10
+
+        def __iter__(self) -> Iterator[list[int]]:
+            return iter([[0, 1]] * 10)
+
+    loader = as_loader(DataLoader(DATASET, batch_sampler=Twice(SubsetRandomSampler(range(4)), 2, drop_last=False)))
+    assert (loader.batch_size, len(loader), loader.num_samples) == (2, 10, 20)
 
 
 def test_any_iterable_with_a_length() -> None:

@@ -99,9 +99,7 @@ class AdaptedLoader(Loader):
         size = _batch_size(batches)
         # An iterable that does not tell the size of its batches counts in batches.
         self.batch_size = size or 1
-        dataset = getattr(batches, "dataset", None)
-        known = size and isinstance(dataset, Sized)
-        self.num_samples = len(dataset) if known and isinstance(dataset, Sized) else len(self) * self.batch_size
+        self.num_samples = len(self) if size is None else _num_samples(batches, len(self), size)
 
     @property
     def dataset(self) -> Dataset[Any]:
@@ -160,6 +158,20 @@ def _seed_own_generators(batches: Any) -> None:
     for generator in generators.values():
         if isinstance(generator, torch.Generator):
             generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_()))
+
+
+def _num_samples(batches: Any, num_batches: int, batch_size: int) -> int:
+    """Gives the samples of an epoch: those that are drawn, which may be more or fewer than the dataset has."""
+    batch_sampler = getattr(batches, "batch_sampler", None)
+    # A torch loader that was given its batches has a sampler that it does not use.
+    sources = [getattr(batch_sampler, "sampler", None), getattr(batches, "sampler", None)]
+    sources.append(getattr(batches, "dataset", None))
+    full = num_batches * batch_size
+    for source in sources:
+        if isinstance(source, Sized):
+            # Else the batches are not what these numbers say, and each counts as a full one.
+            return min(len(source), full) if full - batch_size < len(source) else full
+    return full
 
 
 def _batch_size(batches: Any) -> int | None:
