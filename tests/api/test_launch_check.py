@@ -108,6 +108,10 @@ def test_text_logs_need_a_folder_that_can_be_written(tmp_path: Path) -> None:
         ({"storage": "file/below"}, "Not a directory; name a folder that can be written"),
         ({"run_id": "../up"}, "is not allowed"),
         ({"optimizer.lr": -1}, "should be greater than 0"),
+        *(
+            ({"devices_per_experiment": 2, "optimizer.use": "lbfgs", "executor": kind}, "lbfgs.* instead of 2")
+            for kind in ("processes", "ray", "slurm")
+        ),
     ],
 )
 def test_a_launch_that_is_refused_leaves_nothing(

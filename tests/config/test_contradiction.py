@@ -9,7 +9,7 @@ import pytest
 
 from mlgym.config import load
 from mlgym.config.check import check
-from mlgym.config.contradiction import NotWith
+from mlgym.config.contradiction import NotWith, contradictions_of_launch
 from mlgym.config.registry import Registry
 from mlgym.errors import ConfigError
 
@@ -124,3 +124,22 @@ def test_circles_end() -> None:
     """References that lead back are followed once."""
     components = "{a: {use: pair, first: {use: electric}, second: $a}}"
     assert all("plug" not in fault for fault in faults("{use: car, part: $a, plug: big}", components=components))
+
+
+@pytest.mark.parametrize(
+    ("car", "told"),
+    [
+        ("{use: car, engine: $motor}", ["2:33: components.motor.first: `petrol` has no plug"]),
+        ("{use: car, part: {sweep: [null, $motor]}}", ["2:33: components.motor.first: `petrol` has no plug"]),
+        # What is refused when the config is checked need not be told again; where there is no engine, nothing is.
+        ("{use: car, part: {use: pair, first: {use: electric}, second: {use: electric}}}", []),
+        ("{use: car}", []),
+    ],
+)
+def test_what_a_launch_gives_meets_what_the_config_has(car: str, told: list[str]) -> None:
+    """The place is that of the object; what the experiment does not use is not looked at."""
+    components = "{motor: {use: pair, first: {use: petrol}, second: {use: electric}}}"
+    Path("car.yml").write_text(f"version: 1\ncomponents: {components}\nexperiment: {car}")
+    found = contradictions_of_launch(load("car.yml"), "plug", registry=registry)
+    assert [str(fault).removeprefix("car.yml:") for fault in found] == told
+    assert contradictions_of_launch(load("car.yml"), "windows", registry=registry) == []

@@ -2,6 +2,7 @@
 
 from mlgym.config.build import RunFacts, build, build_component
 from mlgym.config.check import check
+from mlgym.config.contradiction import contradictions_of_launch
 from mlgym.config.describe import Description, ParameterDescription, describe
 from mlgym.config.difference import ConfigChange, config_changes, is_admitted
 from mlgym.config.document import Document, load, render_with_places, use
@@ -40,6 +41,7 @@ __all__ = [
     "check",
     "config_changes",
     "config_id",
+    "contradictions_of_launch",
     "describe",
     "dump_yaml",
     "graph",

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from mlgym.config.circles import build_order, find_circles, needs_of
+from mlgym.config.circles import find_circles, needs_of, used_components
 from mlgym.config.component_check import ComponentCheck
 from mlgym.config.document import Document
 from mlgym.config.forms import Entries, FactReference, Form, Hole, Items, Reference, Sweep, Use, Value
@@ -137,9 +137,7 @@ def _check_experiment(tree: Tree, producer: Producer) -> list[Fault]:
 
 def _unused(tree: Tree) -> list[Fault]:
     """Gives a note for each component that no alternative of the experiment needs."""
-    needs = needs_of(tree)
-    roots = [ref.target.name for _, ref in tree.references(tree.experiment)]
-    used = set(build_order(needs, roots))
+    used = used_components(tree)
     notes = []
     for name, form in tree.components.items():
         if name not in used:

@@ -88,3 +88,9 @@ def build_order(needs: Mapping[str, list[Need]], roots: Iterable[str]) -> list[s
             stack.append((name, True))
             stack.extend((need.target, False) for need in needs[name] if need.target not in order)
     return list(order)
+
+
+def used_components(tree: Tree) -> frozenset[str]:
+    """Gives the components that the experiment needs in some alternative; there must be no circles."""
+    roots = [reference.target.name for _, reference in tree.references(tree.experiment)]
+    return frozenset(build_order(needs_of(tree), [name for name in roots if name in tree.components]))

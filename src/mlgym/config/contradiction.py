@@ -1,7 +1,7 @@
 """Parameters of one component that do not go together, as their annotations say it.
 
 Types say what one parameter takes; what it takes only beside certain others is marked with `NotWith`, so that it is
-refused where it is written, before anything is started.
+refused where it is written, before anything is started. The same holds for what a launch gives in its place.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from mlgym.config.circles import used_components
+from mlgym.config.document import Document
 from mlgym.config.forms import Entries, Form, Items, RangeForms, Reference, Sweep, Use, Value
 from mlgym.config.kinds import bare, origin_class
 from mlgym.config.nodes import Path
 from mlgym.config.produce import Producer
+from mlgym.config.registry import REGISTRY, Registry
 from mlgym.config.signature import Signature, signature_of
 from mlgym.config.tree import Tree
 from mlgym.errors import Fault
@@ -53,17 +56,49 @@ def contradictions(use: Use, path: Path, signature: Signature, producer: Produce
         producer: says what references become.
     """
     for key, form in use.params.items():
-        parameter = signature.parameter(key)
-        metadata = getattr(getattr(parameter, "annotation", None), "__metadata__", ())
-        for mark in (each for each in metadata if isinstance(each, NotWith)):
+        for mark in _marks(signature, key):
             fault = _fault(mark, form, (*path, key), use, producer)
             if fault is not None:
                 yield fault
 
 
+def contradictions_of_launch(document: Document, parameter: str, *, registry: Registry = REGISTRY) -> list[Fault]:
+    """Gives a fault for each object that a parameter does not go with which the launch gives and the config does not.
+
+    Args:
+        document: a config without faults.
+        parameter: its name, such as `parallelism` where experiments get several devices.
+        registry: the components.
+    """
+    tree = Tree.read(document.root)
+    producer, used = Producer(tree, registry), used_components(tree)
+    faults: dict[Fault, None] = {}
+    for path, section in tree.sections():
+        if path[0] == "components" and path[1] not in used:
+            continue
+        for _, form in tree.walk(section, path):
+            component = producer.component(form.name) if isinstance(form, Use) else None
+            if isinstance(form, Use) and component is not None:
+                for mark in _marks(signature_of(component), parameter):
+                    met = (place for _, place in _met(mark, form, producer))
+                    faults.update((place.mark.fault(place.origin, mark.message), None) for place in met)
+    return list(faults)
+
+
+def _marks(signature: Signature, name: str) -> list[NotWith]:
+    metadata = getattr(getattr(signature.parameter(name), "annotation", None), "__metadata__", ())
+    return [each for each in metadata if isinstance(each, NotWith)]
+
+
+def _met(mark: NotWith, use: Use, producer: Producer) -> Iterator[tuple[_Choices, Use]]:
+    """Yields each object among the other parameters of a component that a marked one does not go with."""
+    for name in mark.within:
+        if name in use.params:
+            yield from _places_of(mark.kind, use.params[name], producer)
+
+
 def _fault(mark: NotWith, form: Form, path: Path, use: Use, producer: Producer) -> Fault | None:
-    others = [use.params[name] for name in mark.within if name in use.params]
-    met = [choices for other in others for choices in _places_of(mark.kind, other, producer)]
+    met = [choices for choices, _ in _met(mark, use, producer)]
     for where, choices, value in _alternatives(producer.tree, form, path, {}):
         is_meant = mark.values(value.value) if isinstance(value, Value) else True
         if is_meant and any(_go_together(choices, one) for one in met):
@@ -93,8 +128,8 @@ def _taken(sweep: Sweep, choices: _Choices) -> Iterator[tuple[int, _Choices]]:
             yield number, {**choices, key: number}
 
 
-def _places_of(kind: type, root: Form, producer: Producer) -> Iterator[_Choices]:
-    """Yields the choices that lead to each object of a class that a form is, refers to or is made of."""
+def _places_of(kind: type, root: Form, producer: Producer) -> Iterator[tuple[_Choices, Use]]:
+    """Yields each object of a class that a form is, refers to or is made of, and the choices that lead to it."""
     tree, seen = producer.tree, set[tuple[str, frozenset[tuple[Any, int]]]]()
     stack: list[tuple[Form, _Choices]] = [(root, {})]
     while stack:
@@ -104,7 +139,7 @@ def _places_of(kind: type, root: Form, producer: Producer) -> Iterator[_Choices]
                 component = producer.component(form.name)
                 made = None if component is None else origin_class(bare(signature_of(component).kind))
                 if made is not None and issubclass(made, kind):
-                    yield choices
+                    yield choices, form
                 stack += [(inner, choices) for inner in form.params.values()]
             case Sweep() if not isinstance(form.alternatives, RangeForms):
                 stack += [(form.alternatives[number], taken) for number, taken in _taken(form, choices)]

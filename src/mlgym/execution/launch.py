@@ -15,6 +15,7 @@ from mlgym.execution.main_module import main_script_of, refuse_launch_while_impo
 from mlgym.execution.options import RunOptions, WorkerCode
 from mlgym.execution.output.text_logs import TextLogs
 from mlgym.execution.run_record import CONFIG_FILE, ENVIRONMENT_FILE, record_of, write_record
+from mlgym.execution.shared_devices import refuse_unshared
 from mlgym.tracking import RunFolder, create_run_folder
 from mlgym.tracking.delivery import delivering
 from mlgym.tracking.places import claim_place
@@ -47,10 +48,12 @@ def launch(
         code: what workers run; MLgym's own experiments by default.
 
     Raises:
+        ConfigError: the config does not go with several devices per experiment.
         RunError: the run cannot start, or cannot go on at all; an experiment that fails raises nothing.
         EventLogError: the event log cannot be opened.
     """
     refuse_launch_while_importing()
+    refuse_unshared(document, options.devices_per_experiment)
     main_script = main_script_of(document.data) if options.executor != "inline" else None
     with Places.opened(options, document, code, main_script) as places:
         folder = create_run_folder(options.storage.absolute(), options.run_id)

@@ -24,6 +24,7 @@ from mlgym.execution.output.text_logs import TextLogs
 from mlgym.execution.plan import remaining_of
 from mlgym.execution.ray_options import RayOptions
 from mlgym.execution.run_record import RUN_CONFIG_FILE, RunRecord, read_record, write_record
+from mlgym.execution.shared_devices import refuse_unshared
 from mlgym.execution.slurm.takeover import UnderWay, end_jobs, take_in
 from mlgym.names import TRACKED
 from mlgym.reproduction.differences import environment_differences
@@ -150,10 +151,12 @@ def resume_run(
         code: what workers run; MLgym's own experiments by default.
 
     Raises:
+        ConfigError: the config does not go with several devices per experiment.
         ConfigChangedError: the config differs in what nobody allowed.
         RunError: the run cannot go on.
     """
     refuse_launch_while_importing()
+    refuse_unshared(document, options.devices_per_experiment)
     held = _without_strays(held, space, options)
     record, state, folder = held.record, held.state, held.folder
     admitted = list(dict.fromkeys([*record.admitted_changes, *allowed_changes]))
