@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,9 @@ from mlgym.errors import PlaceError, RunError
 from mlgym.tracking import RunFolder
 from tests.integration.test_resume import CONFIG as SMALL
 from tests.integration.test_resume import digests
+from tests.programs import environment
 from tests.server.service import Service
+from tests.waiting import wait_for
 
 CONFIG: dict[str, Any] = {**SMALL, "experiment": {**SMALL["experiment"], "epochs": 15}}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -58,9 +59,9 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Any]:
 def test_killed_and_moved_it_goes_on_from_the_place(
     kind: str, hub: Service, expected: dict[int, Any], tmp_path: Path
 ) -> None:
-    """A driver is killed, its disk with all checkpoints is lost, the newest there is damaged: the digests are the same.
+    """A driver and its workers are killed, their disk with all checkpoints is lost: the digests are the same.
 
-    Of one experiment the newest is damaged where it stands, so that the one before it is taken.
+    The newest is damaged where it stands, so that the one before it is taken.
     """
     storage = tmp_path / "here"
     shutil.rmtree(hub.storage / "run", ignore_errors=True)
@@ -69,22 +70,30 @@ def test_killed_and_moved_it_goes_on_from_the_place(
     if kind == "hub":
         options = ["--checkpoint-place", "hub", "--rest-endpoint", hub.url]
         there, rest_endpoint = hub.storage / "run", hub.url
-    (tmp_path / "config.yml").write_text(dump_yaml(CONFIG))
+    hold = tmp_path / "hold"
+    hold.touch()
+    (tmp_path / "config.yml").write_text(dump_yaml(held(hold, after_batches=325)))
     command = [sys.executable, "-m", "mlgym", "run", str(tmp_path / "config.yml"), "--storage", str(storage)]
     command += ["--run-id", "run", "experiment.checkpoints={use: keep_all}", "--no-local-checkpoints", "-p", "1"]
-    driver = subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL)
-    while len(list(there.glob("0/checkpoints/epoch_[234]*/manifest.json"))) < 2:
+    driver = subprocess.Popen([*command, *options], env=environment(), stderr=subprocess.DEVNULL)
+    try:
+        newest = there / "0/checkpoints/epoch_4-step_320"
+        wait_for(lambda: driver.poll() is not None or (newest / "manifest.json").exists())
         assert driver.poll() is None
-        time.sleep(0.01)
-    workers = psutil.Process(driver.pid).children(recursive=True)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
-    psutil.wait_procs(workers)
+        workers = psutil.Process(driver.pid).children(recursive=True)
+    finally:
+        driver.kill()
+        driver.wait()
+    for worker in workers:
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
+    assert not psutil.wait_procs(workers, timeout=60)[1]
+    hold.unlink()
     for checkpoints in (storage / "run").glob("*/checkpoints"):
         shutil.rmtree(checkpoints)
-    newest = max((there / "0/checkpoints").glob("epoch_*/manifest.json"), key=lambda path: path.stat().st_mtime_ns)
-    model = newest.with_name("model.safetensors")
-    model.write_bytes(model.read_bytes()[:-1] + b"!")
+    model = newest / "model.safetensors"
+    weights = model.read_bytes()
+    model.write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
     resumed = mlgym.resume("run", storage=storage, progress=False, rest_endpoint=rest_endpoint)
     assert resumed.exit_code == 0
     assert digests(storage) == expected
@@ -93,6 +102,12 @@ def test_killed_and_moved_it_goes_on_from_the_place(
     assert not list((storage / "run").glob("*/checkpoints/epoch_*"))
     standing = {path.parent.name for path in (there / "0/checkpoints").glob("*/manifest.json")}
     assert standing == {Path(path).name for path in resumed.experiment(0).state.checkpoints}
+
+
+def held(hold: Path, *, after_batches: int) -> dict[str, Any]:
+    """The config, with a loss that waits while a file is there."""
+    loss = {"use": "held_cross_entropy", "hold": str(hold), "after_batches": after_batches}
+    return {**CONFIG, "imports": ["tests.held_loss"], "components": {**CONFIG["components"], "loss": loss}}
 
 
 def _is_warning(event: dict[str, Any]) -> bool:
