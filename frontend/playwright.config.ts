@@ -9,8 +9,9 @@ export default defineConfig({
   fullyParallel: false,
   workers: 1,
   retries: 0,
-  timeout: 60_000,
-  expect: { timeout: 10_000 },
+  timeout: 120_000,
+  // Long: two cores may be shared with who knows what, and only a failure waits this long.
+  expect: { timeout: 30_000 },
   reporter: process.env.CI === undefined ? "list" : "line",
   globalSetup: "./tests/setup/storage.ts",
   use: {
