@@ -89,8 +89,8 @@ def contenders(session: Session, folder: Path) -> dict[str, Blocking]:
 
     def ours(number: int) -> Callable[[], None]:
         session.state.step = number + 1
-        session._save(("measured",), (), regular=False)
-        return session.writer.wait
+        session.checkpoints._take(("measured",), (), regular=False)
+        return session.checkpoints.writer.wait
 
     def torch_save(number: int) -> Callable[[], None]:
         torch.save(state_of(session), folder / "torch.pt")

@@ -389,7 +389,7 @@ def test_checkpoints_within_an_epoch_replace_each_other(tmp_path: Path) -> None:
 def test_time_based_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a clock that moves a second each time it is read, one comes after some steps within the epoch."""
     log, clock = SmallLog(), iter(range(10**6))
-    monkeypatch.setattr("mlgym.training.session.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("mlgym.training.checkpointer.time.monotonic", lambda: float(next(clock)))
 
     def make() -> Training:
         return _plain(checkpoint_every_s=8.0, checkpoints=KeepLast(), epochs=1, callbacks=[], early_stopping=())

@@ -14,7 +14,7 @@ from mlgym.training.trainer import Trainer
 from mlgym.training.update import Update
 from mlgym.training.world import World
 
-Progress: TypeAlias = Callable[[int], None]
+BatchProgress: TypeAlias = Callable[[int], None]
 """Told how many batches of the epoch are done."""
 
 
@@ -52,7 +52,7 @@ class Gear:
     move: Callable[[Any], Any] | None
     hooks: Hooks
     attention: Attention
-    progress: Progress
+    progress: BatchProgress
     parallel: Parallel = field(default_factory=lambda: Parallel(World.single()))
 
 

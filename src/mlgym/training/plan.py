@@ -18,6 +18,8 @@ from mlgym.training.strategies import CheckpointStrategy
 from mlgym.training.trainer import Trainer
 from mlgym.training.update import Update
 
+NEVER: Final = 2**62
+"""A step, or a number of seconds, that does not come."""
 _RUNNING: Final = f"{TRAIN}/{RUNNING_LOSS}"
 
 
@@ -34,6 +36,19 @@ class Rhythm:
     checkpoint_every_s: float | None = None
     checkpoint_every_n_steps: int | None = None
     digest_every_n_steps: int | None = None
+
+    def wants_checkpoint(self, step: int) -> bool:
+        """Tells whether one is due after so many updates."""
+        return _is_due(step, self.checkpoint_every_n_steps)
+
+    def wants_digest(self, step: int) -> bool:
+        """Tells whether one is due after so many updates."""
+        return _is_due(step, self.digest_every_n_steps)
+
+    def next_step(self, step: int) -> int:
+        """Gives the first step after this one that wants either; `NEVER` for none."""
+        rhythms = (self.checkpoint_every_n_steps, self.digest_every_n_steps)
+        return min((step + every - step % every for every in rhythms if every), default=NEVER)
 
 
 @dataclass(kw_only=True)
@@ -134,6 +149,10 @@ class Plan:
         watched = [(watcher, getattr(watcher, "metric", None)) for watcher in watchers]
         watched.append((self.trainer.lr_scheduler, self.trainer.lr_scheduler_metric))
         return [(watcher, metric) for watcher, metric in watched if metric is not None]
+
+
+def _is_due(step: int, every: int | None) -> bool:
+    return every is not None and step > 0 and step % every == 0
 
 
 def _not_measured(watcher: object, metric: str, known: Iterable[str]) -> str:

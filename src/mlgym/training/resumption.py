@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from mlgym.errors import PlaceError, TrainingError
 from mlgym.tracking.backoff import Backoff
 from mlgym.tracking.manifest import FileEntry
+from mlgym.training.agreement import Agreement
 from mlgym.training.checkpoint import (
     CheckpointContent,
     StoredCheckpoint,
@@ -22,7 +24,7 @@ from mlgym.training.checkpoint import (
     tidy,
 )
 from mlgym.training.checkpoint_courier import Courier
-from mlgym.training.checkpoint_shards import Target
+from mlgym.training.checkpoint_shards import Target, is_share
 from mlgym.training.context import ExperimentContext
 from mlgym.training.reporting import Reporter
 from mlgym.training.state_codec import restore
@@ -34,6 +36,23 @@ _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 10.0
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A checkpoint to go on from.
+
+    Args:
+        path: where it lies.
+        weights: parameters and buffers by name, of a process that reads shares its own.
+        state: everything else.
+        in_shares: whether each process reads its own share of it.
+    """
+
+    path: Path
+    weights: Mapping[str, Tensor]
+    state: dict[str, Any]
+    in_shares: bool = False
 
 
 class Resumption:
@@ -70,8 +89,8 @@ class Resumption:
         """Names of the checkpoints that stand at the courier's place."""
         return frozenset(self._elsewhere)
 
-    def newest_state(self) -> tuple[CheckpointContent, Path, dict[str, Any]] | None:
-        """Gives the newest checkpoint that is whole, where it lies, and its state; None where there is none.
+    def newest(self) -> Found | None:
+        """Gives the newest checkpoint that is whole; None where there is none.
 
         One that is damaged is reported and passed over; one that stands at the courier's place alone is fetched.
 
@@ -85,19 +104,8 @@ class Resumption:
             if content is None and name in self._elsewhere:
                 content = self._fetched(name)
             if content is not None:
-                path = self._folder / name
-                return content, path, restore(self._checked_format(content, path).state, content.tensors)
+                return _found(content, self._folder / name)
         return None
-
-    def _checked_format(self, content: CheckpointContent, path: Path) -> CheckpointContent:
-        found = content.state.get("format", "unknown")
-        if found != STATE_FORMAT:
-            raise TrainingError(
-                f"checkpoint {path} was written by another version of MLgym (format {found}, this one "
-                f"reads {STATE_FORMAT}): go on with that version, which `run_config.yml` of the run "
-                "names, or start the run anew"
-            )
-        return content
 
     def _read(self, stored: StoredCheckpoint, name: str) -> CheckpointContent | None:
         try:
@@ -161,21 +169,51 @@ class Resumption:
             self._reporter.warn(f"checkpoint {path} is not needed, but cannot be deleted: {error.strerror or error}")
 
 
-def read_share(path: Path, target: Target) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Gives weights and state of a checkpoint that another process found to be whole, with this one's shares.
+def found_by_main(resumption: Resumption | None, agreement: Agreement, target: Target | None) -> Found | None:
+    """Gives all processes the newest checkpoint, which the main one finds; all call it at the same place.
+
+    It tells them what is in it, or, where it was written in shares, which one it is: each reads its own.
 
     Args:
-        path: where it is.
-        target: makes what a share is read into.
-
-    Raises:
-        TrainingError: it is not there.
+        resumption: that of the main process; None in the others.
+        agreement: the processes.
+        target: makes what tensors are read into that were written in shares; None for whole ones.
     """
+    own = None if resumption is None else resumption.newest()
+
+    def tell() -> Any:
+        if own is None:
+            return None
+        return [str(own.path), *([] if own.in_shares else [dict(own.weights), own.state])]
+
+    told = agreement.as_main(tell)
+    if told is None:
+        return None
+    path, *content = told
+    found = own or (Found(Path(path), *content) if content else _own_share(Path(path), target))
+    if not content:
+        agreement.on(False)  # until all have read it: the copy in the run folder may go soon
+    return found
+
+
+def _own_share(path: Path, target: Target | None) -> Found:
+    """Gives what a process has of a checkpoint that the main one found to be whole."""
     stored = [one for one in list_checkpoints(path.parent) if one.path == path]
     if not stored:
         raise TrainingError(f"there is no checkpoint {path} for this process; all must see the same run folder")
-    content = read_checkpoint(stored[0], target, verify=False)
-    return dict(content.model), restore(content.state, content.tensors)
+    return _found(read_checkpoint(stored[0], target, verify=False), path)
+
+
+def _found(content: CheckpointContent, path: Path) -> Found:
+    written = content.state.get("format", "unknown")
+    if written != STATE_FORMAT:
+        raise TrainingError(
+            f"checkpoint {path} was written by another version of MLgym (format {written}, this one "
+            f"reads {STATE_FORMAT}): go on with that version, which `run_config.yml` of the run "
+            "names, or start the run anew"
+        )
+    in_shares = any(map(is_share, (*content.model.values(), *content.tensors.values())))
+    return Found(path, content.model, restore(content.state, content.tensors), in_shares)
 
 
 def _age(name: str) -> tuple[int, int]:
