@@ -1,27 +1,25 @@
-import { describe, expect, it } from "vitest";
-import { graphOf } from "./graph";
+import { expect, it } from "vitest";
+import { componentsOf } from "./graph";
 
-describe("the graph of components", () => {
-  it("puts what is needed before what needs it", () => {
-    const { nodes, edges } = graphOf({
-      components: {
-        trainer: { use: "trainer", model: "$model", loader: "$loaders.train" },
-        model: { use: "mlp" },
-        loaders: { use: "data_loaders", datasets: { train: "$split.train" } },
-        split: { use: "split", dataset: "$data" },
-        data: { use: "digits", note: "$$5 is no reference" },
-      },
-      experiment: { use: "training", trainer: "$trainer" },
-    });
-    const column = Object.fromEntries(nodes.map((node) => [node.name, node.column]));
-    expect(column).toEqual({ data: 0, model: 0, split: 1, loaders: 2, trainer: 3, experiment: 4 });
-    expect(edges).toContainEqual(["loaders", "trainer"]);
+it("gives what each component needs, and under which keys", () => {
+  const components = componentsOf({
+    components: {
+      trainer: { use: "trainer", model: "$model", loader: "$loaders.train", metrics: [{ of: "$model" }] },
+      model: { use: "mlp" },
+      loaders: { use: "data_loaders", datasets: { train: "$split.train" } },
+      split: { use: "split", dataset: "$data", itself: "$split", c: "$nowhere" },
+      data: { use: "digits", note: "$$5 is no reference" },
+    },
+    experiment: { use: "training", trainer: "$trainer" },
   });
-
-  it("survives circles and what is no component", () => {
-    const { nodes, edges } = graphOf({ components: { a: { use: "x", b: "$b" }, b: { use: "y", a: "$a", c: "$nowhere" } } });
-    expect(nodes).toHaveLength(2);
-    expect(edges).toHaveLength(2);
-    expect(graphOf({ components: 7 })).toEqual({ nodes: [], edges: [] });
-  });
+  const needs = Object.fromEntries(components.map((one) => [one.name, one.needs.map(({ name, keys }) => [name, ...keys])]));
+  expect(needs).toEqual({
+    trainer: [["model", "model", "metrics.0.of"], ["loaders", "loader"]],
+    model: [],
+    loaders: [["split", "datasets.train"]],
+    split: [["data", "dataset"]],
+    data: [],
+    experiment: [["trainer", "trainer"]],
+  }); // prettier-ignore
+  expect([componentsOf({ components: 7 }), componentsOf({})]).toEqual([[], []]);
 });
