@@ -8,12 +8,13 @@ import { useScheme } from "@/lib/scheme";
 import { isShown, useSelection, type Selection } from "@/lib/selection";
 import type { ExperimentRow, ExperimentTable, RunDetail } from "@/types/api";
 import { colouringOf, tellingColumn } from "../model/colouring";
+import type { PanelContext } from "../model/context";
 import { metricRows, sections } from "../model/panels";
 import { planOf, type Plan } from "../model/series";
 import { useAnalysisView, type AnalysisView } from "../model/view";
 import classes from "./Analysis.module.css";
 import { Legend } from "./Legend";
-import { MetricPanel, type PanelContext } from "./MetricPanel";
+import { MetricPanel } from "./MetricPanel";
 import { Tools } from "./Tools";
 
 const MAX_COLOURED_BY_ITSELF = 8;

@@ -17,21 +17,12 @@ import { valueOf } from "@/lib/rowValues";
 import { useScheme } from "@/lib/scheme";
 import { toggleSelected } from "@/lib/selection";
 import { changeView } from "@/lib/url";
-import type { ExperimentRow, ExperimentTable } from "@/types/api";
-import type { Colouring } from "../model/colouring";
-import { emptySpec, pointsFor, specOf, type Plan } from "../model/series";
+import type { ExperimentRow } from "@/types/api";
+import type { PanelContext } from "../model/context";
+import { emptySpec, pointsFor, specOf } from "../model/series";
 import type { AnalysisView } from "../model/view";
 import classes from "./Analysis.module.css";
 import { SaveData, SavePicture } from "./SaveChart";
-
-export interface PanelContext {
-  readonly run: string;
-  readonly table: ExperimentTable;
-  readonly rows: readonly ExperimentRow[];
-  readonly view: AnalysisView;
-  readonly plan: Plan;
-  readonly colouring: Colouring;
-}
 
 interface Props {
   readonly metricKey: string;

@@ -8,8 +8,8 @@ import { postForBytes, runRoute } from "@/lib/hub/client";
 import { curvesBody, readCurves } from "@/lib/hub/columns";
 import { useAt } from "@/lib/hub/queries";
 import { captioned, type Caption } from "../model/caption";
+import type { PanelContext } from "../model/context";
 import classes from "./Analysis.module.css";
-import type { PanelContext } from "./MetricPanel";
 
 interface Props {
   readonly metricKey: string;
