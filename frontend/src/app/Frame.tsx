@@ -1,8 +1,9 @@
 // What is around every page: header, places, selection, time travel.
-import { Suspense, useEffect, useState, type ReactNode } from "react";
+import { Suspense, useEffect, useLayoutEffect, useRef, useState, type ReactNode } from "react";
 import { Notice, Waiting } from "@/components/Notice";
 import { useRunId } from "@/lib/hub/queries";
-import { changeView, toPage, usePage } from "@/lib/url";
+import { keepPlace, placeOf } from "@/lib/places";
+import { changeView, toPage, usePage, useParameter } from "@/lib/url";
 import { Boundary } from "./Boundary";
 import classes from "./Frame.module.css";
 import { Header } from "./Header";
@@ -22,6 +23,11 @@ export function Frame(): ReactNode {
     const place = PLACES.find((one) => one.page === page)?.title;
     document.title = [place, run, "MLboard"].filter(Boolean).join(" · ");
   }, [page, run]);
+  const main = useRef<HTMLElement>(null);
+  const place = [page, run, useParameter("experiment")[0]].join(" ");
+  useLayoutEffect(() => {
+    if (main.current !== null) main.current.scrollTop = placeOf(place).top;
+  }, [place]);
   const isOfRun = page !== "runs" && page !== "settings";
   return (
     <div className={classes.frame}>
@@ -32,7 +38,7 @@ export function Frame(): ReactNode {
       <Places run={run} current={page} />
       <div className={classes.middle}>
         {isOfRun && run !== null ? <SelectionBar run={run} /> : null}
-        <main id="page" className={classes.page} tabIndex={-1}>
+        <main id="page" ref={main} className={classes.page} tabIndex={-1} onScroll={(event) => keepPlace(place, event.currentTarget)}>
           <Boundary key={`${page} ${run ?? ""}`}>
             <Suspense fallback={<Waiting what="the page" />}>
               <PageOf page={page} run={run} />

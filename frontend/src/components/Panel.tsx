@@ -17,7 +17,7 @@ export function Panel({ label, icon, children, width = 280 }: Props): ReactNode 
     <Popover opened={isOpen} onChange={setOpen} position="bottom-start" width={width} trapFocus returnFocus transitionProps={{ duration: 0 }} offset={4}>
       <Popover.Target>
         <Button icon={icon} aria-haspopup="dialog" onClick={() => setOpen((open) => !open)}>
-          {label}
+          <span className={classes.label}>{label}</span>
         </Button>
       </Popover.Target>
       <Popover.Dropdown className={classes.panel} aria-label={label}>

@@ -14,10 +14,10 @@ const ICONS: Record<string, typeof IconCheck> = {
   paused: IconPlayerPause,
 };
 
-export function Status({ status, detail }: { readonly status: string; readonly detail?: string | null }): ReactNode {
+export function Status({ status, detail, title }: { readonly status: string; readonly detail?: string | null; readonly title?: string | undefined }): ReactNode {
   const Icon = ICONS[status] ?? IconHourglass;
   return (
-    <span className={classes.status} data-status={status}>
+    <span className={classes.status} data-status={status} title={title}>
       <Icon className={classes.icon} aria-hidden />
       {status}
       {detail ? <span className={classes.detail}>{detail}</span> : null}

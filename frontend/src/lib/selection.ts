@@ -55,6 +55,13 @@ export function toggleSelected(id: number): void {
   select(ids.includes(id) ? ids.filter((one) => one !== id) : [...ids, id]);
 }
 
+/** Selects all of some experiments, or none of them where all are selected already. */
+export function toggleAll(some: readonly number[]): void {
+  const ids = parseIds(currentParameter("sel"));
+  const [before, of] = [new Set(ids), new Set(some)];
+  select(some.every((id) => before.has(id)) ? ids.filter((id) => !of.has(id)) : [...new Set([...ids, ...some])]);
+}
+
 export function hide(ids: readonly number[]): void {
   const hidden = new Set([...parseIds(currentParameter("hide")), ...ids]);
   const kept = parseIds(currentParameter("sel")).filter((id) => !hidden.has(id));

@@ -4,6 +4,7 @@ import { useTable, type Column, type ColumnDef } from "@tanstack/react-table";
 import { useElementSize, useMergedRef } from "@mantine/hooks";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useCallback, useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
+import { keepPlace, placeOf } from "@/lib/places";
 import { features, type GridColumn, type GridFeatures, type GridSort } from "./columns";
 import classes from "./DataGrid.module.css";
 import { HeaderCell } from "./HeaderCell";
@@ -22,6 +23,8 @@ interface Props<T> {
   /** Rows that are one piece over all columns, such as what is unfolded below a row. */
   readonly wholeRow?: (row: T) => ReactNode | null;
   readonly onPointerInside?: (isInside: boolean) => void;
+  /** Under which name it is remembered where the table was scrolled to. */
+  readonly place: string;
 }
 
 const ROW_HEIGHT = 32;
@@ -49,7 +52,9 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
   const moving = table.getCenterVisibleLeafColumns();
   const fixedWidth = table.getStartTotalSize();
 
+  const [before] = useState(() => placeOf(props.place));
   const rowWindow = useVirtualizer({
+    initialOffset: before.top,
     count: rows.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => ROW_HEIGHT,
@@ -58,6 +63,7 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
   });
   const columnWindow = useVirtualizer({
     horizontal: true,
+    initialOffset: before.left,
     count: moving.length,
     getScrollElement: () => scroller.current,
     estimateSize: (index) => moving[index]?.getSize() ?? 80,
@@ -125,6 +131,7 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
       aria-multiselectable={props.onToggle !== undefined}
       aria-activedescendant={rows.length > 0 ? `${idPrefix}-${active}` : undefined}
       onKeyDown={onKey}
+      onScroll={(event) => keepPlace(props.place, event.currentTarget)}
       onPointerEnter={() => props.onPointerInside?.(true)}
       onPointerLeave={() => props.onPointerInside?.(false)}
     >

@@ -8,7 +8,7 @@ import { csvOf, saveBlob, saveText } from "@/lib/download";
 import { getBlob, runRoute } from "@/lib/hub/client";
 import { useAt } from "@/lib/hub/queries";
 import { joinNames } from "@/lib/lists";
-import { valueOf } from "@/lib/rowValues";
+import { LATEST, valueOf } from "@/lib/rowValues";
 import { changeView } from "@/lib/url";
 import type { FlowColumn } from "../model/columns";
 import { groupTable } from "../model/items";
@@ -72,20 +72,57 @@ export function ColumnChoice({ view }: { readonly view: FlowView }): ReactNode {
           </li>
         ))}
       </ul>
-      <p className={classes.heading}>Not shown</p>
-      <ul className={classes.choices}>
-        {others.filter(isFound).slice(0, 200).map((column) => (
-          <li key={column.id}>
-            <CheckField label={nameOf(column)} isOn={false} onChange={() => show([...view.shown, column.id])} />
-          </li>
-        ))}
-      </ul>
+      {KINDS.map(([title, isOfKind]) => (
+        <Others key={title} title={title} columns={others.filter(isOfKind).filter(isFound)} onShow={(ids) => show([...view.shown, ...ids])} />
+      ))}
       <Button look="quiet" onClick={() => changeView({ cols: null, pins: null }, { replace: true })}>
         As at first
       </Button>
     </Panel>
   );
 } // prettier-ignore
+
+const isLast = ({ id }: FlowColumn): boolean => id.startsWith(LATEST);
+
+const KINDS: readonly (readonly [title: string, isOf: (column: FlowColumn) => boolean])[] = [
+  ["parameters", ({ group }) => group === "parameters"],
+  ["metrics: the best values", (column) => column.group === "metrics" && !isLast(column)],
+  ["metrics: the last values", isLast],
+  ["validation", ({ group }) => group === "validation"],
+  ["facts", ({ group }) => group === "facts"],
+];
+const MAX_LISTED = 200;
+
+interface OthersProps {
+  readonly title: string;
+  readonly columns: readonly FlowColumn[];
+  readonly onShow: (ids: readonly string[]) => void;
+}
+
+/** Columns of a kind that are not shown: one by one, or all of them. */
+function Others({ title, columns, onShow }: OthersProps): ReactNode {
+  if (columns.length === 0) return null;
+  return (
+    <section aria-label={`Not shown: ${title}`}>
+      <div className={classes.kind}>
+        <span>{title}</span>
+        {columns.length === 1 ? null : (
+          <Button look="quiet" onClick={() => onShow(columns.map(({ id }) => id))}>
+            Show all {columns.length}
+          </Button>
+        )}
+      </div>
+      <ul className={classes.choices}>
+        {columns.slice(0, MAX_LISTED).map((column) => (
+          <li key={column.id}>
+            <CheckField label={nameOf(column)} isOn={false} onChange={() => onShow([column.id])} />
+          </li>
+        ))}
+      </ul>
+      {columns.length > MAX_LISTED ? <p className="dim">{columns.length - MAX_LISTED} more: find them by name</p> : null}
+    </section>
+  );
+}
 
 /** The order where there are no column heads to click. */
 export function SortChoice({ view }: { readonly view: FlowView }): ReactNode {

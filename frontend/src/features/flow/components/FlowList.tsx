@@ -1,12 +1,12 @@
 // The table on a phone: a list with what matters most, each line opens everything.
 import type { ReactNode } from "react";
 import { Status } from "@/components/Status";
-import { formatNumber, shortValue } from "@/lib/format";
+import { formatNumber, shortKeys, shortValue } from "@/lib/format";
 import { columnsOf, valueOf } from "@/lib/rowValues";
 import { toggleSelected, type Selection } from "@/lib/selection";
 import { changeView, toPage } from "@/lib/url";
 import type { ExperimentTable } from "@/types/api";
-import { progressCell } from "./cells";
+import { failureOf, progressCell, shownStatus } from "./cells";
 import type { FlowView } from "../model/useFlowView";
 import classes from "./Flow.module.css";
 
@@ -19,8 +19,11 @@ interface Props {
 const MAX_LINES = 300;
 
 export function FlowList({ view, table, selection }: Props): ReactNode {
-  const swept = columnsOf(table.columns, "swept").slice(0, 3);
-  const numbers = view.columns.filter(({ id, group }) => group === "metrics" && view.shown.includes(id)).slice(0, 2);
+  const swept = columnsOf(table.columns, "swept");
+  const short = shortKeys(swept);
+  const byId = new Map(view.columns.map((column) => [column.id, column]));
+  // The one that decides stands first.
+  const numbers = view.shown.flatMap((id) => byId.get(id) ?? []).filter(({ group }) => group === "metrics").slice(0, 2); // prettier-ignore
   return (
     <ul className={classes.list} aria-label="Experiments">
       {view.rows.slice(0, MAX_LINES).map((row) => (
@@ -33,23 +36,22 @@ export function FlowList({ view, table, selection }: Props): ReactNode {
             onChange={() => toggleSelected(row.experiment_id)}
           />
           <button type="button" className={classes.open} onClick={() => changeView(toPage("experiment", { experiment: String(row.experiment_id) }))}>
-            <b className="number">{row.experiment_id}</b> <Status status={row.status} />
+            <b className="number">{row.experiment_id}</b> <Status status={shownStatus(row)} />
             <br />
-            <span className="dim">{swept.map((key) => `${key.split(".").at(-1) ?? key} ${shortValue(row.swept[key])}`).join(" · ")}</span>
+            <span className="dim">{swept.slice(0, 3).map((key) => `${short.get(key) ?? key} ${shortValue(row.swept[key])}`).join(" · ")}</span>
           </button>
           <span className={classes.numbers}>
-            {numbers.map((column) => (
+            {numbers.filter(({ id }) => row.status !== "failed" || valueOf(row, id) !== null).map((column) => (
               <span key={column.id}>
-                <small>{column.title}</small>
-                {formatNumber(valueOf(row, column.id) as number | null)}
+                <small>{column.title}</small> {formatNumber(valueOf(row, column.id) as number | null)}
               </span>
             ))}
           </span>
           {row.status === "running" ? <span className={classes.line}>{progressCell(row)}</span> : null}
-          {row.error === null ? null : <span className={`${classes.line ?? ""} ${classes.error ?? ""}`}>{row.error}</span>}
+          {failureOf(row) === null ? null : <span className={`${classes.line ?? ""} ${classes.error ?? ""}`}>{failureOf(row)}</span>}
         </li>
       ))}
       {view.rows.length > MAX_LINES ? <li className="dim">{view.rows.length - MAX_LINES} more: filter to see them</li> : null}
     </ul>
   );
-}
+} // prettier-ignore

@@ -1,5 +1,5 @@
 // What is happening, and what went wrong: the table of experiments.
-import { IconFlame } from "@tabler/icons-react";
+import { IconCheckbox, IconFlame } from "@tabler/icons-react";
 import { useMediaQuery } from "@mantine/hooks";
 import { useMemo, type ReactNode } from "react";
 import { Button } from "@/components/Button";
@@ -10,7 +10,7 @@ import { useNow } from "@/lib/clock";
 import { countOf, formatCount } from "@/lib/format";
 import { useAt, useCurves, useRun, useTable } from "@/lib/hub/queries";
 import { useScheme } from "@/lib/scheme";
-import { toggleSelected, useSelection } from "@/lib/selection";
+import { toggleAll, toggleSelected, useSelection } from "@/lib/selection";
 import { changeView, toPage } from "@/lib/url";
 import type { ExperimentRow, ExperimentTable, RunDetail } from "@/types/api";
 import { curveMetric } from "../model/columns";
@@ -21,7 +21,7 @@ import { ColumnChoice, Download, GroupChoice, SortChoice } from "./Choices";
 import { Failure } from "./Failure";
 import classes from "./Flow.module.css";
 import { FlowList } from "./FlowList";
-import { gridColumns } from "./gridColumns";
+import { gridColumns, idsOf } from "./gridColumns";
 
 const SPARK_POINTS = 48;
 
@@ -95,6 +95,11 @@ function Tools({ run, view, total, isPhone }: ToolsProps): ReactNode {
       <span className={classes.count}>
         {view.rows.length === total ? countOf(total, "experiment") : `${formatCount(view.rows.length)} of ${formatCount(total)}`}
       </span>
+      {view.filterText === "" || view.filterProblem !== null || view.rows.length === 0 ? null : (
+        <Button look="quiet" icon={<IconCheckbox />} title="Select what the filter leaves, on every page" onClick={() => toggleAll(view.rows.map((row) => row.experiment_id))}>
+          Select these
+        </Button>
+      )}
       {isPhone ? (
         <SortChoice view={view} />
       ) : (
@@ -150,6 +155,10 @@ function Table({ run, view, table, detail, causes }: TableProps): ReactNode {
     if (item.kind === "group") toggleUnfolded(view, item.key);
     else changeView(toPage("experiment", { experiment: String(item.row.experiment_id) }));
   };
+  const toggle = (item: Item): void => {
+    if (item.kind === "group") toggleAll(idsOf(item));
+    else toggleSelected(item.row.experiment_id);
+  };
   return (
     <div className={classes.gridBox}>
       {held.waiting === 0 ? null : (
@@ -159,13 +168,14 @@ function Table({ run, view, table, detail, causes }: TableProps): ReactNode {
       )}
       <DataGrid
         label="Experiments"
+        place={`experiments of ${run}`}
         rows={held.items}
         columns={columns}
         keyOf={(item) => item.key}
         sort={view.sort}
         onSort={(column) => sortBy(view, column)}
         onOpen={open}
-        onToggle={(item) => item.kind === "experiment" && toggleSelected(item.row.experiment_id)}
+        onToggle={toggle}
         isSelected={(item) => item.kind === "experiment" && selection.set.has(item.row.experiment_id)}
         kindOf={(item) => item.kind}
         wholeRow={(item) => (item.kind === "failure" ? <Failure run={run} row={item.row} alike={causes.get(causeOf(item.row)) ?? []} /> : null)}

@@ -37,7 +37,7 @@ export function factCell(row: ExperimentRow, id: string, now: number): ReactNode
     case "experiment_id":
       return row.experiment_id;
     case "status":
-      return <Status status={shownStatus(row)} />;
+      return <Status status={shownStatus(row)} title={failureOf(row) ?? undefined} />;
     case "progress":
       return progressCell(row);
     case "duration_s":
@@ -66,7 +66,7 @@ export function factCell(row: ExperimentRow, id: string, now: number): ReactNode
 }
 
 /** The job of a trial that a search may go on with is over, but the trial is not. */
-function shownStatus(row: ExperimentRow): string {
+export function shownStatus(row: ExperimentRow): string {
   if (row.status !== "done") return row.status;
   return row.standing === "paused" ? "paused" : row.standing === "running" ? "waiting" : row.status;
 }
@@ -89,10 +89,11 @@ function StandingCell({ row }: { readonly row: ExperimentRow }): ReactNode {
 }
 
 function ErrorCell({ row }: { readonly row: ExperimentRow }): ReactNode {
-  if (row.error !== null) {
+  const failure = failureOf(row);
+  if (failure !== null) {
     return (
-      <span className={classes.error} title={row.error}>
-        {row.error}
+      <span className={classes.error} title={failure}>
+        {firstLine(failure)}
       </span>
     );
   }
@@ -102,6 +103,13 @@ function ErrorCell({ row }: { readonly row: ExperimentRow }): ReactNode {
     </span>
   );
 }
+
+/** Gives what went wrong; null where nothing did. */
+export function failureOf(row: ExperimentRow): string | null {
+  return row.error ?? (row.exit_signal === null ? null : `ended by ${row.exit_signal}`);
+}
+
+const firstLine = (text: string): string => text.split("\n").find((line) => line.trim() !== "") ?? text;
 
 /** A mean always with what it is over. */
 export function spreadCell(spread: Spread | null): ReactNode {

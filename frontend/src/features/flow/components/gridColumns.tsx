@@ -7,7 +7,7 @@ import { selectionColour, themeColour, type Scheme } from "@/lib/colours";
 import type { CurveSet } from "@/lib/curves";
 import { formatNumber, formatValue, MISSING, shortValue } from "@/lib/format";
 import { valueOf } from "@/lib/rowValues";
-import { toggleSelected, type Selection } from "@/lib/selection";
+import { toggleAll, toggleSelected, type Selection } from "@/lib/selection";
 import type { ExperimentRow } from "@/types/api";
 import { factCell, spreadCell } from "./cells";
 import type { FlowColumn } from "../model/columns";
@@ -46,7 +46,7 @@ export function gridColumns(around: Surroundings): GridColumn<Item>[] {
       title: column.id === "curve" && around.metric !== null ? around.metric : column.title,
       ...(column.note === undefined ? {} : { note: column.note }),
       ...(column.hint === undefined ? {} : { hint: column.hint }),
-      width: column.id === "experiment_id" ? (isFoldable ? 106 : 86) : column.width,
+      width: column.id === "experiment_id" && !isFoldable ? 86 : column.width,
       isNumber: column.isNumber,
       isWide: column.id === "error",
       isPinned: view.pinned.includes(column.id),
@@ -103,11 +103,21 @@ export function FoldButton({ isOpen, label, onClick }: { readonly isOpen: boolea
   );
 }
 
+export const idsOf = (group: GroupItem): number[] => group.members.map((row) => row.experiment_id);
+
 function groupCell(group: GroupItem, column: FlowColumn, around: Surroundings): ReactNode {
   if (column.id === "experiment_id") {
     return (
       <span className={classes.idCell}>
         <FoldButton isOpen={group.isOpen} label="Show the experiments of this group" onClick={() => toggleUnfolded(around.view, group.key)} />
+        <input
+          type="checkbox"
+          className={classes.select}
+          tabIndex={-1}
+          checked={group.members.every((row) => around.selection.set.has(row.experiment_id))}
+          aria-label={`Select the ${group.members.length} of ${group.names.map(([, value]) => value).join(", ")}`}
+          onChange={() => toggleAll(idsOf(group))}
+        />
         <span title="experiments in this group">{group.members.length}×</span>
       </span>
     );

@@ -19,15 +19,15 @@ const fact = (id: string, title: string, width: number, isNumber = false, note?:
 }); // prettier-ignore
 
 const FACTS: readonly FlowColumn[] = [
-  fact("experiment_id", "id", 56, true),
+  fact("experiment_id", "id", 106, true),
   fact("status", "state", 112),
+  fact("error", "what happened", 250),
   fact("progress", "progress", 176),
   fact("curve", "curve", 104),
   fact("steps_per_s", "rate", 84, true, "steps/s"),
   fact("duration_s", "time", 84, true),
   fact("left", "left", 84, true),
   fact("device", "device", 76),
-  fact("error", "what happened", 320),
   fact("rank", "rank", 60, true),
   fact("rss_bytes", "memory", 84, true),
   fact("num_checkpoints", "checkpoints", 96, true),
@@ -42,15 +42,17 @@ const FACTS: readonly FlowColumn[] = [
 /** Gives the width at which a title is not cut, within reason. */
 const widthOf = (title: string, least: number): number => Math.min(220, Math.max(least, title.length * 7.4 + 26));
 
+const PROGRESS_OVER_PX = 136;
 const SAMPLED_ROWS = 200;
 const widthOfValues = (table: ExperimentTable, key: string): number =>
   table.rows.slice(0, SAMPLED_ROWS).reduce((width, row) => Math.max(width, widthOf(shortValue(row.swept[key]), 0)), 0);
 
 const NUMERIC_TYPES = new Set(["number"]);
-const MAX_METRICS_AT_FIRST = 4;
+/** What a window of 1440 px has room for: whatever a run has, what matters most stands within it. */
+const ROOM_PX = 1350;
 
 /** Gives all columns there can be, in the order of the list in which they are chosen. */
-export function allColumns(table: ExperimentTable, short: ReadonlyMap<string, string>): FlowColumn[] {
+export function allColumns(table: ExperimentTable, short: ReadonlyMap<string, string>, isRunning: boolean): FlowColumn[] {
   const of = (kind: Column["kind"]): Column[] => table.columns.filter((column) => column.kind === kind);
   const parameters = of("swept").map(
     (column): FlowColumn => ({
@@ -74,20 +76,43 @@ export function allColumns(table: ExperimentTable, short: ReadonlyMap<string, st
       { ...shared, id: LATEST + column.key, note: "last", hint: `${column.key}: the last value measured` },
     ];
   });
-  return [...FACTS, ...parameters, ...trial, ...metrics];
+  // Bars need room, the words that are left of them when a run is over do not.
+  const facts = FACTS.map((column) => (column.id === "progress" && !isRunning ? { ...column, width: PROGRESS_OVER_PX } : column));
+  return [...facts, ...parameters, ...trial, ...metrics];
 }
 
-/** Gives what a table shows before anybody chose. */
-export function firstColumns(table: ExperimentTable, run: RunDetail | undefined): string[] {
-  const metrics = columnsOf(table.columns, "metric");
-  const selected = run?.selected_metric ?? null;
-  const isOf = (split: string) => (key: string) => key.startsWith(`${split}/`);
-  const ordered = [...(selected === null ? [] : [selected]), ...metrics.filter(isOf("val")), ...metrics.filter(isOf("test")), ...metrics];
-  const chosen = [...new Set(ordered)].slice(0, MAX_METRICS_AT_FIRST);
-  const validation = run?.validation_mode === "grid_search" || run === undefined ? [] : trialColumns(table);
-  const isFailing = table.rows.some((row) => row.error !== null || row.stop_reason !== null);
+/**
+ * Gives what a table shows before anybody chose: how it stands and what went wrong, what is different about it, the metric that
+ * decides with its curve, and the time. Parameters that would push these out of sight come after them, then as many other
+ * metrics and facts as there is room for.
+ */
+export function firstColumns(table: ExperimentTable, run: RunDetail | undefined, columns: readonly FlowColumn[]): string[] {
+  const widths = new Map(columns.map(({ id, width }) => [id, width]));
+  const room = (ids: readonly string[]): number => ROOM_PX - ids.reduce((sum, id) => sum + (widths.get(id) ?? 0), 0);
+  const metric = curveMetric(table, run, null);
+  const hasFailed = table.rows.some(({ status }) => status === "failed");
   const isSearch = table.rows.some((row) => row.standing != null);
-  return ["experiment_id", "status", "progress", ...(isSearch ? ["rung", "standing"] : []), ...columnsOf(table.columns, "swept"), ...validation, ...chosen, "curve", "steps_per_s", "duration_s", ...(run?.status === "running" ? ["left"] : []), "device", ...(isFailing ? ["error"] : [])]; // prettier-ignore
+  const validation = run?.validation_mode === "grid_search" || run === undefined ? [] : trialColumns(table);
+  const state = ["experiment_id", "status", ...(hasFailed ? ["error"] : []), "progress", ...(isSearch ? ["rung", "standing"] : [])];
+  const result = [...(metric === null ? [] : [metric, "curve"]), "duration_s", ...(run?.status === "running" ? ["left"] : [])];
+  const different = [...columnsOf(table.columns, "swept"), ...validation];
+  const numNear = numFitting(different, widths, room([...state, ...result]));
+  const first = [...state, ...different.slice(0, numNear), ...result, ...different.slice(numNear)];
+  const others = [...otherMetrics(table, metric), "steps_per_s", "device"];
+  return [...first, ...others.slice(0, numFitting(others, widths, room(first)))];
+}
+
+function numFitting(ids: readonly string[], widths: ReadonlyMap<string, number>, room: number): number {
+  let [count, left] = [0, room];
+  while (count < ids.length && (left -= widths.get(ids[count] ?? "") ?? 0) >= 0) count += 1;
+  return count;
+}
+
+/** Gives the metrics beside the one that decides: of validation first, then of the test. */
+function otherMetrics(table: ExperimentTable, metric: string | null): string[] {
+  const metrics = columnsOf(table.columns, "metric").filter((key) => key !== metric);
+  const isOf = (split: string) => (key: string) => key.startsWith(`${split}/`);
+  return [...new Set([...metrics.filter(isOf("val")), ...metrics.filter(isOf("test")), ...metrics])];
 }
 
 /** Gives the facts of validation that tell experiments apart. */

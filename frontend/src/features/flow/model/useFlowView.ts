@@ -35,7 +35,8 @@ export function useFlowView(table: ExperimentTable, run: RunDetail | undefined):
   const selection = useSelection();
 
   const short = useMemo(() => shortKeys(columnsOf(table.columns, "swept")), [table.columns]);
-  const columns = useMemo(() => allColumns(table, short), [table, short]);
+  const isRunning = run?.status === "running";
+  const columns = useMemo(() => allColumns(table, short, isRunning), [table, short, isRunning]);
   const filter = useMemo(() => testOf(filterText ?? "", table), [filterText, table]);
   const sort = useMemo(() => sortOf(sortText), [sortText]);
   const groupBy = useMemo(() => splitNames(groupText), [groupText]);
@@ -56,7 +57,7 @@ export function useFlowView(table: ExperimentTable, run: RunDetail | undefined):
     rows,
     items,
     columns,
-    shown: chosen.length > 0 ? chosen : firstColumns(table, run).filter((id) => known.has(id)),
+    shown: chosen.length > 0 ? chosen : firstColumns(table, run, columns).filter((id) => known.has(id)),
     pinned: pinText === null ? ["experiment_id", "status"] : splitNames(pinText),
     groupBy,
     sort,

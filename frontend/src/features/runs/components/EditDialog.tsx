@@ -37,7 +37,7 @@ export function EditDialog({ run, onClose }: { readonly run: RunSummary; readonl
           <Button onClick={onClose}>Cancel</Button>
           <span className={classes.space} />
           {isSure ? (
-            <Button look="danger" onClick={() => change.mutate({ kind: "delete", run: run.run_id }, { onSuccess: onClose })}>
+            <Button look="danger" autoFocus onClick={() => change.mutate({ kind: "delete", run: run.run_id }, { onSuccess: onClose })}>
               Yes, to the trash
             </Button>
           ) : (

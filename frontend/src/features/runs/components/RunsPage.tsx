@@ -29,11 +29,22 @@ const STATES: readonly (readonly [string, string])[] = [
   ["crashed", "crashed"],
 ];
 
+/** Where there are no column heads to click. */
+const ORDERS: readonly (readonly [string, string])[] = [
+  ["-created_at", "newest first"],
+  ["created_at", "oldest first"],
+  ["name", "by name"],
+  ["-duration_s", "longest first"],
+  ["-num_experiments", "most experiments"],
+];
+
 export function RunsPage(): ReactNode {
+  const isPhone = useMediaQuery("(max-width: 700px)");
   const [search] = useParameter("search");
   const [status] = useParameter("status");
   const [tag] = useParameter("tag");
-  const [sortText] = useParameter("sort");
+  // Not `sort`: that is the order of the experiments on the page of a run, and stays in the address beside it.
+  const [sortText] = useParameter("order");
   const [trash] = useParameter("trash");
   const sort = useMemo(() => sortOf(sortText), [sortText]);
   const query: RunListQuery = {
@@ -60,6 +71,7 @@ export function RunsPage(): ReactNode {
           placeholder="name, id, tag or notes"
           onChange={(text) => changeView({ search: text }, { replace: true })}
         />
+        {isPhone ? <SelectField label="Sort" value={sortText ?? "-created_at"} options={ORDERS} onChange={(value) => changeView({ order: value }, { replace: true })} /> : null}
         <SelectField label="State" value={status ?? ""} options={STATES} onChange={(value) => changeView({ status: value }, { replace: true })} />
         {tag === null ? null : (
           <Button isOn onClick={() => changeView({ tag: null })}>
@@ -121,7 +133,7 @@ function Runs({ list, sort }: { readonly list: RunList; readonly sort: GridSort 
   const columns = runColumns({ runs: list.runs, chosen, now, onToggle: toggle, onEdit: setEdited });
   const toSort = (column: string): void => {
     const isDescending = sort.column === column ? !sort.isDescending : column !== "name";
-    changeView({ sort: (isDescending ? "-" : "") + column }, { replace: true });
+    changeView({ order: (isDescending ? "-" : "") + column }, { replace: true });
   };
   const compared = list.runs.filter((run) => chosen.has(run.run_id));
   return (
@@ -139,11 +151,12 @@ function Runs({ list, sort }: { readonly list: RunList; readonly sort: GridSort 
         </div>
       )}
       {isPhone ? (
-        <RunsList runs={list.runs} now={now} />
+        <RunsList runs={list.runs} chosen={chosen} now={now} onToggle={toggle} onEdit={setEdited} />
       ) : (
         <div className={classes.gridBox}>
           <DataGrid
             label="Runs"
+            place="runs"
             rows={list.runs}
             columns={columns}
             keyOf={(run) => `${run.run_id} ${run.created_at ?? ""}`}

@@ -77,6 +77,7 @@ function identityOf({ name, run_id: id }: RunSummary): ReactNode {
 }
 
 export function progressOfRun(run: RunSummary): ReactNode {
+  if (run.reading != null) return <Reading {...run.reading} />;
   const ended = run.counts.done + run.counts.failed;
   const total = plannedExperiments(run);
   const words = `${ended}/${total}`;
@@ -84,6 +85,16 @@ export function progressOfRun(run: RunSummary): ReactNode {
     <span className={classes.progress}>
       <ProgressBar fraction={total === 0 ? 0 : ended / total} label={words} isMuted={run.status !== "running"} />
       <span className={classes.failed}>{run.counts.failed === 0 ? "" : `${run.counts.failed} failed`}</span>
+    </span>
+  );
+}
+
+/** How far the hub has read a long log; until then it cannot say more. */
+function Reading({ bytes_read: read, num_bytes: all }: NonNullable<RunSummary["reading"]>): ReactNode {
+  const fraction = all === 0 ? 0 : read / all;
+  return (
+    <span className={classes.progress}>
+      <ProgressBar fraction={fraction} label={`being read, ${Math.floor(fraction * 100)} %`} isMuted />
     </span>
   );
 }
