@@ -5,7 +5,7 @@ import type { Component } from "./graph";
 export const [WIDTH, HEIGHT, GAP_X, GAP_Y] = [132, 40, 52, 14];
 /** Of an edge that passes. */
 const LANE = 4;
-const SWEEPS = 8;
+const [LEAST_SWEEPS, MOST_SWEEPS, MANY_PLACES] = [2, 8, 20_000];
 const PORT_GAP = 8;
 
 export interface PlacedNode {
@@ -54,8 +54,10 @@ export function layout(components: readonly Component[]): Layout {
   const lanes = new Map<string, Place>();
   for (const { edge, way } of ways) way.push(...wayOf(edge, nodes, lanes));
   const columns = inColumns([...nodes.values(), ...lanes.values()]);
-  untangle(columns);
-  settle(columns);
+  // Of a graph of hundreds of layers nobody sees the last crossing, but everybody waits for it.
+  const sweeps = Math.max(LEAST_SWEEPS, Math.min(MOST_SWEEPS, Math.floor(MANY_PLACES / (nodes.size + lanes.size))));
+  untangle(columns, sweeps);
+  settle(columns, 2 * sweeps);
   const places = columns.flat();
   const top = Math.min(...places.map(({ y, height }) => y - height / 2));
   for (const one of places) one.y = Math.round(one.y - top);
@@ -145,11 +147,11 @@ function inColumns(places: readonly Place[]): Place[][] {
 }
 
 /** Orders the places of each column so that few edges cross: by the mean of their neighbours, to and fro, the best kept. */
-function untangle(columns: Place[][]): void {
+function untangle(columns: Place[][], sweeps: number): void {
   const number = (): void => columns.forEach((column) => column.forEach((one, i) => (one.y = i - (column.length - 1) / 2)));
   number();
   let best = { crossings: crossings(columns), columns: columns.map((column) => [...column]) };
-  for (let sweep = 0; sweep < SWEEPS && best.crossings > 0; sweep += 1) {
+  for (let sweep = 0; sweep < sweeps && best.crossings > 0; sweep += 1) {
     const isForth = sweep % 2 === 0;
     for (const column of isForth ? columns : [...columns].reverse()) {
       const means = new Map(column.map((one) => [one, meanOf(isForth ? one.before : one.after) ?? one.y]));
@@ -188,9 +190,9 @@ function inversions(numbers: readonly number[]): number {
 }
 
 /** Gives each place a height near that of its neighbours, in the order of its column and with room between them. */
-function settle(columns: readonly (readonly Place[])[]): void {
+function settle(columns: readonly (readonly Place[])[], sweeps: number): void {
   for (const column of columns) column.forEach((one, i) => (one.y = (i - (column.length - 1) / 2) * (HEIGHT + GAP_Y)));
-  for (let sweep = 0; sweep < 2 * SWEEPS; sweep += 1) {
+  for (let sweep = 0; sweep < sweeps; sweep += 1) {
     const isForth = sweep % 2 === 0;
     for (const column of isForth ? columns : [...columns].reverse()) {
       spread(column, column.map((one) => meanOf(isForth ? one.before : one.after) ?? one.y));
