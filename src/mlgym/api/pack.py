@@ -8,7 +8,7 @@ import secrets
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -122,12 +122,10 @@ def pack(
     refuse_bad_names(contents)
     if not allow_secrets:
         _refuse_secrets(files)
-    from mlgym import __version__
-
     manifest = Manifest(
         format=FORMAT,
         run_id=folder.run_id,
-        mlgym=__version__,
+        mlgym=version("mlgym"),
         members={name: _member(content) for name, content in sorted(contents.items())},
         left_out=left_out,
     )
