@@ -63,12 +63,12 @@ def make_job(entry: str, tmp_path: Path, number: int = 0, **config: Any) -> Job:
         job_id=f"run-{number}",
         run_dir=str(tmp_path),
         config=config,
-        time_limit_s=5.0,
+        time_limit_s=500.0,
         entry=f"tests.execution.jobs:{entry}",
     )
 
 
-def poll_until(executor: Executor, condition: Any, timeout_s: float = 20.0) -> None:
+def poll_until(executor: Executor, condition: Any, timeout_s: float = 120.0) -> None:
     """Polls until the condition holds; fails after the timeout."""
     give_up_at = time.monotonic() + timeout_s
     while not condition():

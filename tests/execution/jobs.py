@@ -23,6 +23,9 @@ from mlgym.events import CheckpointSaved, EvaluationResult, EventSink, LossScore
 from mlgym.execution.job import Job
 from mlgym.execution.stop_request import StopRequest
 
+FOR_EVER_S = 600.0
+"""Longer than any test: what waits so long must be ended."""
+
 
 def succeed(job: Job, sink: EventSink, stop: StopRequest) -> None:
     """Emits as many results as the config says."""
@@ -73,12 +76,24 @@ def kill_itself(job: Job, sink: EventSink, stop: StopRequest) -> None:
 
 def sleep(job: Job, sink: EventSink, stop: StopRequest) -> None:
     """Waits in steps, and stops at a step boundary when asked."""
-    give_up_at = time.monotonic() + job.config.get("seconds", 60.0)
+    give_up_at = time.monotonic() + job.config.get("seconds", FOR_EVER_S)
     while time.monotonic() < give_up_at:
         time.sleep(0.02)
         if stop.requested:
             print("stopped at a step boundary")
             raise Interrupted
+
+
+def sleep_after_a_signal(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Sends its own process SIGUSR2, as somebody may who watches it, and waits in steps."""
+    os.kill(os.getpid(), signal.SIGUSR2)
+    sleep(job, sink, stop)
+
+
+def wait_for_file(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    """Waits until there is the file that `until` names."""
+    while not Path(job.config["until"]).exists():
+        time.sleep(0.02)
 
 
 def hang(job: Job, sink: EventSink, stop: StopRequest) -> None:
@@ -89,10 +104,13 @@ def hang(job: Job, sink: EventSink, stop: StopRequest) -> None:
 
 
 def ignore_stop(job: Job, sink: EventSink, stop: StopRequest) -> None:
-    """Waits and never looks whether it should stop."""
-    give_up_at = time.monotonic() + 60
+    """Waits, and goes on when it is asked to stop, which it says once."""
+    give_up_at, was_asked = time.monotonic() + FOR_EVER_S, False
     while time.monotonic() < give_up_at:
         time.sleep(0.02)
+        if stop.requested and not was_asked:
+            was_asked = True
+            print("asked to stop, and goes on")
 
 
 def talk(job: Job, sink: EventSink, stop: StopRequest) -> None:
@@ -128,7 +146,11 @@ def leave_children(job: Job, sink: EventSink, stop: StopRequest) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
     daemon = "import subprocess as s; print(s.Popen(['sleep', '300'], start_new_session=True, stdout=s.DEVNULL).pid)"
     found = subprocess.run([sys.executable, "-c", daemon], stdout=subprocess.PIPE, text=True, check=True)
-    Path(job.config["children"]).write_text(f"{os.getpid()} {child.pid} {found.stdout}")
+    told = Path(job.config["children"])
+    # Whole as soon as it is there.
+    written = told.with_name(f".{told.name}")
+    written.write_text(f"{os.getpid()} {child.pid} {found.stdout}")
+    written.rename(told)
     sys.stdout.flush()
     if job.config.get("wait"):
         hang(job, sink, stop)
@@ -212,18 +234,25 @@ def save_and_wait(job: Job, sink: EventSink, stop: StopRequest) -> None:
 
 
 def crowd(job: Job, sink: EventSink, stop: StopRequest) -> None:
-    """Leaves a file while it runs; experiment 0 lacks memory while there are others, and says how many there were."""
+    """Leaves a file while it runs; experiment 0 lacks memory while there are others, and says how many there were.
+
+    The others stay until it has seen one of them.
+    """
     here = Path(job.config["crowd"])
-    own = here / str(job.experiment_id)
+    own, seen = here / str(job.experiment_id), here.with_name("seen")
     own.touch()
     try:
+        while job.experiment_id and not seen.exists():
+            time.sleep(0.01)
         if job.experiment_id:
             time.sleep(0.3)
             return
-        while job.attempt == 0 and len(list(here.iterdir())) == 1:
+        while (num_others := len(list(here.iterdir())) - 1) == 0 and job.attempt == 0:
             time.sleep(0.01)
         time.sleep(0.1)
-        if (num_others := len(list(here.iterdir())) - 1) > 0:
+        num_others = max(num_others, len(list(here.iterdir())) - 1)
+        seen.touch()
+        if num_others > 0:
             raise MemoryError(f"{num_others} others take it all")
     finally:
         own.unlink()

@@ -1,5 +1,5 @@
-"""A preload that takes long."""
+"""A preload that takes longer than any test."""
 
 import time
 
-time.sleep(30)
+time.sleep(600)

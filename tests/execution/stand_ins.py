@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from mlgym.config import load
 from mlgym.execution import (
     Observer,
     RunOptions,
@@ -50,6 +51,11 @@ class StandInDocument:
     overrides: list[str] = field(default_factory=lambda: ["a=1"])
     validation: dict[str, Any] = field(default_factory=lambda: {"mode": "grid_search"})
     data: dict[str, Any] = field(default_factory=lambda: {"name": "straw"})
+
+    @property
+    def root(self) -> Any:
+        """The document itself, of which no component is known."""
+        return load({"version": 1, "experiment": {"use": "straw"}}).root
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -181,6 +187,8 @@ def start_program(storage: Path, *, ignores_sigint: bool = False, **arguments: A
 
 
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        sys.stderr.write("SIGINT is ignored at first\n")
     arguments = json.loads(sys.argv[2])
     begin = resume_straw if arguments.pop("resumes", False) else launch_straw
     summary = begin(Path(sys.argv[1]), **arguments)

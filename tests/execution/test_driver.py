@@ -21,6 +21,7 @@ from mlgym.events import RunState, read_log
 from mlgym.execution import RunSummary, WorkerCode
 from mlgym.execution.scheduler import Counts
 from mlgym.tracking import RunFolder
+from tests.execution.jobs import FOR_EVER_S
 from tests.execution.stand_ins import CODE, StandInDocument, launch_straw
 
 
@@ -96,25 +97,30 @@ def test_inline_and_processes_write_the_same(tmp_path: Path) -> None:
 
 def test_everything_that_kills_a_worker_fails_one_experiment(tmp_path: Path) -> None:
     """Each end without a word is told with error, signal and last lines; the experiments between them succeed."""
-    bad = ["segfault", "exit_at_once", "kill_itself", "hang"]
+    bad = ["segfault", "exit_at_once", "kill_itself"]
     entries = [entry for each in bad for entry in (each, "succeed")]
-    before = time.monotonic()
-    summary = launch_straw(tmp_path, entries, processes=3, time_limit_s=1.0, grace_s=0.5)
-    assert time.monotonic() - before < 20
-    assert summary.counts == Counts(succeeded=4, failed=4)
+    summary = launch_straw(tmp_path, entries, processes=3)
+    assert summary.counts == Counts(succeeded=3, failed=3)
     done = {status["experiment_id"]: status for status in payloads(summary, "job_status") if status["status"] == "DONE"}
-    assert len(done) == 8
-    errors = [(done[i]["error"], done[i].get("exit_signal")) for i in range(0, 8, 2)]
+    assert len(done) == 6
+    errors = [(done[i]["error"], done[i].get("exit_signal")) for i in range(0, 6, 2)]
     assert errors == [
         ("worker was killed by SIGSEGV", "SIGSEGV"),
         ("worker exited with code 3 without finishing", None),
         ("worker was killed by SIGKILL", "SIGKILL"),
-        ("exceeded its time limit of 1 s", "SIGKILL"),
     ]
     assert done[4]["log_tail"] == [f"line {number}" for number in range(20, 60)]
     assert any("Segmentation fault" in line for line in done[0]["log_tail"])
     assert all(status["device"] == "cpu" for status in done.values())
     assert done[4]["starting_time"] > 0
+
+
+def test_what_hangs_is_killed_after_its_time(tmp_path: Path) -> None:
+    """Asked to stop first, which it does not hear; an experiment that is slower than the limit may be beside it."""
+    summary = launch_straw(tmp_path, ["hang"], time_limit_s=0.5, grace_s=0.5)
+    assert summary.counts == Counts(failed=1)
+    (done,) = (status for status in payloads(summary, "job_status") if status["status"] == "DONE")
+    assert (done["error"], done["exit_signal"]) == ("exceeded its time limit of 0.5 s", "SIGKILL")
 
 
 def test_output_of_workers_is_in_the_log_and_in_text_files(tmp_path: Path) -> None:
@@ -131,9 +137,7 @@ def test_output_of_workers_is_in_the_log_and_in_text_files(tmp_path: Path) -> No
 
 def test_a_printing_loop_cannot_flood_the_log(tmp_path: Path) -> None:
     """Of 100 MB of lines the log takes a few thousand, says how many are missing, and has the last one."""
-    before = time.monotonic()
     summary = launch_straw(tmp_path, ["print_much", "succeed"], config={"megabytes": 100}, processes=2)
-    assert time.monotonic() - before < 60
     assert summary.counts == Counts(succeeded=2)
     assert (summary.path / "event_storage.log").stat().st_size < 5_000_000
     said = messages(summary, 0)
@@ -170,26 +174,31 @@ def test_a_large_grid_is_not_materialised(tmp_path: Path) -> None:
 
 
 class Watching:
-    """Keeps what it is shown, and may act on it."""
+    """Keeps what it is shown, and leaves a file once it has seen something run."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Path) -> None:
         self.shown: list[dict[str, int]] = []
         self.times: list[float] = []
+        self.seen = seen
 
     def update(self, state: RunState) -> None:
         self.shown.append({str(name): count for name, count in state.counts.items()})
         self.times.append(time.monotonic())
+        if state.counts["running"]:
+            self.seen.touch()
 
 
 @pytest.mark.parametrize("executor", ["processes", "inline"])
 def test_the_observer_sees_progress_and_the_end(executor: str, tmp_path: Path) -> None:
     """Updates come while experiments run, no more than five a second, and the last one has the final state."""
-    watching = Watching()
+    watching = Watching(tmp_path / "seen")
+    # In this process a start is always shown, and nothing while the experiment runs.
+    entry = "wait_for_file" if executor == "processes" else "sleep"
     launch_straw(
-        tmp_path,
-        ["sleep"],
+        tmp_path / "storage",
+        [entry],
         num_experiments=2,
-        config={"seconds": 0.5},
+        config={"seconds": 0.5, "until": str(watching.seen)},
         processes=1,
         observer=watching,
         executor=executor,
@@ -205,33 +214,37 @@ def test_a_run_from_another_thread(tmp_path: Path) -> None:
     summaries: list[RunSummary] = []
     thread = threading.Thread(target=lambda: summaries.append(launch_straw(tmp_path, ["succeed"])))
     thread.start()
-    thread.join(30)
+    thread.join()
     assert summaries[0].counts == Counts(succeeded=1)
     assert signal.getsignal(signal.SIGINT) == before
 
 
 class Signalling:
-    """Sends this process signals once so many experiments run: the first at once, further ones 0.5 s apart."""
+    """Sends this process a signal once so many experiments run, and once more when all have said that they heard it.
 
-    def __init__(self, num_running: int, *signals: int) -> None:
+    Two signals at once would be one.
+    """
+
+    def __init__(self, num_running: int, signum: int) -> None:
         self.num_running = num_running
-        self.signals = signals
-        self.sent_at: float | None = None
-        self.timers: list[threading.Timer] = []
+        self.signum = signum
+        self.num_sent = 0
+        self.num_heard = 0
 
     def update(self, state: RunState) -> None:
-        if self.sent_at is None and state.counts["running"] == self.num_running:
-            self.sent_at = time.monotonic()
-            for number, signum in enumerate(self.signals):
-                self.timers.append(threading.Timer(0.1 + 0.5 * number, os.kill, (os.getpid(), signum)))
-                self.timers[-1].start()
+        if self.num_sent == 0 and state.counts["running"] == self.num_running:
+            self._send()
 
-    def seconds_since(self) -> float:
-        """Seconds since the first signal."""
-        assert self.sent_at is not None
-        for timer in self.timers:
-            timer.join()
-        return time.monotonic() - self.sent_at
+    def look(self, event: dict[str, Any]) -> bool:
+        self.num_heard += event["payload"].get("message") == "asked to stop, and goes on"
+        if self.num_sent == 1 and self.num_heard == self.num_running:
+            self._send()
+        return False
+
+    def _send(self) -> None:
+        self.num_sent += 1
+        # Soon, and not in the middle of what shows the state.
+        threading.Timer(0.1, os.kill, (os.getpid(), self.signum)).start()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
@@ -242,7 +255,6 @@ def test_one_signal_stops_at_a_step_boundary(executor: str, signum: int, tmp_pat
     running = 1 if executor == "inline" else 2
     signalling = Signalling(running, signum)
     summary = launch_straw(tmp_path, ["sleep"], num_experiments=9, executor=executor, processes=2, observer=signalling)
-    assert signalling.seconds_since() < 10
     assert (summary.counts, summary.exit_code) == (Counts(interrupted=running, not_started=9 - running), 130)
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)] == before
     state = state_of(summary)
@@ -272,17 +284,18 @@ def test_who_watches_the_events_can_end_the_run(executor: str, tmp_path: Path) -
 def test_a_second_signal_kills_at_once(executor: str, tmp_path: Path) -> None:
     """Experiments that do not stop are killed without waiting for the grace; they count as interrupted."""
     running = 1 if executor == "inline" else 2
-    signalling = Signalling(running, signal.SIGINT, signal.SIGINT)
+    signalling = Signalling(running, signal.SIGINT)
     summary = launch_straw(
         tmp_path,
         ["ignore_stop"],
         num_experiments=5,
         executor=executor,
         processes=2,
-        grace_s=60,
+        grace_s=FOR_EVER_S,
         observer=signalling,
+        on_event=signalling.look,
     )
-    assert signalling.seconds_since() < 10
+    assert signalling.num_sent == 2
     assert (summary.counts, summary.exit_code) == (Counts(interrupted=running, not_started=5 - running), 130)
     assert state_of(summary).counts["interrupted"] == running
 
@@ -298,7 +311,7 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
     filler = disk / "filler"
 
     class Filling:
-        """Fills the disk once something runs, and frees it 1.5 s later."""
+        """Fills the disk once something is done, and frees it once an experiment waits, 1.5 s later at the earliest."""
 
         full_since: float | None = None
 
@@ -308,8 +321,11 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
                     while True:
                         file.write(b"x" * 512)
                 self.full_since = time.monotonic()
-            elif self.full_since is not None and time.monotonic() - self.full_since > 1.5:
+            elif self.full_since is not None and time.monotonic() - self.full_since > 1.5 and is_waited_for(state):
                 filler.unlink(missing_ok=True)
+
+    def is_waited_for(state: RunState) -> bool:
+        return any("until there is space again" in line.message for line in state.recent_logs)
 
     try:
         filling = Filling()
@@ -320,7 +336,7 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
         assert summary.counts == Counts(succeeded=12)
         state = state_of(summary)
         assert state.counts["done"] == 12
-        assert any("until there is space again" in line.message for line in state.recent_logs)
+        assert is_waited_for(state)
         assert all((summary.path / str(number) / "experiment_config.json").exists() for number in range(12))
     finally:
         subprocess.run(["umount", str(disk)], check=False)

@@ -7,8 +7,6 @@ import os
 import random
 import signal
 import sys
-import threading
-import time
 from pathlib import Path
 
 import msgspec
@@ -116,16 +114,14 @@ def test_a_job_past_its_limit_stops_at_a_step_boundary(handler: Keeping, tmp_pat
     """Although the driver's loop stands still, the limit is kept."""
     job = make_job("sleep", tmp_path)
     job = msgspec.structs.replace(job, time_limit_s=0.2)
-    before = time.monotonic()
     run_all(InlineExecutor(handler), handler, job)
-    assert time.monotonic() - before < 5
     assert (handler.done(job.job_id) or {})["error"] == "exceeded its time limit of 0.2 s"
 
 
 def test_stop_and_kill_from_a_signal_handler(handler: Keeping, tmp_path: Path) -> None:
     """Asked to stop, a job ends at a step boundary; killed, it ends where it is and tells no end of its own."""
     executor = InlineExecutor(handler)
-    stopped, killed = make_job("sleep", tmp_path, 0), make_job("sleep", tmp_path, 1)
+    stopped, killed = (make_job("sleep_after_a_signal", tmp_path, number) for number in range(2))
 
     def stop() -> None:
         executor.stop(stopped.job_id, "interrupt")
@@ -137,10 +133,7 @@ def test_stop_and_kill_from_a_signal_handler(handler: Keeping, tmp_path: Path) -
     before = signal.signal(signal.SIGUSR2, lambda *_: next(calls)())
     try:
         for job in (stopped, killed):
-            timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR2))
-            timer.start()
             run_all(executor, handler, job)
-            timer.join()
     finally:
         signal.signal(signal.SIGUSR2, before)
     assert (handler.done(stopped.job_id) or {})["interrupted"]

@@ -15,6 +15,7 @@ import pytest
 
 from mlgym.events import RunState
 from mlgym.tracking import RunFolder
+from tests.execution.jobs import FOR_EVER_S
 from tests.execution.stand_ins import start_program
 
 PROTECTED = ["tests.execution.jobs"]
@@ -29,7 +30,7 @@ class Program:
         self.popen = start_program(storage, entries=entries, run_id="run", **{"processes": 2} | arguments)
         self.family: dict[int, psutil.Process] = {}
 
-    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
         """Waits, and takes note of all descendants meanwhile."""
         give_up_at = time.monotonic() + timeout_s
         while not condition():
@@ -37,6 +38,15 @@ class Program:
             assert self.popen.poll() is None, self.popen.communicate()
             time.sleep(0.05)
         self.take_note()
+
+    def says_that_it_stops(self) -> bool:
+        """Whether it has heard a signal."""
+        return any(line.message.startswith("stopping: ") for line in self.state().recent_logs)
+
+    def end(self) -> tuple[str, str]:
+        """Waits for its end, and gives what it said."""
+        stdout, stderr = self.popen.communicate(timeout=120)
+        return stdout, stderr
 
     def take_note(self) -> None:
         for process in psutil.Process(self.popen.pid).children(recursive=True):
@@ -52,13 +62,13 @@ class Program:
         """The descendants that still live after a while."""
         give_up_at = time.monotonic() + patience_s
         while True:
-            alive = [process for process in self.family.values() if _is_alive(process)]
+            alive = [process for process in self.family.values() if is_alive(process)]
             if not alive or time.monotonic() > give_up_at:
                 return alive
             time.sleep(0.05)
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -98,8 +108,8 @@ def test_a_killed_driver_leaves_no_process(signum: int, start: Starter, tmp_path
     )
     assert len(program.family) >= 5  # server, two workers, child, daemon
     program.popen.send_signal(signum)
-    program.popen.wait(10)
-    assert program.survivors(5) == []
+    program.popen.wait(120)
+    assert program.survivors(60) == []
     assert program.popen.returncode == (130 if signum == signal.SIGTERM else -signal.SIGKILL)
 
 
@@ -109,7 +119,7 @@ def test_without_protection_a_killed_driver_would_leave_orphans(start: Starter) 
     program = start(["hang"], code=code)
     program.wait_until(lambda: program.num_running() == 1)
     program.popen.kill()
-    program.popen.wait(10)
+    program.popen.wait(120)
     assert len(program.survivors(2)) >= 1
 
 
@@ -120,8 +130,8 @@ def test_a_driver_killed_while_the_server_imports_leaves_no_process(start: Start
     time.sleep(0.7)
     program.take_note()
     program.popen.kill()
-    program.popen.wait(10)
-    assert program.survivors(3) == []
+    program.popen.wait(120)
+    assert program.survivors(60) == []
 
 
 @pytest.mark.slow
@@ -130,53 +140,49 @@ def test_workers_of_a_torch_loader_end_too(signum: int, start: Starter) -> None:
     """The processes of a real `DataLoader` are gone soon after the driver."""
     program = start(["load_forever"], grace_s=1.0, code={"preload": ["torch", "tests.execution.jobs"]})
     program.wait_until(
-        lambda: program.num_running() == 1 and len(psutil.Process(program.popen.pid).children(True)) >= 4, 90
+        lambda: program.num_running() == 1 and len(psutil.Process(program.popen.pid).children(True)) >= 4, 200
     )
     program.popen.send_signal(signum)
-    program.popen.wait(20)
-    assert program.survivors(5) == []
+    program.popen.wait(120)
+    assert program.survivors(60) == []
 
 
 def test_ctrl_c_in_the_terminal_stops_and_can_be_counted(start: Starter) -> None:
     """SIGINT to the whole foreground group reaches the driver alone: workers end at a step boundary, counts add up."""
     program = start(["sleep"], num_experiments=5)
     program.wait_until(lambda: program.num_running() == 2)
-    before = time.monotonic()
     os.killpg(program.popen.pid, signal.SIGINT)
-    stdout, stderr = program.popen.communicate(timeout=20)
-    assert time.monotonic() - before < 10
+    stdout, stderr = program.end()
     assert program.popen.returncode == 130, stderr
     assert json.loads(stdout) == {"succeeded": 0, "failed": 0, "interrupted": 2, "not_started": 3}
     state = program.state()
     assert (state.status, state.counts["interrupted"]) == ("interrupted", 2)
     assert [state.experiments[number].exit_signal for number in (0, 1)] == [None, None]
-    assert program.survivors(3) == []
+    assert program.survivors(60) == []
 
 
 def test_a_second_ctrl_c_ends_at_once(start: Starter) -> None:
     """Workers that do not stop are killed without waiting for the grace."""
-    program = start(["hang"], num_experiments=5, grace_s=60)
+    program = start(["hang"], num_experiments=5, grace_s=FOR_EVER_S)
     program.wait_until(lambda: program.num_running() == 2)
-    before = time.monotonic()
     program.popen.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    program.wait_until(program.says_that_it_stops)  # two at once would be one
     program.popen.send_signal(signal.SIGINT)
-    stdout, stderr = program.popen.communicate(timeout=20)
-    assert time.monotonic() - before < 10
+    stdout, stderr = program.end()
     assert program.popen.returncode == 130, stderr
     assert json.loads(stdout) == {"succeeded": 0, "failed": 0, "interrupted": 2, "not_started": 3}
     assert [program.state().experiments[number].exit_signal for number in (0, 1)] == ["SIGKILL", "SIGKILL"]
-    assert program.survivors(3) == []
+    assert program.survivors(60) == []
 
 
 def test_started_in_the_background_sigint_still_stops(start: Starter) -> None:
     """A shell starts background jobs with SIGINT ignored; asking them to stop must work there too."""
     program = start(["sleep"], num_experiments=5, ignores_sigint=True)
-    ignored_at_first = _ignores(program.popen.pid, signal.SIGINT)
     program.wait_until(lambda: program.num_running() == 2)
-    assert (ignored_at_first, _ignores(program.popen.pid, signal.SIGINT)) == (True, False)
+    assert not _ignores(program.popen.pid, signal.SIGINT)
     program.popen.send_signal(signal.SIGINT)
-    stdout, _ = program.popen.communicate(timeout=20)
+    stdout, stderr = program.end()
+    assert "SIGINT is ignored at first" in stderr
     assert json.loads(stdout) == {"succeeded": 0, "failed": 0, "interrupted": 2, "not_started": 3}
 
 

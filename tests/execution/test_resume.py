@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,7 +22,9 @@ from mlgym.events import RunState, read_log
 from mlgym.execution import ConfigChangedError, RunSummary, hold_run
 from mlgym.execution.scheduler import Counts
 from mlgym.tracking import RunFolder
+from tests.execution.jobs import FOR_EVER_S
 from tests.execution.stand_ins import StandInDocument, launch_straw, resume_straw, start_program
+from tests.waiting import wait_for
 
 
 def payloads(folder: Path, event_type: str) -> list[dict[str, Any]]:
@@ -39,13 +40,6 @@ def jobs(folder: Path) -> list[tuple[str, int, int]]:
     """Each job as (its number, experiment, attempt)."""
     begun = [one for one in payloads(folder, "job_status") if one["status"] == "INIT"]
     return [(one["job_id"].rpartition("-")[2], one["experiment_id"], one.get("attempt", 0)) for one in begun]
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    give_up_at = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < give_up_at, "timed out"
-        time.sleep(0.02)
 
 
 Starter = Callable[..., "subprocess.Popen[str]"]
@@ -81,6 +75,7 @@ def state(storage: Path) -> RunState:
 
 
 ENTRIES = ["succeed", "save_and_wait", "save_and_wait", "succeed"]
+LONG = {"seconds": FOR_EVER_S}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +84,7 @@ def killed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     storage = tmp_path_factory.mktemp("killed")
     with programs(storage) as start_one:
         program = start_one(ENTRIES, processes=2)
-        until(lambda: sum(bool(each.checkpoints) for each in state(storage).experiments.values()) == 2)
+        wait_for(lambda: sum(bool(each.checkpoints) for each in state(storage).experiments.values()) == 2)
         program.kill()
         program.wait()
     return storage
@@ -132,11 +127,11 @@ def _has_jobs(storage: Path, num_jobs: int) -> bool:
 def test_killed_again_and_again(tmp_path: Path, start: Starter) -> None:
     """A driver that dies at once, several times over, costs attempts and nothing else."""
     for num_jobs in (2, 4, 6):
-        program = start(["sleep", "sleep"], processes=2, resumes=num_jobs > 2, config={"seconds": 60})
-        until(partial(_has_jobs, tmp_path, num_jobs))
+        program = start(["sleep", "sleep"], processes=2, resumes=num_jobs > 2, config=LONG)
+        wait_for(partial(_has_jobs, tmp_path, num_jobs))
         program.kill()
         program.wait()
-    summary = resume_straw(tmp_path, "run", ["sleep", "sleep"], config={"seconds": 60}, time_limit_s=0.1)
+    summary = resume_straw(tmp_path, "run", ["sleep", "sleep"], config=LONG, time_limit_s=0.1)
     assert summary.counts == Counts(failed=2)
     assert [attempt for _, _, attempt in jobs(summary.path)] == [0, 0, 1, 1, 2, 2, 3, 3]
     assert len({number for number, _, _ in jobs(summary.path)}) == 8
@@ -144,10 +139,10 @@ def test_killed_again_and_again(tmp_path: Path, start: Starter) -> None:
 
 def test_a_second_driver_is_refused_while_the_first_lives(tmp_path: Path, start: Starter) -> None:
     """The error names the process; the first goes on undisturbed."""
-    program = start(["sleep"], processes=1, config={"seconds": 60})
-    until(lambda: state(tmp_path).counts["running"] == 1)
+    program = start(["sleep"], processes=1, config=LONG)
+    wait_for(lambda: state(tmp_path).counts["running"] == 1)
     with pytest.raises(RunError, match=f"run `run` goes on already, in process {program.pid}"):
-        resume_straw(tmp_path, "run", ["sleep"], config={"seconds": 60})
+        resume_straw(tmp_path, "run", ["sleep"], config=LONG)
     assert state(tmp_path).status == "running"
     assert jobs(tmp_path / "run") == [("0", 0, 0)]
 
@@ -156,9 +151,9 @@ def test_a_second_driver_is_refused_while_the_first_lives(tmp_path: Path, start:
 def test_an_interrupted_run_goes_on(signum: int, tmp_path: Path, start: Starter) -> None:
     """A signal ends it with 130; afterwards interrupted experiments run again, and those that had not started."""
     program = start(["save_and_wait"] * 3, processes=1)
-    until(lambda: bool(state(tmp_path).experiments) and bool(state(tmp_path).experiments[0].checkpoints))
+    wait_for(lambda: bool(state(tmp_path).experiments) and bool(state(tmp_path).experiments[0].checkpoints))
     program.send_signal(signum)
-    assert program.wait(30) == 130
+    assert program.wait(120) == 130
     before = state(tmp_path)
     assert (before.status, before.counts["interrupted"], before.counts["waiting"]) == ("interrupted", 1, 2)
     summary = resume_straw(tmp_path, "run", ["save_and_wait"] * 3, processes=2, config=None, time_limit_s=0.2)
@@ -170,11 +165,14 @@ def test_an_interrupted_run_goes_on(signum: int, tmp_path: Path, start: Starter)
 def test_a_signal_to_every_process_of_a_run(signum: int, tmp_path: Path, start: Starter) -> None:
     """As batch systems send it: experiments end as interrupted, none as failed, and the run can go on."""
     program = start(["save_and_wait"] * 3, processes=2, time_limit_s=600)
-    until(lambda: sum(bool(each.checkpoints) for each in state(tmp_path).experiments.values()) == 2)
+    wait_for(lambda: sum(bool(each.checkpoints) for each in state(tmp_path).experiments.values()) == 2)
+    # At once for all: the driver does not go on before it has its own.
+    program.send_signal(signal.SIGSTOP)
     for process in psutil.Process(program.pid).children(recursive=True):
         process.send_signal(signum)
     program.send_signal(signum)
-    assert program.wait(30) == 130
+    program.send_signal(signal.SIGCONT)
+    assert program.wait(120) == 130
     ended = state(tmp_path)
     assert (ended.status, ended.counts["interrupted"], ended.counts["failed"]) == ("interrupted", 2, 0)
 

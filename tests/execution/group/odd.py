@@ -11,11 +11,12 @@ from typing import Any
 import torch
 
 from mlgym.config import register
+from mlgym.execution.job import STOP_SIGNAL
 
 
 @register("oddity")
 class Oddity:
-    """Fails at the end of the first epoch, or waits there for a file to come."""
+    """Fails at the end of the first epoch, or waits there until it is asked to stop."""
 
     def __init__(self, how: str = "not", file: str = "") -> None:
         """Sets it up.
@@ -36,9 +37,28 @@ class Oddity:
         if self.how == "rank_1_is_killed" and is_rank_1:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.how == "lacks_memory_at_first" and is_first:
-            time.sleep(0.2)  # all ranks have looked
+            self._wait_for_all()
             self.file.touch()
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         if self.how == "waits_at_first" and is_first and not is_rank_1:
-            self.file.touch()
-            time.sleep(1.0)
+            self._wait_for_a_stop()
+
+    def _wait_for_all(self) -> None:
+        """Waits until each rank has looked whether this is the first attempt."""
+        self.file.with_name(f"looked_{os.environ['RANK']}").touch()
+        while len(list(self.file.parent.glob("looked_*"))) < int(os.environ["WORLD_SIZE"]):
+            time.sleep(0.02)
+
+    def _wait_for_a_stop(self) -> None:
+        asked: list[int] = []
+        before: Any = signal.getsignal(STOP_SIGNAL)
+
+        def note(signum: int, frame: Any) -> None:
+            before(signum, frame)
+            asked.append(signum)
+
+        signal.signal(STOP_SIGNAL, note)
+        self.file.touch()
+        while not asked:
+            time.sleep(0.02)
+        signal.signal(STOP_SIGNAL, before)

@@ -39,9 +39,9 @@ def lose_connection(job: Job, sink: EventSink, stop: StopRequest) -> None:
 
 
 def die_after_others_noticed(job: Job, sink: EventSink, stop: StopRequest) -> None:
-    """Is killed a moment after the errors of those that lost it."""
+    """Is killed a moment after the errors of those that lost it: `after_s` of the config."""
     print("my last words")
-    time.sleep(0.15)
+    time.sleep(job.config.get("after_s", 0.15))
     os.kill(os.getpid(), signal.SIGKILL)
 
 

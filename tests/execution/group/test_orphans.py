@@ -5,7 +5,8 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from tests.execution.test_orphans import PROTECTED, Program, Starter, start
+from tests.execution.test_orphans import PROTECTED, Program, Starter, is_alive, start
+from tests.waiting import wait_for
 
 __all__ = ["start"]
 UNPROTECTED = ["tests.execution.jobs", "tests.execution.group.unprotected"]
@@ -34,11 +35,11 @@ def test_no_rank_outlives_its_experiment(killed: tuple[str, ...], start: Starter
     for each in killed:
         members[each].kill()
     if "driver" in killed:
-        program.popen.wait(10)
+        program.popen.wait(120)
     else:
-        stdout, _ = program.popen.communicate(timeout=20)
+        stdout, _ = program.end()
         assert '"failed": 1' in stdout
-    assert program.survivors(5) == []
+    assert program.survivors(60) == []
     if killed == ("rank",):
         assert program.state().experiments[0].exit_signal == "SIGKILL"
 
@@ -47,7 +48,9 @@ def test_without_protection_ranks_would_outlive_a_killed_driver(start: Starter) 
     """The control: without a server that kills and ranks that die with their parent, ranks survive, and are seen."""
     program = running(start, UNPROTECTED)
     members = family(program)
-    for each in ("driver", "server", "worker"):
-        members[each].kill()
-    program.popen.wait(10)
+    killed = [members[each] for each in ("driver", "server", "worker")]
+    for each in killed:
+        each.kill()
+    program.popen.wait(120)
+    wait_for(lambda: not any(map(is_alive, killed)))
     assert len(program.survivors(1)) == 2

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from mlgym.events import read_log
 from mlgym.tracking import RunFolder
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 FOLDER = Path(__file__).parent
@@ -50,7 +50,7 @@ class Program:
 
     def ends_with(self, code: int) -> str:
         """Waits for its end, and gives what it printed."""
-        output, _ = self.popen.communicate(timeout=150)
+        output, _ = self.popen.communicate(timeout=240)
         assert self.popen.returncode == code, output
         return output
 
@@ -100,10 +100,7 @@ def test_ctrl_c_and_resume_give_the_same_bits(folder: Path) -> None:
     """A stop reaches both ranks at one step; going on takes over how many there are."""
     arguments = [config(folder, "waits_at_first"), "--run-id", "stopped", "--devices-per-experiment", "2"]
     program = Program(folder, "mlgym", "run", *arguments)
-    give_up_at = time.monotonic() + 100
-    while not (folder / "came_here").exists():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
+    wait_for((folder / "came_here").exists)
     program.popen.send_signal(signal.SIGINT)
     program.ends_with(130)
     assert 1 <= len(digests(folder, "stopped")) < 3
