@@ -26,11 +26,15 @@ components:
 experiment: {epochs: 4}
 `;
 
-/** A component that fails for some of the values it is swept over, with a traceback of its own. */
+/** A component that fails for some values it is swept over, with a traceback of its own, and one that takes its time. */
 const FRAGILE = `
+import time
+from pathlib import Path
+
 from torch import nn, optim
 
 from mlgym import register
+from mlgym.components.loss import CrossEntropy
 
 
 @register("fragile_sgd")
@@ -40,6 +44,20 @@ def fragile_sgd(model: nn.Module, lr: float) -> optim.Optimizer:
     if lr >= 1:
         raise RuntimeError(f"a step of {lr} is too large for {width} parameters")
     return optim.SGD(model.parameters(), lr=lr)
+
+
+@register("unhurried_cross_entropy")
+class UnhurriedCrossEntropy(CrossEntropy):
+    """Waits for 50 ms before each batch while a file is there."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(name="cross_entropy")
+        self.file = Path(file)
+
+    def forward(self, predictions, targets):
+        if self.file.exists():
+            time.sleep(0.05)
+        return super().forward(predictions, targets)
 `;
 
 /** Writes a log of events that somebody else made. */
