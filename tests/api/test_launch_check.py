@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,11 @@ import pytest
 import torch
 
 import mlgym
+from mlgym.api.given_options import check_given
 from mlgym.api.launch_check import MAX_THREADS, check_cluster_options, check_launch
 from mlgym.errors import MlgymError, RunError
+from mlgym.execution import RunOptions
+from mlgym.execution.ray_options import RayOptions
 
 CONFIG = {"version": 1, "extends": "preset/classification", "components": {
     "data": {"use": "iris"}, "model": {"use": "mlp", "hidden": 4}, "optimizer": {"use": "adam", "model": "$model"},
@@ -75,6 +80,42 @@ def test_no_run_begins_with_options_of_another_executor(tmp_path: Path) -> None:
     assert not (tmp_path / "storage").exists()
 
 
+@pytest.mark.parametrize(
+    ("executor", "given", "told"),
+    [
+        ("processes", {"processes": 0}, "`processes` must be at least 1, but is 0"),
+        ("slurm", {"processes": 0}, "`processes` must be at least 1, but is 0"),
+        ("processes", {"time_limit_s": math.nan}, "`time_limit_s` must be above 0 s"),
+        ("processes", {"slots_per_device": 4}, "`devices` is cpu: it shares out GPUs"),
+        ("ray", {"slots_per_device": "auto"}, "`devices` is cpu: it shares out GPUs"),
+        ("slurm", {"slots_per_device": 4, "devices": ("cuda:0",)}, "has its devices for itself"),
+        ("inline", {"slots_per_device": 4}, "`slots_per_device` is 4: leave it out"),
+        ("inline", {"devices": ("cuda:0", "cuda:1")}, "`devices` is cuda:0, cuda:1: name one"),
+        ("inline", {"node_retries": 2}, "leave `node_retries` out"),
+        ("ray", {"ray": RayOptions(insecure=True)}, "give its `--address`"),
+        ("processes", {"local_checkpoints": False}, "say where they are kept"),
+    ],
+)
+def test_options_that_mean_nothing(executor: Any, given: dict[str, Any], told: str) -> None:
+    """Each is told, with what is meant; recorded ones that nobody said now are left alone."""
+    options = RunOptions(executor=executor, **given)
+    with pytest.raises(RunError, match=re.escape(told)):
+        check_given(given, options)
+    if not {"ray"} & given.keys():
+        check_given({**dict.fromkeys(given), "executor": executor}, options)
+
+
+def test_options_that_mean_something() -> None:
+    """The control; all that is wrong is told at once."""
+    check_given({"processes": 1, "slots_per_device": 1, "devices": ("cpu",)}, RunOptions(executor="inline"))
+    check_given({"slots_per_device": 4}, RunOptions(devices=("cuda:0",)))
+    check_given({"node_retries": 0, "time_limit_s": 0.1}, RunOptions())
+    check_given({"local_checkpoints": False}, RunOptions(checkpoint_place="file:///there"))
+    check_given({}, RunOptions(executor="ray", ray=RayOptions(address="auto", wait_s=3)))
+    with pytest.raises(RunError, match=r"`retries` must.*\n.*`time_limit_s` must"):
+        check_given({"retries": -1, "time_limit_s": -1}, RunOptions())
+
+
 def test_cuda_stays_uninitialised() -> None:
     """A process that looked at CUDA's devices through the runtime could not be forked any more."""
     with pytest.raises(RunError):
@@ -108,6 +149,8 @@ def test_text_logs_need_a_folder_that_can_be_written(tmp_path: Path) -> None:
         ({"storage": "file/below"}, "Not a directory; name a folder that can be written"),
         ({"run_id": "../up"}, "is not allowed"),
         ({"optimizer.lr": -1}, "should be greater than 0"),
+        ({"executor": "inline", "processes": 4}, "`processes` is 4: leave it out, or take `--executor processes`"),
+        ({"time_limit_s": 0}, "must be above 0 s, but is 0: leave it out"),
         *(
             ({"devices_per_experiment": 2, "optimizer.use": "lbfgs", "executor": kind}, "lbfgs.* instead of 2")
             for kind in ("processes", "ray", "slurm")

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from mlgym.api.bisection import Bisector, Change
+from mlgym.api.given_options import check_given
 from mlgym.api.launch_check import check_launch, local_devices
 from mlgym.api.recorded import Choice, Original, Repetition
 from mlgym.api.repeat import Launching, Tell, Watching, differences_from, failure_of, repeat
@@ -116,6 +117,14 @@ def reproduce(
     )
     launching = recorded if threads is None else replace(recorded, threads=threads)
     repetition = Repetition(original, chosen, changes)
+    given = {
+        "processes": processes,
+        "devices": devices,
+        "slots_per_device": slots_per_device,
+        "devices_per_experiment": devices_per_experiment,
+        "node_retries": node_retries,
+    }
+    check_given(given, launching.options(original))
     check_launch(
         devices=local_devices(launching.executor, launching.devices), threads=launching.threads, text_logging_path=None
     )

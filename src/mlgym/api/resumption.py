@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from mlgym.api.arguments import command_text, override_texts
 from mlgym.api.checkpoint_places import recorded_place
+from mlgym.api.given_options import check_given
 from mlgym.api.launch_check import check_cluster_options, check_launch, local_devices
 from mlgym.api.results import Run
 from mlgym.api.together import by_rank_0, executor_and_size
@@ -168,6 +169,7 @@ def go_on(
         space = check(document)
         options = held.options(**given)
         check_cluster_options(options.executor, given.get("ray"), given.get("slurm"))
+        check_given(given, options)
         check_launch(
             devices=local_devices(options.executor, options.devices),
             threads=options.threads,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlgym.api.arguments import command_text, override_texts
+from mlgym.api.given_options import check_given
 from mlgym.api.launch_check import check_cluster_options, check_launch, local_devices
 from mlgym.api.results import Run
 from mlgym.api.resumption import go_on, unfinished_run
@@ -35,7 +36,7 @@ def run(
     slots_per_device: int | Literal["auto"] = 1,
     devices_per_experiment: int = 1,
     retries: int = 0,
-    node_retries: int = 3,
+    node_retries: int | None = None,
     ray: RayOptions | Mapping[str, Any] | None = None,
     slurm: Mapping[str, str | Sequence[str]] | None = None,
     threads: int | Literal["auto"] = 1,
@@ -66,11 +67,11 @@ def run(
         devices_per_experiment: devices that each experiment is trained on together, with a process on each; on the CPU,
             processes.
         retries: how often an experiment that fails is tried again, from its newest checkpoint.
-        node_retries: how often an experiment goes on elsewhere when what it ran on is lost, such as a node.
+        node_retries: how often an experiment goes on elsewhere when what it ran on is lost, such as a node; None for 3.
         ray: the cluster of the executor `ray`: `address`, `insecure`, `code` and `wait_s` of `RayOptions`, by name;
             None starts one on this machine for this run.
         threads: threads of one operation in each experiment, a part of its identity; `auto` shares out the cores.
-        time_limit_s: an experiment that takes longer fails.
+        time_limit_s: an experiment that takes longer fails; > 0, None for no limit.
         determinism: `fast` allows operations whose results differ between repetitions.
         text_logging_path: folder for the output of each experiment as text.
         websocket_logging_servers: addresses of hubs that get the events as they happen, such as
@@ -118,7 +119,7 @@ def run(
         slots_per_device=slots_per_device,
         devices_per_experiment=devices_per_experiment,
         retries=retries,
-        node_retries=node_retries,
+        node_retries=RunOptions.node_retries if node_retries is None else node_retries,
         ray=RayOptions().changed(ray),
         slurm=dict(slurm or {}),
         threads=threads,
@@ -129,24 +130,25 @@ def run(
         local_checkpoints=local_checkpoints,
         determinism=determinism,
     )
+    given = {
+        "executor": executor,
+        "processes": processes,
+        "devices": tuple(devices),
+        "slots_per_device": slots_per_device,
+        "devices_per_experiment": devices_per_experiment,
+        "retries": retries,
+        "node_retries": node_retries,
+        "ray": ray,
+        "slurm": slurm or None,
+        "time_limit_s": time_limit_s,
+        "text_logging_path": logs,
+        "hubs": hubs,
+        "checkpoint_place": checkpoint_place,
+        "local_checkpoints": local_checkpoints,
+    }
+    check_given(given, options)
     unfinished = unfinished_run(document, options) if _wants(auto_resume, document.auto_resume) else None
     if unfinished is not None:
-        given = {
-            "executor": executor,
-            "processes": processes,
-            "devices": tuple(devices),
-            "slots_per_device": slots_per_device,
-            "devices_per_experiment": devices_per_experiment,
-            "retries": retries,
-            "node_retries": node_retries,
-            "ray": ray,
-            "slurm": slurm or None,
-            "time_limit_s": time_limit_s,
-            "text_logging_path": logs,
-            "hubs": hubs,
-            "checkpoint_place": checkpoint_place,
-            "local_checkpoints": local_checkpoints,
-        }
         if progress:
             tell(f"going on with run {unfinished.run_id}")
         return go_on(unfinished, lambda held: document, given, command=command, progress=progress)

@@ -105,7 +105,7 @@ def run(
         slots_per_device=number_or_auto(slots_per_device, "--slots-per-device"),
         devices_per_experiment=devices_per_experiment,
         retries=retries,
-        node_retries=3 if node_retries is None else node_retries,
+        node_retries=node_retries,
         ray=ray_options(address, insecure_cluster, ray_code, cluster_wait_s),
         slurm=slurm_options(slurm) or {},
         threads=number_or_auto(threads, "--threads"),
