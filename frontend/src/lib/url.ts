@@ -8,7 +8,40 @@ export type Changes = Readonly<Record<string, string | null>>;
 
 const listeners = new Set<() => void>();
 
+// Browsers leave out, or refuse with an error, what changes the address more often than some times a second, as whoever plays
+// with a slider does. So the state is what it is about to be, and the address follows.
+const WRITE_MS = 350;
+let pending: string | null = null;
+let writtenAt = -Infinity;
+let timer: ReturnType<typeof setTimeout> | undefined;
+let isListening = false;
+
+function write(): void {
+  clearTimeout(timer);
+  timer = undefined;
+  if (pending === null) return;
+  window.history.replaceState(null, "", pending);
+  [pending, writtenAt] = [null, performance.now()];
+}
+
+function writeSoon(): void {
+  const wait = WRITE_MS - (performance.now() - writtenAt);
+  if (wait <= 0) write();
+  else timer ??= setTimeout(write, wait);
+}
+
+/** What somebody goes back to is not what was about to be written. */
+function forget(): void {
+  clearTimeout(timer);
+  [pending, timer] = [null, undefined];
+}
+
 function subscribe(listener: () => void): () => void {
+  if (!isListening) {
+    isListening = true;
+    window.addEventListener("popstate", forget);
+    window.addEventListener("pagehide", write);
+  }
   listeners.add(listener);
   window.addEventListener("popstate", listener);
   return () => {
@@ -17,7 +50,8 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
-const search = (): string => window.location.search;
+/** Gives the parameters as they are or are about to be; empty or with a question mark. */
+const search = (): string => (pending === null ? window.location.search : pending.startsWith("?") ? pending : "");
 
 /** Gives the address with parameters set, or removed where they are null. */
 export function addressWith(changes: Changes, current: string = search()): string {
@@ -35,8 +69,13 @@ export function addressWith(changes: Changes, current: string = search()): strin
 export function changeView(changes: Changes, { replace = false }: { readonly replace?: boolean } = {}): void {
   const address = addressWith(changes);
   if (address === search()) return;
-  if (replace) window.history.replaceState(null, "", address);
-  else window.history.pushState(null, "", address);
+  if (replace) {
+    pending = address;
+    writeSoon();
+  } else {
+    write();
+    window.history.pushState(null, "", address);
+  }
   for (const listener of [...listeners]) listener();
 }
 
