@@ -89,6 +89,9 @@ export function RangeField({ label, value, onChange, ...bounds }: RangeProps): R
     <label className={classes.field}>
       <span className={classes.label}>{label}</span>
       <input className={classes.range} type="range" value={value} onChange={(event) => onChange(Number(event.target.value))} {...bounds} />
+      <span className={`${classes.value ?? ""} number`} aria-hidden>
+        {value}
+      </span>
     </label>
   );
 }

@@ -34,7 +34,8 @@ export function drawSpec(u: uPlot, spec: ChartSpec): void {
   ctx.clip();
   const pixels = pixelsOf(u, spec);
   if (spec.layer != null) drawLayer(ctx, spec.layer, pixels);
-  for (const band of spec.bands) drawBand(ctx, band, pixels);
+  const bottom = u.bbox.top + u.bbox.height;
+  for (const band of spec.bands) drawBand(ctx, band, pixels, bottom);
   for (const line of spec.lines) if (!line.isStrong) drawLine(ctx, line, pixels, line.isDashed ?? spec.isDashed);
   for (const line of spec.lines) if (line.isStrong) drawLine(ctx, line, pixels, line.isDashed ?? spec.isDashed);
   ctx.restore();
@@ -50,10 +51,12 @@ function drawLayer(ctx: CanvasRenderingContext2D, { bitmap, x, y }: Layer, { toX
   ctx.drawImage(bitmap, left, top, toX(x[1]) - left, toY(y[0]) - top);
 }
 
-function drawBand(ctx: CanvasRenderingContext2D, { x, low, high, length, colour }: Band, { toX, toY }: Pixels): void {
+/** A band that goes below zero goes to the bottom of a log axis. */
+function drawBand(ctx: CanvasRenderingContext2D, { x, low, high, length, colour }: Band, { toX, toY }: Pixels, bottom: number): void {
+  const toEdge = (value: number): number => (value <= 0 && !Number.isFinite(toY(value)) ? bottom : toY(value));
   ctx.beginPath();
-  for (let i = 0; i < length; i += 1) ctx.lineTo(toX(x[i] ?? 0), toY(high[i] ?? 0));
-  for (let i = length - 1; i >= 0; i -= 1) ctx.lineTo(toX(x[i] ?? 0), toY(low[i] ?? 0));
+  for (let i = 0; i < length; i += 1) ctx.lineTo(toX(x[i] ?? 0), toEdge(high[i] ?? 0));
+  for (let i = length - 1; i >= 0; i -= 1) ctx.lineTo(toX(x[i] ?? 0), toEdge(low[i] ?? 0));
   ctx.closePath();
   ctx.globalAlpha = 0.16;
   ctx.fillStyle = colour;

@@ -16,6 +16,7 @@ export interface Shape {
   readonly crowd: readonly CrowdCurve[];
   readonly spans: { readonly x: Span; readonly y: Span };
   readonly numPoints: number;
+  readonly isCutByLog: boolean;
 }
 
 interface WholeLine extends PanelLine {
@@ -28,7 +29,7 @@ export function shapeOf(curves: ReadonlyMap<number, Curve>, ask: PanelAsk): Shap
   const drawn = ask.groups === null ? singleCurves(curves, ask) : meanCurves(curves, ask, ask.groups);
   let numPoints = 0;
   for (const curve of curves.values()) if (curve.wasThinned && curve.numPoints > numPoints) numPoints = curve.numPoints;
-  return { ...drawn, spans: spansOf(drawn, ask), numPoints };
+  return { ...drawn, spans: spansOf(drawn, ask), numPoints, isCutByLog: isCutByLog(drawn, ask) };
 }
 
 /** Gives the column along x; `since` counts from each experiment's first value where its start is not known. */
@@ -98,6 +99,11 @@ function spansOf({ lines, crowd, bands }: Drawn, ask: PanelAsk): Shape["spans"] 
   return { x: x[0] === x[1] ? padded(x, ask.isLogX) : x, y: padded(y, ask.isLogY) };
 }
 
+function isCutByLog({ lines, crowd }: Drawn, { isLogX, isLogY }: PanelAsk): boolean {
+  const reachesZero = (column: Float64Array, length: number): boolean => (rangeOf([[column, length]], false)?.[0] ?? 1) <= 0;
+  return [...lines, ...crowd].some(({ x, y, length }) => (isLogX && reachesZero(x, length)) || (isLogY && reachesZero(y, length)));
+}
+
 /** Gives what a chart of that size shows. `toBitmap` makes a picture of pixels, which only browsers can. */
 export function pictureOf(shape: Shape, ask: PanelAsk, frame: PanelFrame, toBitmap: (pixels: ImageDataArray, width: number, height: number) => ImageBitmap): PanelPicture {
   const window = { x: frame.x ?? shape.spans.x, y: frame.y ?? shape.spans.y, isLogX: ask.isLogX, isLogY: ask.isLogY };
@@ -113,6 +119,7 @@ export function pictureOf(shape: Shape, ask: PanelAsk, frame: PanelFrame, toBitm
     layer,
     spans: shape.spans,
     numPoints: shape.numPoints,
+    isCutByLog: shape.isCutByLog,
   };
 }
 

@@ -53,6 +53,21 @@ const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve
 afterEach(() => vi.unstubAllGlobals());
 
 describe("a chart that is shown", () => {
+  it("says when a log axis has no place for some of it", async () => {
+    const { panels, last } = started();
+    panels.beginAt(AT);
+    panels.show(1, source, { ...ask, isLogY: true }, frame);
+    await settled();
+    expect(last()?.isCutByLog).toBe(false);
+    panels.add("r", [points(AT, 4, 0)]);
+    panels.drawGrown(3);
+    expect(last()?.isCutByLog).toBe(true);
+    // Control: a linear axis has.
+    panels.show(1, source, ask, frame);
+    await settled();
+    expect(last()?.isCutByLog).toBe(false);
+  });
+
   it("gets its lines when the hub has sent them, asked for once", async () => {
     const { panels, pictures, asked, last } = started();
     panels.show(1, source, ask, frame);

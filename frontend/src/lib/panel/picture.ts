@@ -76,6 +76,8 @@ export interface PanelPicture {
   readonly spans: { readonly x: Span; readonly y: Span };
   /** Points of the longest curve that the hub thinned; 0 where it thinned none. */
   readonly numPoints: number;
+  /** Whether some of it is zero or less, for which a log axis has no place. */
+  readonly isCutByLog: boolean;
 }
 
 export const MAX_LINES = 200;

@@ -58,7 +58,7 @@ function Analysis({ run, table, detail }: { readonly run: string; readonly table
           The expression <code>{view.match}</code> finds none of {keys.length}.
         </Notice>
       ) : (
-        <Legend colouring={colouring} table={table} rows={rows} />
+        <Legend colouring={colouring} table={table} rows={rows} top={view.top} metric={metric} />
       )}
       {pinned.length === 0 ? null : (
         <section className={classes.row} aria-label="Pinned charts">

@@ -10,14 +10,17 @@ interface Props {
   readonly colouring: Colouring;
   readonly table: ExperimentTable;
   readonly rows: readonly ExperimentRow[];
+  /** How many of the best by the metric are shown; null for all. */
+  readonly top: number | null;
+  readonly metric: string | null;
 }
 
-export function Legend({ colouring, table, rows }: Props): ReactNode {
+export function Legend({ colouring, table, rows, top, metric }: Props): ReactNode {
   const isCrowded = rows.length > MAX_LINES;
   return (
     <div className={classes.legend}>
       <span>
-        {rows.length === table.rows.length ? "" : `${formatCount(rows.length)} of `}
+        {rows.length === table.rows.length ? "" : top === null ? `${formatCount(rows.length)} of ` : `${formatCount(rows.length)}, the best ${top} by ${metric ?? ""}, of `}
         {countOf(table.rows.length, "experiment")}
         {isCrowded ? ", those not selected as one grey layer" : ""}
       </span>

@@ -10,7 +10,7 @@ import { formatNumber } from "@/lib/format";
 import { routeAddress, runRoute } from "@/lib/hub/client";
 import { useAt } from "@/lib/hub/queries";
 import { joinNames } from "@/lib/lists";
-import type { PanelAsk, PanelSource } from "@/lib/panel/picture";
+import type { PanelAsk, PanelPicture, PanelSource } from "@/lib/panel/picture";
 import type { Span } from "@/lib/panel/ranges";
 import { usePanel } from "@/lib/panel/usePanel";
 import { valueOf } from "@/lib/rowValues";
@@ -102,13 +102,14 @@ const Curves = memo(function Curves({ run, metricKey, numAll, numShown, view, pl
         isWaiting={picture === null}
         onFrame={reframe}
       />
-      <Notes numPoints={picture?.numPoints ?? 0} isTrimmed={view.isTrimmed} />
+      <Notes picture={picture} isTrimmed={view.isTrimmed} />
     </>
   );
 });
 
-function Notes({ numPoints, isTrimmed }: { readonly numPoints: number; readonly isTrimmed: boolean }): ReactNode {
-  const notes = [isTrimmed ? "height of the middle nine tenths of the values" : null, numPoints === 0 ? null : `of up to ${numPoints.toLocaleString("en")} points, thinned: extremes are kept`];
+function Notes({ picture, isTrimmed }: { readonly picture: PanelPicture | null; readonly isTrimmed: boolean }): ReactNode {
+  const numPoints = picture?.numPoints ?? 0;
+  const notes = [picture?.isCutByLog === true ? "a log axis has no place for zero and less: not shown" : null, isTrimmed ? "height of the middle nine tenths of the values" : null, numPoints === 0 ? null : `of up to ${numPoints.toLocaleString("en")} points, thinned: extremes are kept`];
   const words = notes.filter(Boolean).join("; ");
   return words === "" ? null : <p className={classes.note}>{words}</p>;
 }

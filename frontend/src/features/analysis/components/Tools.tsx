@@ -19,6 +19,7 @@ const set = (name: string) => (value: string) => changeView({ [name]: value }, {
 
 export function Tools({ view, table }: { readonly view: AnalysisView; readonly table: ExperimentTable }): ReactNode {
   const swept = columnsOf(table.columns, "swept");
+  const trial = columnsOf(table.columns, "trial");
   const short = shortKeys(swept);
   const toggleLog = (axis: "x" | "y", isOn: boolean): void => {
     const [x, y] = [axis === "x" ? isOn : view.isLogX, axis === "y" ? isOn : view.isLogY];
@@ -36,10 +37,10 @@ export function Tools({ view, table }: { readonly view: AnalysisView; readonly t
       <SelectField
         label="colour"
         value={view.colourBy ?? "auto"}
-        options={[["auto", "telling most"], ["", "selection"], ...swept.map((key) => [key, short.get(key) ?? key] as const)]}
+        options={[["auto", "telling most"], ["", "selection"], ...swept.map((key) => [key, short.get(key) ?? key] as const), ...trial.map((key) => [key, trialName(key)] as const)]}
         onChange={(value) => changeColour(value)}
       />
-      <SelectField label="show" value={view.top === null ? "" : String(view.top)} options={TOPS} onChange={set("top")} />
+      <SelectField label="show" value={view.top === null ? "" : String(view.top)} options={topsWith(view.top)} onChange={set("top")} />
       {view.zoom === null ? null : (
         <Button icon={<IconZoomReset />} onClick={() => changeView({ zoom: null }, { replace: true })}>
           Whole range
@@ -48,6 +49,13 @@ export function Tools({ view, table }: { readonly view: AnalysisView; readonly t
     </div>
   );
 } // prettier-ignore
+
+const trialName = (key: string): string => key.replace(TRIAL, "").replaceAll("_", " ");
+
+/** Gives the choices, with the one that the address has. */
+function topsWith(top: number | null): readonly (readonly [string, string])[] {
+  return top === null || TOPS.some(([value]) => value === String(top)) ? TOPS : [...TOPS, [String(top), `best ${top}`]];
+}
 
 function changeColour(value: string): void {
   // An empty parameter is a choice of its own here, and would be taken out of the address.
@@ -67,7 +75,7 @@ function MeanChoice({ view, table }: { readonly view: AnalysisView; readonly tab
         One curve for each combination of what is ticked: the mean over all others, such as folds and seeds, with a band of ±1 sd.
       </p>
       {[...all, ...swept, ...trial.filter((key) => !all.includes(key))].map((key) => (
-        <CheckField key={key} label={key.replace(TRIAL, "").replaceAll("_", " ")} isOn={view.average.includes(key)} onChange={(isOn) => toggle(key, isOn)} />
+        <CheckField key={key} label={trialName(key)} isOn={view.average.includes(key)} onChange={(isOn) => toggle(key, isOn)} />
       ))}
       <Button look="quiet" onClick={() => changeView({ mean: null }, { replace: true })}>
         Single curves

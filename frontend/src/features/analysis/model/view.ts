@@ -61,8 +61,10 @@ function matcherOf(text: string): readonly [(key: string) => boolean, string | n
   try {
     const pattern = new RegExp(text, "iu");
     return [(key) => pattern.test(key), null];
-  } catch {
-    return [() => true, `\`${text}\` is no regular expression`];
+  } catch (error) {
+    // The engine's words end with what is wrong: "Invalid regular expression: /(/iu: Unterminated group".
+    const reason = error instanceof Error ? error.message.split(": ").at(-1) : undefined;
+    return [() => true, `\`${text}\` is no regular expression${reason === undefined ? "" : `: ${reason.toLowerCase()}`}`];
   }
 }
 

@@ -65,9 +65,16 @@ function Flow({ run, table, detail }: Props): ReactNode {
 
 function emptyReason(view: FlowView): ReactNode {
   if (view.filterText === "") return "All of them are hidden, or not selected.";
+  const foreign = ["&&", "||"].find((sign) => view.filterText.split(/\s+/).includes(sign));
   return (
     <>
       The filter <code>{view.filterText}</code> leaves none.
+      {foreign === undefined ? null : (
+        <>
+          {" "}
+          <code>{foreign}</code> is looked for as a word: write <code>{foreign === "&&" ? "and" : "or"}</code>.
+        </>
+      )}
     </>
   );
 }
