@@ -119,6 +119,6 @@ def test_names_are_taken_once() -> None:
     with pytest.raises(RegistryError, match="'a-b' must be letters, digits and `_`"):
         registry.register("a-b")
     with pytest.raises(RegistryError, match=r"Thing'> must be .*, as in `@register"):
-        registry.register(Thing)  # type: ignore[arg-type]
+        registry.register(Thing)  # type: ignore[arg-type]  # the name was left out
     with pytest.raises(RegistryError, match="no component is registered as `thign`; did you mean `thing`"):
         registry.find("thign")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,16 +20,12 @@ def test_a_step_gives_a_step_output() -> None:
     """A bare loss, which other libraries take, is told apart by name, with what to write."""
     model = nn.Linear(2, 1)
 
-    def update(step: object) -> Update:
-        return Update(
-            Forward(step),  # type: ignore[arg-type]
-            torch.optim.SGD(model.parameters(), 0.1),
-            Device("cpu"),
-            GradientRules(),
-        )
+    def update(step: Callable[[Tensor], Any]) -> Update:
+        return Update(Forward(step), torch.optim.SGD(model.parameters(), 0.1), Device("cpu"), GradientRules())
 
     def loss_of(batch: Tensor) -> Tensor:
-        return model(batch).sum()  # type: ignore[no-any-return]
+        loss: Tensor = model(batch).sum()
+        return loss
 
     batch = torch.ones(3, 2)
     assert update(lambda batch: StepOutput(loss_of(batch))).backward(batch, 1.0, first=True).loss.ndim == 0
