@@ -98,7 +98,8 @@ class FullySharded(Parallelism):
 
     def start(self, world: World, device: torch.device) -> Parallel:
         """See `Parallelism.start`."""
-        from mlgym.training.sharded import Sharded, ShardedOptions
+        from mlgym.training.cutting import ShardedOptions
+        from mlgym.training.sharded import Sharded
 
         options = ShardedOptions(
             units=self.units,

@@ -8,41 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor, empty
 from torch.optim import Adafactor, Muon, Optimizer, Rprop
 
 from mlgym.components.step import Turn
 from mlgym.components.tensors import StepOutput, Tensors
 from mlgym.errors import TrainingError
-from mlgym.names import did_you_mean
 from mlgym.training.checkpoint_shards import Target
-from mlgym.training.exchange import give_to_all, summed_in_order, to_each_its_own
+from mlgym.training.cutting import ShardedOptions, cut_into_shares, modules_cut_in
+from mlgym.training.exchange import give_to_all
 from mlgym.training.model_state import put_weights
 from mlgym.training.parallel import Forward, Parallel
 from mlgym.training.replicated import refuse_lazy
 from mlgym.training.world import World
-
-_DTYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardedOptions:
-    """What the config says; see `parallelism.FullySharded`."""
-
-    units: tuple[str, ...] | None
-    min_unit_parameters: int
-    reshard_after_forward: bool
-    param_dtype: Literal["bf16", "fp16"] | None
-    sum_in_rank_order: bool
-    checkpoints: Literal["sharded", "full"]
 
 
 class Sharded(Parallel):
@@ -84,7 +69,8 @@ class Sharded(Parallel):
         _refuse_uncut(optimizers, before.values())
         give_to_all([*model.parameters(), *model.buffers()])
         self._buffers = list(model.buffers())
-        self._root = self._cut(modules)
+        self._mesh = init_device_mesh(self._device.type, (self.world.size,))
+        self._root = cut_into_shares(modules, self._mesh, self._options, self)
         shares = {id(before[id(owner), name]): owner._parameters[name] for owner, name in places}
         for optimizer in optimizers:
             _exchange(optimizer, shares)
@@ -179,98 +165,8 @@ class Sharded(Parallel):
             for module in self._cut_modules():
                 module.set_requires_gradient_sync(last, recurse=False)
 
-    def _cut(self, modules: Sequence[nn.Module]) -> nn.Module:
-        options = self._options
-        mesh = self._mesh = init_device_mesh(self._device.type, (self.world.size,))
-        cut = partial(
-            fully_shard,
-            mesh=mesh,
-            mp_policy=MixedPrecisionPolicy(
-                param_dtype=None if options.param_dtype is None else _DTYPES[options.param_dtype],
-                reduce_dtype=None if options.param_dtype is None else torch.float32,
-                cast_forward_inputs=False,  # autocast does it, and leaves targets alone
-            ),
-        )
-        root = _Root(modules)
-        try:
-            for unit in self._units(modules[0]):
-                cut(unit, reshard_after_forward=options.reshard_after_forward)
-            cut(root)
-        except ValueError as error:
-            raise TrainingError(f"`fsdp` cannot cut {type(modules[0]).__name__}: {error}") from error
-        for module in _cut_in(root):
-            # The losses are divided already, as those of accumulated batches are.
-            module.set_gradient_divide_factor(1.0)
-            module.set_force_sum_reduction_for_comms(True)
-            if options.sum_in_rank_order:
-                module.set_custom_reduce_scatter(_SumsInOrder(self))  # type: ignore[arg-type]  # all that is asked of one
-        return root
-
-    def _units(self, model: nn.Module) -> list[nn.Module]:
-        """Gives what is gathered and freed on its own, inner modules before outer ones."""
-        wanted = self._options.units
-        modules = [module for module in model.modules() if module is not model]
-        if wanted is None:
-            least = self._options.min_unit_parameters
-            lists = (module for module in model.modules() if isinstance(module, nn.ModuleList | nn.Sequential))
-            entries = {id(entry) for each in lists for entry in each if _num_parameters(entry) >= least}
-        else:
-            names = {type(module).__name__ for module in modules}
-            for name in wanted:
-                if name not in names:
-                    raise TrainingError(f"`fsdp`: no module of the model is a `{name}`{did_you_mean(name, names)}")
-            entries = {id(module) for module in modules if type(module).__name__ in wanted}
-        units = [module for module in modules if id(module) in entries and not isinstance(module, nn.ModuleList)]
-        return [unit for unit in reversed(units) if not _shares_parameters(unit, model)]
-
     def _cut_modules(self) -> list[FSDPModule]:
-        return [] if self._root is None else _cut_in(self._root)
-
-
-class _Root(nn.Module):
-    """Runs whatever calls the modules that are cut: parameters that are in no unit are whole meanwhile."""
-
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.parts = nn.ModuleList(modules)
-
-    def forward(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Gives what `function` gives."""
-        return function(*arguments)
-
-
-class _SumsInOrder:
-    """Sums gradients rank after rank, each process those of its own share; what `set_custom_reduce_scatter` asks for.
-
-    Args:
-        parallel: knows how many processes contribute.
-    """
-
-    def __init__(self, parallel: Parallel) -> None:
-        self._parallel = parallel
-
-    def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Gives memory for what is sent or received."""
-        return torch.empty(*size, dtype=dtype, device=device)
-
-    def __call__(
-        self,
-        output_tensor: Tensor,
-        input_tensor: Tensor,
-        group: distributed.ProcessGroup,
-        op: Any,
-        async_op: bool = False,
-    ) -> None:
-        """Sums (processes * share,) into (share,)."""
-        pieces, work = to_each_its_own(input_tensor)
-        if work is not None:
-            work.wait()
-        output_tensor.copy_(summed_in_order(pieces, self._parallel.contributors))
-
-
-def _cut_in(root: nn.Module) -> list[FSDPModule]:
-    # Cutting a module gives its object a class that is made on the spot.
-    return [module for module in root.modules() if isinstance(module, FSDPModule)]
+        return [] if self._root is None else modules_cut_in(self._root)
 
 
 def _step(turn: Turn, model: nn.Module, batch: Any) -> tuple[Tensor, Tensors, Tensors]:
@@ -354,15 +250,3 @@ def _whole(state: Any, *, keep: bool) -> Any:
     if type(state) in (list, tuple):
         return type(state)(_whole(part, keep=keep) for part in state)
     return state
-
-
-def _num_parameters(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _shares_parameters(unit: nn.Module, model: nn.Module) -> bool:
-    """Whether a parameter of a unit is also used outside of it, as tied weights are."""
-    inside = {id(module) for module in unit.modules()}
-    own = {id(parameter) for parameter in unit.parameters()}
-    others = (module for module in model.modules() if id(module) not in inside)
-    return any(id(parameter) in own for module in others for parameter in module._parameters.values())
