@@ -12,7 +12,7 @@ from mlgym.errors import MlgymError, RunError
 from mlgym.events import RunState, has_writer
 from mlgym.execution import read_record
 from mlgym.tracking import RunFolder
-from mlgym.tracking.manifest import CHECKPOINT_NAME, MANIFEST_FILE, FileEntry, read_manifest
+from mlgym.tracking.manifest import CHECKPOINT_NAME, MANIFEST_FILE, read_manifest
 from mlgym.tracking.places import HUB, CheckpointPlace, open_place, resolved_place
 
 if TYPE_CHECKING:
@@ -60,8 +60,10 @@ def stored_there(folder: RunFolder, experiment_id: int, place: CheckpointPlace) 
     Raises:
         PlaceError: the place does not answer.
     """
-    parent = folder.checkpoints_dir(experiment_id)
-    return {name: _stored(parent / name, files) for name, files in place.checkpoints(experiment_id).items()}
+    from mlgym.training import StoredCheckpoint
+
+    parent, there = folder.checkpoints_dir(experiment_id), place.checkpoints(experiment_id)
+    return {name: StoredCheckpoint.of_files(parent / name, files) for name, files in there.items()}
 
 
 @contextmanager
@@ -124,11 +126,3 @@ def _refuse_busy(folder: RunFolder) -> None:
         raise RunError(
             f"run `{folder.run_id}` goes on, and brings its checkpoints there itself: wait until it has ended"
         )
-
-
-def _stored(path: Path, files: dict[str, FileEntry]) -> StoredCheckpoint:
-    from mlgym.training import StoredCheckpoint
-    from mlgym.training.checkpoint import position_of
-
-    hashes = {file: entry.sha256 for file, entry in files.items()}
-    return StoredCheckpoint(path, *position_of(path), sum(entry.bytes for entry in files.values()), hashes)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -77,6 +77,12 @@ class StoredCheckpoint:
     bytes: int
     sha256: dict[str, str]
 
+    @classmethod
+    def of_files(cls, path: Path, files: Mapping[str, FileEntry]) -> Self:
+        """Gives a checkpoint by its folder and by what its manifest says of its files."""
+        size = sum(entry.bytes for entry in files.values())
+        return cls(path, *position_of(path), size, {file: entry.sha256 for file, entry in files.items()})
+
 
 @dataclass(frozen=True, slots=True)
 class CheckpointContent:
@@ -107,6 +113,12 @@ def position_of(path: Path) -> tuple[int, int]:
     match = CHECKPOINT_NAME.fullmatch(path.name)
     assert match
     return int(match[1]), int(match[2])
+
+
+def age_of(name: str) -> tuple[int, int]:
+    """Gives what sorts checkpoints by the names of their folders, oldest first."""
+    epoch, step = position_of(Path(name))
+    return step, epoch
 
 
 def write_checkpoint(
@@ -210,12 +222,8 @@ def list_checkpoints(folder: Path) -> list[StoredCheckpoint]:
     """
     found = []
     for path in folder.iterdir() if folder.is_dir() else ():
-        match = CHECKPOINT_NAME.fullmatch(path.name)
-        if match and (path / MANIFEST_FILE).is_file():
-            files = read_manifest(path / MANIFEST_FILE)
-            size = sum(entry.bytes for entry in files.values())
-            hashes = {file: entry.sha256 for file, entry in files.items()}
-            found.append(StoredCheckpoint(path, int(match[1]), int(match[2]), size, hashes))
+        if CHECKPOINT_NAME.fullmatch(path.name) and (path / MANIFEST_FILE).is_file():
+            found.append(StoredCheckpoint.of_files(path, read_manifest(path / MANIFEST_FILE)))
     return sorted(found, key=lambda one: (one.step, one.epoch))
 
 

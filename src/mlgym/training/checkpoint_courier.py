@@ -19,7 +19,7 @@ from mlgym.errors import MlgymError, PlaceError
 from mlgym.tracking.backoff import Backoff
 from mlgym.tracking.manifest import MANIFEST_FILE, FileEntry, read_manifest, remove_checkpoint, sha256_of
 from mlgym.tracking.places import CheckpointPlace, open_place
-from mlgym.training.checkpoint import position_of
+from mlgym.training.checkpoint import age_of
 from mlgym.training.context import ExperimentContext
 
 FIRST_PAUSE_S: Final = 0.5
@@ -134,7 +134,7 @@ class Courier:
                 break
             self._thread.join(min(_STEP_S, urgent_s))
         is_late, self._gives_up = self._thread.is_alive(), True
-        left = sorted(self._lacking(), key=_position) if is_late or self._failure else []
+        left = sorted(self._lacking(), key=age_of) if is_late or self._failure else []
         if left and not self._is_scratch:
             self._complain_of_the_end(left)
         return left
@@ -205,12 +205,12 @@ class Courier:
             self._is_listed = True
         lacking = self._lacking()
         if lacking:
-            self._send(max(lacking, key=_position))
+            self._send(max(lacking, key=age_of))
             return True
         with self._changed:
             wanted = set(self._wanted)
             gone = sorted((self._retracted | self._there.keys()) - wanted)
-        newest = max(wanted, key=_position, default=None)
+        newest = max(wanted, key=age_of, default=None)
         if newest is None or self._there.get(newest):
             for name in gone:
                 self._delete(name)
@@ -266,11 +266,6 @@ class Courier:
         self._moved_at_s = time.monotonic()
         if self._gives_up:
             raise PlaceError(f"what was on its way to {self.place.address} was cut short")
-
-
-def _position(name: str) -> tuple[int, int]:
-    epoch, step = position_of(Path(name))
-    return step, epoch
 
 
 def courier_of(context: ExperimentContext, folder: Path) -> Courier | None:

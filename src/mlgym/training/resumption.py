@@ -17,9 +17,9 @@ from mlgym.training.agreement import Agreement
 from mlgym.training.checkpoint import (
     CheckpointContent,
     StoredCheckpoint,
+    age_of,
     delete_checkpoint,
     list_checkpoints,
-    position_of,
     read_checkpoint,
     tidy,
 )
@@ -99,7 +99,7 @@ class Resumption:
             PlaceError: it cannot be fetched, though it may be whole.
         """
         here = {stored.path.name: stored for stored in list_checkpoints(self._folder)}
-        for name in sorted({*here, *self._elsewhere}, key=_age, reverse=True):
+        for name in sorted({*here, *self._elsewhere}, key=age_of, reverse=True):
             content = self._read(here[name], name) if name in here else None
             if content is None and name in self._elsewhere:
                 content = self._fetched(name)
@@ -153,14 +153,10 @@ class Resumption:
         here = {stored.path.name for stored in list_checkpoints(self._folder)}
         there = self._elsewhere.keys() & names
         for name in sorted(there - here - known):
-            self._reporter.checkpoint_saved(self._described(name), ("found",))
+            stored = StoredCheckpoint.of_files(self._folder / name, self._elsewhere[name])
+            self._reporter.checkpoint_saved(stored, ("found",))
         for name in sorted(known - here - there):
             self._reporter.checkpoint_deleted(self._folder / name)
-
-    def _described(self, name: str) -> StoredCheckpoint:
-        files, path = self._elsewhere[name], self._folder / name
-        hashes = {file: entry.sha256 for file, entry in files.items()}
-        return StoredCheckpoint(path, *position_of(path), sum(entry.bytes for entry in files.values()), hashes)
 
     def _delete(self, path: Path) -> None:
         try:
@@ -214,11 +210,6 @@ def _found(content: CheckpointContent, path: Path) -> Found:
         )
     in_shares = any(map(is_share, (*content.model.values(), *content.tensors.values())))
     return Found(path, content.model, restore(content.state, content.tensors), in_shares)
-
-
-def _age(name: str) -> tuple[int, int]:
-    epoch, step = position_of(Path(name))
-    return step, epoch
 
 
 def _again(ask: Callable[[], _T]) -> _T:
