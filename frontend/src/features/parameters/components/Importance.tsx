@@ -53,4 +53,8 @@ function Shares({ importance, shared }: { readonly importance: Importances; read
   );
 }
 
-const percent = (share: number | null): string => (share === null ? "nothing" : `${share < 0.1 && share > 0 ? formatNumber(share * 100, 2) : (share * 100).toFixed(0)} %`);
+function percent(share: number | null): string {
+  if (share === null) return "nothing";
+  if (share > 0 && share < 0.001) return "< 0.1 %";
+  return `${share < 0.1 && share > 0 ? formatNumber(share * 100, 2) : (share * 100).toFixed(0)} %`;
+}

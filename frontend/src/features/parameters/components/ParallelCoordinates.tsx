@@ -4,16 +4,19 @@ import { useElementSize } from "@mantine/hooks";
 import { useEffect, useMemo, useRef, useState, type PointerEvent, type ReactNode } from "react";
 import { Button } from "@/components/Button";
 import { themeColour } from "@/lib/colours";
-import { valueOf } from "@/lib/rowValues";
 import { useScheme } from "@/lib/scheme";
 import { select, type Selection } from "@/lib/selection";
 import type { ExperimentRow } from "@/types/api";
-import { axisOf, brushed, type Axis, type Brushes } from "../model/axes";
+import { axisOf, brushed, valueAt, type Axis, type Brushes } from "../model/axes";
 import type { Shared } from "../model/shared";
 import classes from "./Parameters.module.css";
 
 const [TOP, BOTTOM, SIDE] = [34, 14, 60];
 const HEIGHT = 320;
+/** Between two axes; where there is less room, they are scrolled. */
+const LEAST_SPACE = 92;
+const CHARACTER_PX = 6.6;
+const MAX_TICK = 12;
 const NO_BRUSHES: Brushes = new Map();
 
 interface Props {
@@ -24,14 +27,16 @@ interface Props {
 
 export function ParallelCoordinates({ shared, metricAxis, selection }: Props): ReactNode {
   const { rows, swept, short } = shared;
-  const { ref, width } = useElementSize();
+  const { ref, width: room } = useElementSize();
   const canvas = useRef<HTMLCanvasElement>(null);
   const [made, setMade] = useState<{ readonly brushes: Brushes; readonly ids: string }>({ brushes: NO_BRUSHES, ids: "" });
   // Brushes stand as long as what they selected is what is selected.
   const brushes = made.ids === selection.ids.join() ? made.brushes : NO_BRUSHES;
   const scheme = useScheme();
   const axes = useMemo(() => [...swept.map((key) => axisOf(rows, key, short.get(key) ?? key)), metricAxis], [rows, swept, short, metricAxis]);
-  const xOf = (index: number): number => SIDE + (index / Math.max(1, axes.length - 1)) * Math.max(0, width - 2 * SIDE);
+  const width = room === 0 ? 0 : Math.max(room, 2 * SIDE + (axes.length - 1) * LEAST_SPACE);
+  const space = (width - 2 * SIDE) / Math.max(1, axes.length - 1);
+  const hasGaps = useMemo(() => swept.some((key) => rows.some((row) => valueAt(row, key) === null)), [swept, rows]);
   useEffect(() => {
     if (canvas.current !== null && width > 0) draw(canvas.current, width, axes, shared, selection);
   }, [width, axes, shared, selection, scheme]);
@@ -50,28 +55,31 @@ export function ParallelCoordinates({ shared, metricAxis, selection }: Props): R
   return (
     <section className={classes.section} aria-label="Parallel coordinates">
       <p>
-        Drag along an axis to select what passes there.{" "}
+        Drag along an axis to select what passes there. {hasGaps ? "A line has a gap where an experiment does not have the parameter. " : ""}
         {brushes.size === 0 ? null : (
           <Button look="quiet" onClick={clear}>
             Clear the brushes
           </Button>
         )}
       </p>
-      <div ref={ref} className={classes.parallel}>
-        <canvas ref={canvas} aria-hidden />
-        {width === 0 ? null : (
-          <svg role="group" aria-label={`Axes: ${axes.map(({ title }) => title).join(", ")}`}>
-            {axes.map((axis, index) => (
-              <AxisMarks key={axis.key} axis={axis} x={xOf(index)} isLast={index === axes.length - 1} brush={brushes.get(axis.key)} onBrush={(span) => change(axis, span)} />
-            ))}
-          </svg>
-        )}
+      <div ref={ref} className={classes.scroll} tabIndex={width > room ? 0 : undefined} role="group" aria-label="Axes, scrolled to the side">
+        <div className={classes.parallel} style={{ width: width === 0 ? undefined : width }}>
+          <canvas ref={canvas} aria-hidden />
+          {width === 0 ? null : (
+            <svg role="group" aria-label={`Axes: ${axes.map(({ title }) => title).join(", ")}`}>
+              {axes.map((axis, index) => (
+                <AxisMarks key={axis.key} axis={axis} x={SIDE + index * space} space={space} isLast={index === axes.length - 1} brush={brushes.get(axis.key)} onBrush={(span) => change(axis, span)} />
+              ))}
+            </svg>
+          )}
+        </div>
       </div>
     </section>
   );
 }
 
 const yOf = (at: number): number => TOP + (1 - at) * (HEIGHT - TOP - BOTTOM);
+const STUB = 3;
 const atOf = (y: number): number => 1 - (y - TOP) / (HEIGHT - TOP - BOTTOM);
 
 function draw(canvas: HTMLCanvasElement, width: number, axes: readonly Axis[], shared: Shared, selection: Selection): void {
@@ -91,11 +99,14 @@ function draw(canvas: HTMLCanvasElement, width: number, axes: readonly Axis[], s
     ctx.globalAlpha = isGrey ? 0.35 : shared.rows.length > 200 ? 0.55 : 0.85;
     ctx.lineWidth = isAbove(row) ? 1.8 : 1.1;
     ctx.beginPath();
+    let isGoingOn = false;
     axes.forEach((axis, index) => {
-      const at = axis.positionOf(valueOf(row, axis.key));
+      const at = axis.positionOf(valueAt(row, axis.key));
       const x = SIDE + (index / Math.max(1, axes.length - 1)) * (width - 2 * SIDE);
-      // A value that is missing ends the line there.
+      // A value that is missing is a gap; one between two gaps is still seen.
+      if (at !== null && !isGoingOn) ctx.moveTo(x - STUB, yOf(at));
       if (at !== null) ctx.lineTo(x, yOf(at));
+      isGoingOn = at !== null;
     });
     ctx.stroke();
   }
@@ -104,12 +115,14 @@ function draw(canvas: HTMLCanvasElement, width: number, axes: readonly Axis[], s
 interface MarksProps {
   readonly axis: Axis;
   readonly x: number;
+  /** To the next axis. */
+  readonly space: number;
   readonly isLast: boolean;
   readonly brush: readonly [number, number] | undefined;
   readonly onBrush: (span: readonly [number, number] | null) => void;
 }
 
-function AxisMarks({ axis, x, isLast, brush, onBrush }: MarksProps): ReactNode {
+function AxisMarks({ axis, x, space, isLast, brush, onBrush }: MarksProps): ReactNode {
   const start = useRef<number | null>(null);
   const [drawn, setDrawn] = useState<readonly [number, number] | null>(null);
   const at = (event: PointerEvent<SVGRectElement>): number => {
@@ -129,16 +142,18 @@ function AxisMarks({ axis, x, isLast, brush, onBrush }: MarksProps): ReactNode {
     setDrawn(null);
   };
   const shown = drawn ?? brush;
+  const numCharacters = Math.max(6, Math.floor(space / CHARACTER_PX)) - (axis.isLog ? 6 : 0);
   return (
     <g className={classes.axis}>
       <line x1={x} x2={x} y1={TOP} y2={HEIGHT - BOTTOM} />
       <text className={classes.name} x={x} y={16} textAnchor="middle">
-        {axis.title.length > 22 ? `…${axis.title.slice(-21)}` : axis.title}
+        <title>{axis.key}</title>
+        {axis.title.length > numCharacters ? `…${axis.title.slice(1 - numCharacters)}` : axis.title}
         {axis.isLog ? " (log)" : ""}
       </text>
       {axis.ticks.map((tick) => (
         <text key={tick.label} x={isLast ? x + 6 : x - 6} y={yOf(tick.at) + 4} textAnchor={isLast ? "start" : "end"}>
-          {tick.label.length > 14 ? `${tick.label.slice(0, 13)}…` : tick.label}
+          {tick.label.length > MAX_TICK ? `${tick.label.slice(0, MAX_TICK - 1)}…` : tick.label}
         </text>
       ))}
       {shown === undefined ? null : <rect className={classes.brush} x={x - 8} width={16} y={yOf(shown[1])} height={Math.max(1, yOf(shown[0]) - yOf(shown[1]))} />}

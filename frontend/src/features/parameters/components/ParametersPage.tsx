@@ -3,14 +3,14 @@ import { useMemo, type ReactNode } from "react";
 import { SelectField } from "@/components/Field";
 import { Notice, Problem, Waiting } from "@/components/Notice";
 import { scaleColour, type Scheme } from "@/lib/colours";
-import { formatNumber, shortKeys } from "@/lib/format";
+import { formatNumber, shortKeys, shortValue } from "@/lib/format";
 import { useRun, useTable } from "@/lib/hub/queries";
 import { columnsOf, valueOf } from "@/lib/rowValues";
 import { useScheme } from "@/lib/scheme";
 import { isShown, useSelection } from "@/lib/selection";
 import { changeView, useParameter } from "@/lib/url";
 import type { ExperimentRow, ExperimentTable } from "@/types/api";
-import { metricAxisOf, type Axis } from "../model/axes";
+import { distinctValues, isVaried, metricAxisOf, type Axis } from "../model/axes";
 import type { Shared } from "../model/shared";
 import { Heat } from "./Heat";
 import { Importance } from "./Importance";
@@ -26,18 +26,21 @@ export function ParametersPage({ run }: { readonly run: string }): ReactNode {
   const metrics = columnsOf(table.columns, "metric");
   if (swept.length === 0) return <Notice title="Nothing was swept">This run has one value for every parameter, so there is nothing to explain.</Notice>;
   if (metrics.length === 0) return <Notice title="Nothing was measured yet">What the parameters do shows with the first evaluations.</Notice>;
-  return <Parameters run={run} table={table} swept={swept} metrics={metrics} selected={detail?.selected_metric ?? null} />;
+  const varied = swept.filter((key) => isVaried(table.rows, key));
+  return <Parameters run={run} table={table} swept={varied.length === 0 ? swept : varied} constant={varied.length === 0 ? [] : swept.filter((key) => !varied.includes(key))} metrics={metrics} selected={detail?.selected_metric ?? null} />;
 }
 
 interface Props {
   readonly run: string;
   readonly table: ExperimentTable;
   readonly swept: readonly string[];
+  /** Those of which all experiments have the same value. */
+  readonly constant: readonly string[];
   readonly metrics: readonly string[];
   readonly selected: string | null;
 }
 
-function Parameters({ run, table, swept, metrics, selected }: Props): ReactNode {
+function Parameters({ run, table, swept, constant, metrics, selected }: Props): ReactNode {
   const [chosen] = useParameter("metric");
   const [selection, scheme] = [useSelection(), useScheme()];
   const metric = metrics.find((key) => key === chosen) ?? metrics.find((key) => key === selected) ?? metrics[0] ?? "";
@@ -54,6 +57,7 @@ function Parameters({ run, table, swept, metrics, selected }: Props): ReactNode 
         <span className="dim">
           best value of each of {numbers.length} experiments{numbers.length < rows.length ? `, ${rows.length - numbers.length} without one` : ""}
         </span>
+        {constant.length === 0 ? null : <span className="dim">the same in all: {constant.map((key) => `${key} ${distinctValues(table.rows, key).map(shortValue).join("")}`).join(", ")}</span>}
         {numbers.length < 2 ? null : <Ramp low={Math.min(...numbers)} high={Math.max(...numbers)} isLow={isLow} scheme={scheme} />}
       </div>
       <ParallelCoordinates shared={shared} metricAxis={axis} selection={selection} />

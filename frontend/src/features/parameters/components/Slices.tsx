@@ -7,13 +7,14 @@ import { useScheme } from "@/lib/scheme";
 import { toggleSelected, type Selection } from "@/lib/selection";
 import { spreadOf } from "@/lib/statistics";
 import type { ExperimentRow } from "@/types/api";
-import { axisOf, type Axis } from "../model/axes";
+import { axisOf, valueAt, type Axis } from "../model/axes";
 import type { Shared } from "../model/shared";
 import classes from "./Parameters.module.css";
 
 const HEIGHT = 180;
 const [LEFT, RIGHT, TOP, BOTTOM] = [52, 12, 10, 22];
 const NEAR_PX = 12;
+const FEW_VALUES = 9;
 
 interface Props {
   readonly shared: Shared;
@@ -48,7 +49,7 @@ function Slice({ parameter, shared, metricAxis, selection }: Props & { readonly 
   const axis = useMemo(() => axisOf(shared.rows, parameter, shared.short.get(parameter) ?? parameter), [shared, parameter]);
   const points = useMemo((): Point[] => {
     return shared.rows.flatMap((row) => {
-      const [x, y] = [axis.positionOf(valueOf(row, parameter)), metricAxis.positionOf(valueOf(row, shared.metric))];
+      const [x, y] = [axis.positionOf(valueAt(row, parameter)), metricAxis.positionOf(valueOf(row, shared.metric))];
       return x === null || y === null ? [] : [{ row, x: LEFT + x * (width - LEFT - RIGHT), y: TOP + (1 - y) * (HEIGHT - TOP - BOTTOM) }];
     });
   }, [shared, axis, metricAxis, parameter, width]);
@@ -127,8 +128,8 @@ function drawAxes(ctx: CanvasRenderingContext2D, width: number, axis: Axis, metr
 function drawMeans(ctx: CanvasRenderingContext2D, points: readonly Point[]): void {
   const byX = new Map<number, number[]>();
   for (const { x, y } of points) byX.set(x, [...(byX.get(x) ?? []), y]);
-  // Where every experiment has a value of its own, a line through all of them says nothing.
-  if (byX.size < 2 || byX.size > points.length / 1.5) return;
+  // Where nearly every experiment has a value of its own, a line through all of them says nothing.
+  if (byX.size < 2 || byX.size > points.length / (byX.size > FEW_VALUES ? 4 : 1.5)) return;
   ctx.strokeStyle = themeColour("--line-strong");
   ctx.lineWidth = 1.5;
   ctx.beginPath();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ExperimentRow } from "@/types/api";
-import { axisOf, brushed, metricAxisOf } from "./axes";
+import { axisOf, brushed, isVaried, metricAxisOf, valueAt } from "./axes";
 
 const rows = [
   { experiment_id: 0, swept: { lr: 0.001, act: "relu" } },
@@ -22,6 +22,14 @@ describe("an axis", () => {
     expect([axis.positionOf("gelu"), axis.positionOf("relu"), axis.positionOf(null)]).toEqual([0, 1, null]);
   });
 
+  it("has a place for null, which is a value, unlike a parameter that is not there", () => {
+    const of = (swept: object) => ({ ...rows[0], swept }) as (typeof rows)[number];
+    const some = [of({ schedule: null, momentum: 0.9 }), of({ schedule: "cosine" })];
+    expect(some.map((row) => [valueAt(row, "schedule"), valueAt(row, "momentum")])).toEqual([["null", 0.9], ["cosine", null]]);
+    expect(axisOf(some, "schedule", "schedule").ticks.map(({ label }) => label)).toEqual(["cosine", "null"]);
+    expect([isVaried(some, "schedule"), isVaried(some, "momentum"), isVaried(some.slice(0, 1), "momentum")]).toEqual([true, true, false]);
+  }); // prettier-ignore
+
   it("is brushed together with others", () => {
     const axes = [axisOf(rows.slice(0, 3), "lr", "lr"), axisOf(rows, "act", "act")];
     expect(brushed(rows, axes, new Map([["lr", [0, 0.6]]]))).toEqual([0, 2]);
@@ -31,6 +39,8 @@ describe("an axis", () => {
   it("is logarithmic where values were drawn over orders of magnitude", () => {
     const of = (numbers: readonly number[]) => axisOf(numbers.map((lr, id) => ({ ...rows[0], experiment_id: id, swept: { lr } }) as (typeof rows)[number]), "lr", "lr");
     expect(of([1.0e-3, 1.1e-3, 2.1e-3, 2.7e-3, 1.2e-2, 4.4e-2]).isLog).toBe(true);
+    // One small number among evenly drawn ones makes no orders of magnitude.
+    expect(of(Array.from({ length: 40 }, (_, i) => 0.005 + i * 0.015)).isLog).toBe(false);
     expect([of([16, 32, 64, 128, 256]).isLog, of([10, 50, 100]).isLog, of([-1, 0, 50]).isLog]).toEqual([false, false, false]); // prettier-ignore
     expect(of([1, 1.001, 1.002, 100]).ticks.map(({ label }) => label)).toEqual(["1", "100"]);
   });

@@ -15,7 +15,8 @@ export interface Axis {
 
 const MANY_ORDERS = 50;
 const ONE_ORDER = 10;
-const CROWDED = 0.15;
+/** Where the middle one of values lies on a linear axis: drawn evenly at a half, over orders of magnitude near the lower end. */
+const [CROWDED, NOT_EVEN] = [0.15, 0.3];
 /** Names of values that lie nearer than this would stand on each other. */
 const LEAST_SPACE = 0.055;
 const MAX_TICKS = 9;
@@ -63,10 +64,21 @@ export function axisOf(rows: readonly ExperimentRow[], key: string, title: strin
   return isNumeric ? numericAxis(key, title, numbers, isOverOrders(numbers)) : namedAxis(key, title, values);
 }
 
+/** Gives the value of a parameter or metric. One that is set to null has a value, unlike one that an experiment does not have. */
+export function valueAt(row: ExperimentRow, key: string): Value {
+  return row.swept[key] === null ? "null" : valueOf(row, key);
+}
+
+/** Tells whether experiments differ in a parameter: in its value, or in having it at all. */
+export function isVaried(rows: readonly ExperimentRow[], key: string): boolean {
+  const numValues = distinctValues(rows, key).length;
+  return numValues > 1 || (numValues === 1 && rows.some((row) => valueAt(row, key) === null));
+}
+
 export function distinctValues(rows: readonly ExperimentRow[], key: string): Value[] {
   const found = new Map<string, Value>();
   for (const row of rows) {
-    const value = valueOf(row, key);
+    const value = valueAt(row, key);
     if (value !== null) found.set(String(value), value);
   }
   return [...found.values()].sort((a, b) => compareValues(a, b, false));
@@ -74,7 +86,8 @@ export function distinctValues(rows: readonly ExperimentRow[], key: string): Val
 
 function isOverOrders(numbers: readonly number[]): boolean {
   const [low, high] = [numbers[0] ?? 0, numbers.at(-1) ?? 1];
-  return low > 0 && (high / low >= MANY_ORDERS || (high / low > ONE_ORDER && isCrowded(numbers)));
+  if (low <= 0 || high / low <= ONE_ORDER) return false;
+  return high / low >= MANY_ORDERS ? middleOf(numbers) < NOT_EVEN : isCrowded(numbers);
 }
 
 function numericAxis(key: string, title: string, numbers: readonly number[], isLog: boolean): Axis {
@@ -89,10 +102,11 @@ function numericAxis(key: string, title: string, numbers: readonly number[], isL
 }
 
 /** Tells whether most values stand near the lower end, as those do that were drawn over orders of magnitude. */
-function isCrowded(numbers: readonly number[]): boolean {
+const isCrowded = (numbers: readonly number[]): boolean => numbers.length > 3 && middleOf(numbers) < CROWDED;
+
+function middleOf(numbers: readonly number[]): number {
   const [low, high] = [numbers[0] ?? 0, numbers.at(-1) ?? 1];
-  const middle = numbers[Math.floor((numbers.length - 1) / 2)] ?? low;
-  return numbers.length > 3 && (middle - low) / (high - low) < CROWDED;
+  return ((numbers[Math.floor((numbers.length - 1) / 2)] ?? low) - low) / (high - low);
 }
 
 /** Leaves out ticks that are too near to the one before; the last one stays. */
@@ -137,7 +151,7 @@ export function brushed(rows: readonly ExperimentRow[], axes: readonly Axis[], b
     .filter((row) =>
       used.every((axis) => {
         const [low, high] = brushes.get(axis.key) ?? [0, 1];
-        const at = axis.positionOf(valueOf(row, axis.key));
+        const at = axis.positionOf(valueAt(row, axis.key));
         return at !== null && at >= low && at <= high;
       }),
     )

@@ -1,9 +1,9 @@
 // The values of a parameter as the rows or columns of a table: each by itself where they are few, numbers in ranges of
 // equal width where they are many, so that nothing has to be left out.
 import { formatNumber, shortValue } from "@/lib/format";
-import { valueOf, type Value } from "@/lib/rowValues";
+import type { Value } from "@/lib/rowValues";
 import type { ExperimentRow } from "@/types/api";
-import { axisOf, distinctValues } from "./axes";
+import { axisOf, distinctValues, valueAt } from "./axes";
 
 export interface Bin {
   readonly key: string;
@@ -47,7 +47,7 @@ function rangesOf(numbers: readonly number[], isLog: boolean): Bins {
 export function pairsOf(rows: readonly ExperimentRow[], across: string, down: string, columns: Bins, lines: Bins): ReadonlyMap<string, readonly ExperimentRow[]> {
   const cells = new Map<string, ExperimentRow[]>();
   for (const row of rows) {
-    const [line, column] = [lines.binOf(valueOf(row, down)), columns.binOf(valueOf(row, across))];
+    const [line, column] = [lines.binOf(valueAt(row, down)), columns.binOf(valueAt(row, across))];
     if (line === null || column === null) continue;
     const key = pairKey(line, column);
     const members = cells.get(key);
