@@ -1,6 +1,6 @@
 // The model card: what somebody who gets the model should know. Every value was recorded; what was not stays out.
 import { useQuery } from "@tanstack/react-query";
-import { useRef, type ReactNode } from "react";
+import { useRef, useState, type ReactNode } from "react";
 import { Button } from "@/components/Button";
 import { Problem, Waiting } from "@/components/Notice";
 import { saveText } from "@/lib/download";
@@ -27,11 +27,13 @@ export function ModelCardPart({ run, row }: PartProps): ReactNode {
   const at = useAt();
   const { data, error, refetch } = useQuery(cardQuery(run, row.experiment_id, at));
   const card = useRef<HTMLElement>(null);
+  const [problem, setProblem] = useState<string | null>(null);
   if (data === undefined) return error === null ? <Waiting what="the model card" /> : <Problem error={error} what="model card" onRetry={() => void refetch()} />;
   const name = `model-card-${run}-${row.experiment_id}`;
   const saveMarkdown = (): void => {
     const route = runRoute(run, `/experiments/${row.experiment_id}/model-card`);
-    void getText(route, { format: "markdown", at }).then((text) => saveText(text, `${name}.md`, "text/markdown"));
+    setProblem(null);
+    getText(route, { format: "markdown", at }).then((text) => saveText(text, `${name}.md`, "text/markdown"), (reason: unknown) => setProblem(reason instanceof Error ? reason.message : String(reason)));
   };
   const saveHtml = (): void => {
     if (card.current === null) return;
@@ -44,6 +46,7 @@ export function ModelCardPart({ run, row }: PartProps): ReactNode {
       <div className={classes.tools}>
         <Button onClick={saveHtml}>Save as HTML</Button>
         <Button onClick={saveMarkdown}>Save as Markdown</Button>
+        {problem === null ? null : <span role="alert">{problem}</span>}
       </div>
       <article ref={card} className={classes.card}>
         <Card card={data} />
@@ -89,26 +92,7 @@ function Card({ card }: { readonly card: ModelCard }): ReactNode {
         ]}
       />
       <h2>Metrics</h2>
-      <table className={classes.table}>
-        <thead>
-          <tr>
-            <th scope="col">metric</th>
-            <th scope="col">computed on</th>
-            <th scope="col">last</th>
-            <th scope="col">best</th>
-          </tr>
-        </thead>
-        <tbody>
-          {card.metrics.map((metric) => (
-            <tr key={`${metric.split}/${metric.metric}`}>
-              <th scope="row">{metric.metric}</th>
-              <td>{metric.split}</td>
-              <td>{formatNumber(numberOf(metric.latest))}</td>
-              <td>{metric.best === null ? MISSING : formatNumber(numberOf(metric.best))}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      {card.metrics.length === 0 ? <p>Nothing was measured.</p> : <Metrics of={card.metrics} />}
       {card.energy === null ? null : (
         <>
           <h2>Energy</h2>
@@ -118,6 +102,31 @@ function Card({ card }: { readonly card: ModelCard }): ReactNode {
       <h2>How to get it again</h2>
       <Facts of={[["command", card.command.join(" ")], ["and compare", `mlgym reproduce ${card.run_id} --experiment ${card.experiment_id}`], ["run again", reproductionOf(card)], ["config sha256", card.config_sha256], ...Object.entries(card.versions)]} />
     </>
+  );
+}
+
+function Metrics({ of }: { readonly of: ModelCard["metrics"] }): ReactNode {
+  return (
+    <table className={classes.table}>
+      <thead>
+        <tr>
+          <th scope="col">metric</th>
+          <th scope="col">computed on</th>
+          <th scope="col">last</th>
+          <th scope="col">best</th>
+        </tr>
+      </thead>
+      <tbody>
+        {of.map((metric) => (
+          <tr key={`${metric.split}/${metric.metric}`}>
+            <th scope="row">{metric.metric}</th>
+            <td>{metric.split}</td>
+            <td>{formatNumber(numberOf(metric.latest))}</td>
+            <td>{metric.best === null ? MISSING : formatNumber(numberOf(metric.best))}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
   );
 }
 

@@ -143,7 +143,7 @@ function Reproduction({ run, row, detail }: PartProps): ReactNode {
   return (
     <>
       {found === null ? (
-        <p className="dim">Nobody ran it again yet.</p>
+        <p className="dim">{row.status === "waiting" || row.status === "running" ? "There is nothing to compare with yet." : "Nobody ran it again yet."}</p>
       ) : (
         <dl className={classes.facts}>
           <Fact name="verdict">
@@ -164,7 +164,7 @@ function Reproduction({ run, row, detail }: PartProps): ReactNode {
           </Fact>
         </dl>
       )}
-      <p className="dim">To run it again and compare:</p>
+      <p className="dim">{row.status === "waiting" || row.status === "running" ? "To run it again and compare, once it is done:" : "To run it again and compare:"}</p>
       <Command>{`mlgym reproduce ${run} --experiment ${row.experiment_id}`}</Command>
       {detail.digest === null ? null : (
         <span className={classes.hash}>
