@@ -42,6 +42,12 @@ export function TimeTravel({ run }: { readonly run: string }): ReactNode {
     return () => clearTimeout(timer);
   }, [isPlaying, at, last]);
 
+  // A link may come from a log that had more events, or from somebody's guess: after the last one comes the end.
+  const isBeyond = live !== undefined && at !== null && at > last;
+  useEffect(() => {
+    if (isBeyond) changeView({ at: null }, { replace: true });
+  }, [isBeyond]);
+
   if (live === undefined || last === 0) return null;
   const play = (): void => {
     void refetch();
