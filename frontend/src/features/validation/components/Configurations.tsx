@@ -59,7 +59,11 @@ export function Configurations({ report }: { readonly report: Report }): ReactNo
           <tbody>
             {shown.map((one) => (
               <tr key={one.configuration} data-first={one.rank === 1}>
-                <th scope="row">{one.rank ?? MISSING}</th>
+                <th scope="row">
+                  <button type="button" className={classes.fold} title="Select the experiments of this configuration" aria-label={`Select the experiments of configuration ${one.configuration}, rank ${one.rank ?? "none"}`} onClick={() => select(one.scores.map((score) => score.experiment_id))}>
+                    {one.rank ?? MISSING}
+                  </button>
+                </th>
                 {keys.map((key) => (
                   <td key={key} title={formatValue(one.swept[key])}>
                     {shortValue(one.swept[key])}

@@ -87,7 +87,7 @@ function DataUse({ report }: { readonly report: Report }): ReactNode {
   return (
     <section>
       <h2>Which data each number was computed on</h2>
-      <table className={classes.table}>
+      <table className={`${classes.table ?? ""} ${classes.words ?? ""}`}>
         <tbody>
           {report.data.map((one) => (
             <tr key={one.numbers}>
