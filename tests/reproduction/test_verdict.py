@@ -154,4 +154,6 @@ def test_exit_codes_of_several() -> None:
 def test_hashes_and_long_values_are_shortened() -> None:
     """A line stays a line."""
     assert difference_text(Difference("code", "model", "ab" * 32, None, True)) == "code model: abababababab… -> nothing"
+    code = Difference("code", "parts.model", "1", "2", True)
+    assert difference_text(code, {"parts.model": "parts/model.py"}) == "code parts.model (`parts/model.py`): 1 -> 2"
     assert len(difference_text(Difference("git", "diff", "x y" * 500, None, True))) < 120

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from mlgym.errors import LogInUseError, RunError
 from mlgym.events import Difference, EventLog, RunResumed, RunState, read_log
 from mlgym.execution.changes import refuse_other_config
 from mlgym.execution.driver import Driver, Places, RunSummary, Watch, counts_of
-from mlgym.execution.environment import package_versions
+from mlgym.execution.environment import code_files, package_versions
 from mlgym.execution.journal import Journal, Observer
 from mlgym.execution.launcher import worker_environment
 from mlgym.execution.main_module import main_script_of, refuse_launch_while_importing
@@ -217,7 +217,7 @@ def resume_run(
                     allow_data_change=allow_data_change,
                     under_way={one.job.experiment_id: one for one in held.under_way},
                 ),
-                notes=[*_warnings(parting), *_closed(space, state, retry_failed=retry_failed)],
+                notes=[*_warnings(parting, code_files(environment)), *_closed(space, state, retry_failed=retry_failed)],
                 on_event=on_event,
             )
 
@@ -283,11 +283,11 @@ def _of_any_executor(environment: dict[str, Any]) -> dict[str, Any]:
     return {**others, "environment_variables": worker_environment(threads, variables)}
 
 
-def _warnings(parting: dict[int, list[Difference]]) -> list[str]:
-    """Gives a line for each set of differences."""
+def _warnings(parting: dict[int, list[Difference]], files: Mapping[str, str]) -> list[str]:
+    """Gives a line for each set of differences, with the files of the user's modules."""
     who: dict[str, list[int]] = {}
     for experiment_id, differences in parting.items():
-        listed = [difference_text(each) for each in differences[:_MAX_LISTED]]
+        listed = [difference_text(each, files) for each in differences[:_MAX_LISTED]]
         more = [f"{len(differences) - _MAX_LISTED} more"] if len(differences) > _MAX_LISTED else []
         who.setdefault("; ".join([*listed, *more]), []).append(experiment_id)
     return [

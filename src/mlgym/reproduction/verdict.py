@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -221,9 +222,16 @@ def largest_text(comparison: Comparison) -> str:
     return f"largest relative difference {shown}{more}"
 
 
-def difference_text(difference: Difference) -> str:
-    """Gives a difference as `threads 1 -> 2`."""
+def difference_text(difference: Difference, files: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Gives a difference as `threads: 1 -> 2`.
+
+    Args:
+        difference: the difference.
+        files: path of each of the user's modules, by name, where it is to be said.
+    """
     name = difference.key if difference.kind == difference.key else f"{difference.kind} {difference.key}"
+    if difference.kind == "code" and difference.key in files:
+        name += f" (`{files[difference.key]}`)"
     return f"{name}: {_value(difference.original)} -> {_value(difference.new)}"
 
 

@@ -45,6 +45,11 @@ def code_hashes(environment: Mapping[str, Any]) -> dict[str, str]:
     return {name: file["sha256"] for name, file in environment.get("code", {}).items()}
 
 
+def code_files(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Gives the path of each of the user's modules in recorded surroundings, by module."""
+    return {name: file["path"] for name, file in environment.get("code", {}).items()}
+
+
 def _add(found: dict[str, dict[str, str]], name: str, path: Path, root: Path) -> None:
     try:
         with path.open("rb") as file:
