@@ -20,13 +20,13 @@ from mlgym.events import RunState
 from tests.display.states import HOSTILE, START_S, UNSAFE, config, done, event, job, scores, started, state_of
 
 SHOW = """
-import time
+import os
 from mlgym.display.progress import open_display
 from tests.display.states import *
 display = open_display()
 state = state_of(started(2), config(0), config(1), job("RUNNING", 0, device="cpu"), scores(1, 0.5))
 display.update(state)
-time.sleep(0.5)  # it is drawn five times a second
+os.read(int(os.environ["SHOWN"]), 1)
 state.apply(50, done(0, error="ValueError: no"))
 display.update(state)
 display.close()
@@ -36,14 +36,21 @@ display.close()
 def on_terminal(**environment: str) -> str:
     """Gives what a process shows on a real (pseudo) terminal of 80 columns."""
     ours, theirs = pty.openpty()
+    shown_here, told = os.pipe()
     env = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLORTERM")}
     env |= {"COLUMNS": "80", "LINES": "24", "PYTHONPATH": str(Path(__file__).parents[2])} | environment
-    with subprocess.Popen([sys.executable, "-c", SHOW], stderr=theirs, stdout=theirs, stdin=theirs, env=env) as process:
+    env["SHOWN"] = str(shown_here)
+    streams: dict[str, Any] = {"stderr": theirs, "stdout": theirs, "stdin": theirs}
+    with subprocess.Popen([sys.executable, "-c", SHOW], env=env, pass_fds=[shown_here], **streams) as process:
         os.close(theirs)
+        os.close(shown_here)
         shown = b""
         with suppress(OSError):  # the other end is closed
             while piece := os.read(ours, 4096):
                 shown += piece
+                if b" running" in shown and told >= 0:  # it is drawn five times a second
+                    os.close(told)
+                    told = -1
         os.close(ours)
     assert process.returncode == 0
     return shown.decode()

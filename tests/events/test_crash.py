@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import random
@@ -213,20 +214,23 @@ def test_faults_from_strace(tmp_path: Path, inject: str) -> None:
 def test_lines_are_whole_at_any_moment(tmp_path: Path) -> None:
     """While a process writes, every line that ends in a newline is a JSON object, whenever one looks."""
     path = tmp_path / "event_storage.log"
-    process = subprocess.Popen([*WRITER, path, "20000", "50"], stdout=subprocess.DEVNULL)
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)  # it goes on only as it is read: what it does lasts
+    process = subprocess.Popen([*WRITER, path, "20000", "50"], stdout=writing)
+    os.close(writing)
     looks = []
     try:
-        while process.poll() is None:
-            data = path.read_bytes() if path.exists() else b""
+        while os.read(reading, 2000):
+            data = path.read_bytes()
             lines = data[: data.rfind(b"\n") + 1].splitlines()
             assert all(isinstance(json.loads(line), dict) for line in lines[-300:])
             looks.append(len(lines))
             time.sleep(0.01)
+        assert process.wait() == 0
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    assert process.returncode == 0
+        process.kill()
+        process.wait()
+        os.close(reading)
     assert len(set(looks)) > 3
     assert len(messages(path)) == 20_000
 

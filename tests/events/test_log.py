@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -137,31 +136,26 @@ def test_second_writer_in_another_process_is_refused(log: EventLog) -> None:
     assert f"is being written by process {os.getpid()}" in done.stderr
 
 
-def look_for_a_moment(path: Path) -> threading.Thread:
-    """Holds the lock that `has_writer` takes, for longer than it ever does."""
+def look(path: Path) -> int:
+    """Takes the lock that `has_writer` takes for a moment; it is held until what this gives is closed."""
     descriptor = os.open(path, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
-
-    def end() -> None:
-        time.sleep(0.05)
-        os.close(descriptor)
-
-    thread = threading.Thread(target=end)
-    thread.start()
-    return thread
+    return descriptor
 
 
 def test_a_look_does_not_turn_a_writer_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody who asks for a writer at the moment one comes only delays it; without patience it is refused."""
     path.touch()
-    look = look_for_a_moment(path)
+    monkeypatch.setattr("mlgym.events.log._LOCK_PATIENCE_S", 60.0)
+    end = threading.Timer(0.05, os.close, (look(path),))
+    end.start()
     EventLog.open(path).close()
-    look.join()
+    end.join()
     monkeypatch.setattr("mlgym.events.log._LOCK_PATIENCE_S", -1.0)
-    look = look_for_a_moment(path)
+    held = look(path)
     with pytest.raises(EventLogError, match="is being written"):
         EventLog.open(path)
-    look.join()
+    os.close(held)
 
 
 def test_a_forked_child_leaves_the_log_alone(log: EventLog) -> None:

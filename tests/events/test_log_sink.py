@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +65,8 @@ def test_what_is_no_event_is_refused_at_once(log: EventLog) -> None:
 
 def test_failures_pause(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a failure the next flushes return at once, for a while; then it is tried again."""
+    clock = [100.0]
+    monkeypatch.setattr("mlgym.events.log_sink.time.monotonic", lambda: clock[0])
     sink = LogSink(log)
     sink.emit(log_event("a"))
     with monkeypatch.context() as patched:
@@ -74,7 +75,7 @@ def test_failures_pause(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "No space left" in str(sink.error)
     assert sink.flush() == 0
     assert sink.pending == 1
-    time.sleep(0.06)
+    clock[0] += 0.06
     assert sink.flush() == 1
     assert sink.error is None
     assert messages(log.path) == ["a"]

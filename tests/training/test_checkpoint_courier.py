@@ -25,6 +25,7 @@ from mlgym.training.context import ExperimentContext
 from mlgym.training.experiment import Training
 from mlgym.training.trainer import Trainer
 from tests.tracking.faulty_filesystem import FaultyFileSystem
+from tests.waiting import wait_for
 
 from .conftest import make_loaders, make_model
 
@@ -99,10 +100,17 @@ def test_the_last_good_one_stays_until_its_successor_stands(place: UrlPlace, fol
     _await(place, first.name)
     FaultyFileSystem.dies_in = "epoch_2"
     second = _saved(writer, 2, (first,))
+    told: list[str] = []
+
+    def is_told() -> bool:
+        told.extend(text for one in writer.take_news() for text in one.complaints)
+        return bool(told)
+
+    wait_for(is_told)
     _finish(courier, patience_s=0.5)
     assert list(place.checkpoints(0)) == [first.name]
     assert [stored.path for stored in list_checkpoints(folder)] == [second]
-    told = [text for one in writer.take_news() for text in one.complaints]
+    told += [text for one in writer.take_news() for text in one.complaints]
     assert len(told) == 2
     assert "the connection was reset; training goes on, and it is tried again" in told[0]
     assert "does not have epoch_2-step_2" in told[1]

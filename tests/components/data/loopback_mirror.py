@@ -18,6 +18,7 @@ class Mirror:
         breaks: how many answers are cut off half-way before they are whole.
         ranges: whether a range of bytes can be asked for.
         delay_s: wait before each answer.
+        least: how many requests there must have been before the first answer.
         requests: what was asked for: (name, range header).
     """
 
@@ -25,6 +26,7 @@ class Mirror:
     breaks: int = 0
     ranges: bool = True
     delay_s: float = 0.0
+    least: int = 0
     address: str = ""
     requests: list[tuple[str, str | None]] = field(default_factory=list)
 
@@ -37,6 +39,8 @@ class _Handler(BaseHTTPRequestHandler):
         name, wanted = self.path.lstrip("/"), self.headers.get("Range")
         mirror.requests.append((name, wanted))
         threading.Event().wait(mirror.delay_s)
+        while len(mirror.requests) < mirror.least:
+            threading.Event().wait(0.01)
         if name not in mirror.files:
             self.send_error(404)
             return

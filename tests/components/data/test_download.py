@@ -191,7 +191,7 @@ def test_parallel_processes_download_once(tmp_path: Path) -> None:
         for child in children:
             child.start()
         for child in children:
-            child.join(30)
+            child.join()
         assert [child.exitcode for child in children] == [0, 0, 0]
         assert [name for name, _ in mirror.requests] == ["a.bin", "b.bin"]
     assert contents([tmp_path / name for name in FILES]) == FILES
@@ -200,14 +200,14 @@ def test_parallel_processes_download_once(tmp_path: Path) -> None:
 def test_without_the_lock_all_processes_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Control: with the lock off, each process asks the mirror."""
     monkeypatch.setattr("fcntl.flock", lambda *_: None)
-    with serving(Mirror({"b.bin": b"short"}, delay_s=0.3)) as mirror:
+    with serving(Mirror({"b.bin": b"short"}, least=2)) as mirror:
         context = multiprocessing.get_context("fork")
         remote = remote_of({"b.bin": b"short"}, mirror.address)
         children = [context.Process(target=_fetch_in_child, args=(remote, tmp_path)) for _ in range(3)]
         for child in children:
             child.start()
         for child in children:
-            child.join(30)
+            child.join()
         assert len(mirror.requests) > 1
 
 

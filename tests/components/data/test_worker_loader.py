@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from mlgym.components.data import Order, TensorData, WorkerLoader
 from mlgym.components.data.global_generators import GeneratorStates
 from mlgym.components.data.labels import num_samples_of
 from mlgym.errors import TrainingError
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 
@@ -254,7 +254,7 @@ batches = make_loader(num_workers=2, persistent_workers=True).epoch(0)
 next(batches)
 import torch.multiprocessing as mp
 print(*(child.pid for child in mp.active_children()), flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -271,10 +271,7 @@ def test_workers_die_with_their_parent() -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 20
-    while any(map(is_running, workers)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not any(map(is_running, workers))
+    wait_for(lambda: not any(map(is_running, workers)))
 
 
 def is_running(pid: int) -> bool:
@@ -290,7 +287,6 @@ def test_workers_end_with_their_epoch(how: str) -> None:
     batches: Any = make_loader(Failing() if how == "failed" else None, num_workers=2).epoch(0)
     next(batches)
     assert torch.multiprocessing.active_children()
-    started = time.monotonic()
     if how == "closed":
         batches.close()
     elif how == "failed":
@@ -299,7 +295,6 @@ def test_workers_end_with_their_epoch(how: str) -> None:
     else:
         list(batches)
     assert not torch.multiprocessing.active_children()
-    assert time.monotonic() - started < 3
 
 
 def test_warning_about_forks_is_kept_out(monkeypatch: pytest.MonkeyPatch) -> None:
