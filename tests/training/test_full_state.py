@@ -56,6 +56,13 @@ def test_generators_of_components_go_on(make: Any) -> None:
     assert draw(other.generator) == expected
 
 
+@pytest.mark.parametrize("kept", [nn.Linear, torch.optim.Adam])
+def test_classes_keep_no_state(kept: type) -> None:
+    """A component may have a class as attribute, or be one: what objects of it would keep is not theirs."""
+    full_state = FullState(make_model(), {}, {"components.step": Holder(kept), "components.kind": kept})
+    assert full_state.capture()["parts"] == {}
+
+
 class Noise(nn.Module):
     """A layer with a generator of its own."""
 

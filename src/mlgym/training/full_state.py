@@ -137,6 +137,8 @@ class _OwnGenerator:
 
 def _stateful_in(path: str, holder: Any) -> Iterable[tuple[str, Stateful]]:
     """Yields what keeps state by name: the holder itself, or what it has as attributes; and its generators."""
+    if isinstance(holder, type):
+        return  # it has the methods, for objects that it makes
     if isinstance(holder, Stateful):
         yield path, holder
     else:
