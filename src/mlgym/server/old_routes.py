@@ -9,12 +9,13 @@ import secrets
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
 from mlgym.events.durable import fsync_folder
 from mlgym.names import safe_name
+from mlgym.server.api.long_logs import until_read
 from mlgym.server.api.reads import Reads
 from mlgym.server.bodies import FormFile, ThreadedWriter
 from mlgym.server.file_routes import download
@@ -125,12 +126,12 @@ def old_routes(store: HubStore, reads: Reads) -> APIRouter:
         fsync_folder(path.parent)
         return {"deleted": file}
 
-    @routes.get("/model-card/{run}/{experiment}")
+    @routes.get("/model-card/{run}/{experiment}", dependencies=[Depends(until_read(reads))])
     def model_card(run: str, experiment: str) -> Response:
         """The model card of an experiment, as `/api/v1` gives it."""
         return reads.model_card(run, number(experiment, "experiment id"), format="json", at=None)
 
-    @routes.get("/system-info/{run}/{experiment}")
+    @routes.get("/system-info/{run}/{experiment}", dependencies=[Depends(until_read(reads))])
     def system_info(run: str, experiment: str) -> Response:
         """The surroundings in which an experiment was trained."""
         return reads.system_info(run, number(experiment, "experiment id"))

@@ -78,6 +78,11 @@ def test_it_reads_only_what_was_added(log: Path) -> None:
     log.write_bytes(whole)
     recorder.evaluate(0, 6, f1=1.0)
     assert projection.refresh() == 1
+    in_pieces = Projection(log)
+    while not in_pieces.is_read:
+        assert in_pieces.refresh(600) < 10
+    assert shown(in_pieces.view().state) == shown(projection.view().state)
+    assert (in_pieces.num_bytes, in_pieces.last_crc) == (projection.num_bytes, projection.last_crc)
 
 
 def test_a_log_that_was_cut_back_or_replaced_is_read_anew(log: Path) -> None:

@@ -4,11 +4,12 @@ import type { RunList, RunListQuery } from "@/types/api";
 import { getJson, type Query } from "./client";
 
 const AGAIN_MS = 5000;
+const WHILE_READING_MS = 1000;
 
 export const runsQuery = (query: RunListQuery) =>
   queryOptions({
     queryKey: ["runs", query] as const,
     queryFn: ({ signal }) => getJson<RunList>("/api/v1/runs", query as Query, signal),
-    refetchInterval: AGAIN_MS,
+    refetchInterval: ({ state }) => (state.data?.runs.some(({ reading }) => reading != null) === true ? WHILE_READING_MS : AGAIN_MS),
     placeholderData: keepPreviousData,
   });

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from mlgym.server.api.long_logs import until_read
 from mlgym.server.api.models.base import Order
 from mlgym.server.api.models.curves import MetricColumns, MetricQuery, SystemMetricColumns
 from mlgym.server.api.models.experiments import ConfigDiff, ExperimentDetail, ExperimentTable
@@ -55,7 +56,8 @@ def experiment_routes(reads: Reads) -> APIRouter:
     Args:
         reads: the read side over a storage folder.
     """
-    routes = APIRouter(dependencies=[Depends(refuse_unknown_parameters)], responses=ERRORS, tags=["experiments"])
+    needed = [Depends(refuse_unknown_parameters), Depends(until_read(reads))]
+    routes = APIRouter(dependencies=needed, responses=ERRORS, tags=["experiments"])
 
     @routes.get("/runs/{run}/experiments", operation_id="listExperiments", response_model=ExperimentTable)
     def list_experiments(

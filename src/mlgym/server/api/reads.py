@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from mlgym.server.api.timeline import timeline_of
 from mlgym.server.notes_log import NotesLog
 from mlgym.server.projection.projection import Projection
 from mlgym.server.projection.projections import Projections
+from mlgym.server.projection.reader import Reader
 from mlgym.server.refusal import RefusedError, not_found
 from mlgym.server.store import HubStore
 from mlgym.server.trash import Trash
@@ -35,6 +37,8 @@ JSON: Final = "application/json"
 COLUMNS: Final = "application/vnd.mlgym.columns"
 _CONFIG_FILE: Final = "grid_search_config.yml"
 _MAX_CONFIG_BYTES: Final = 2**20
+_AT_ONCE_BYTES: Final = 8 * 2**20
+"""What is read within a third of a second."""
 _EXPORTS: Final = {
     "csv": (exports.as_csv, "text/csv; charset=utf-8"),
     "parquet": (exports.as_parquet, "application/vnd.apache.parquet"),
@@ -60,27 +64,45 @@ class Reads:
         store: where runs are.
         notes: what people wrote on them.
         trash: the deleted ones.
+        at_once_bytes: how much of logs is read while somebody waits for the list of runs, and while a thread waits.
     """
 
-    def __init__(self, store: HubStore, notes: NotesLog, trash: Trash) -> None:
+    def __init__(self, store: HubStore, notes: NotesLog, trash: Trash, *, at_once_bytes: int = _AT_ONCE_BYTES) -> None:
+        self._at_once_bytes = at_once_bytes
         self._store = store
         self._notes = notes
         self._trash = trash
         self._projections = Projections(store)
-        self._summaries = Summaries(store.storage, self._projections)
+        self._reader = Reader(self._projections)
+        self._summaries = Summaries(store.storage, self._projections, self._reader, at_once_bytes=at_once_bytes)
 
     def close(self) -> None:
         """Keeps what was read for the next start."""
+        self._reader.close()
         self._summaries.save()
         self._projections.close()
+
+    def reading(self, run_id: str) -> Future[None] | None:
+        """Gives what is done once a long log was read; None for one that is read in no time.
+
+        All else that is asked about a run reads what is left of it in the thread that asks: of long logs, enough
+        questions would leave no thread to any other.
+        """
+        folder = self._store.run(run_id)
+        if self._projections.num_unread(folder.log_path) <= self._at_once_bytes:
+            return None
+        return self._reader.want(folder, is_awaited=True)
 
     def runs(self, query: RunQuery, *, trash: bool) -> Response:
         """Gives a page of `RunList`."""
         if trash:
+            trashed = {one.folder.log_path: one for one in self._trash.runs()}
+            of_all = self._summaries.of_all(one.folder for one in trashed.values())
+            facts_of = {folder.log_path: facts for folder, facts in of_all}
             found = [
-                with_notes(self._summaries.of(one.folder), self._notes.of_trashed(one.run_id, one.number))
+                with_notes(facts_of[path], self._notes.of_trashed(one.run_id, one.number))
                 | {"run_id": one.run_id, "is_trashed": True}
-                for one in self._trash.runs()
+                for path, one in trashed.items()
             ]
         else:
             notes = self._notes.all()

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Depends, Query, Response
 
 from mlgym.server.api.log_lines import LogQuery
+from mlgym.server.api.long_logs import until_read
 from mlgym.server.api.models.base import Order, RunStatus
 from mlgym.server.api.models.log_lines import LogLines
 from mlgym.server.api.models.runs import RunDetail, RunList
@@ -48,7 +49,8 @@ def run_routes(reads: Reads) -> APIRouter:
     Args:
         reads: the read side over a storage folder.
     """
-    routes = APIRouter(dependencies=[Depends(refuse_unknown_parameters)], responses=ERRORS, tags=["runs"])
+    needed = [Depends(refuse_unknown_parameters), Depends(until_read(reads))]
+    routes = APIRouter(dependencies=needed, responses=ERRORS, tags=["runs"])
 
     @routes.get("/runs", operation_id="listRuns", response_model=RunList)
     def list_runs(

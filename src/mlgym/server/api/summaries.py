@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -22,11 +22,14 @@ from mlgym.server.notes_log import Notes
 from mlgym.server.projection import snapshot
 from mlgym.server.projection.projection import Stamp, View, is_written, stamp_of
 from mlgym.server.projection.projections import CACHE_FOLDER, Projections, is_own_cache
+from mlgym.server.projection.reader import Reader
+from mlgym.server.projection.sketch import sketch_of
 from mlgym.tracking import RunFolder, write_atomically
 
 _FILE: Final = "summaries.msgpack"
 _MAX_METRICS: Final = 50
 _WORTH_SAVING: Final = 20
+_NO_COUNTS: Final = dict.fromkeys(("waiting", "running", "done", "failed", "interrupted"), 0)
 
 
 class Summary(msgspec.Struct, frozen=True, array_like=True):
@@ -56,24 +59,55 @@ class Summaries:
     Args:
         storage: the folder.
         projections: the runs in memory.
+        reader: reads the logs that take long.
+        at_once_bytes: how much is read at most before the list is answered.
     """
 
-    def __init__(self, storage: Path, projections: Projections) -> None:
+    def __init__(self, storage: Path, projections: Projections, reader: Reader, *, at_once_bytes: int) -> None:
         self._storage = storage
         self._projections = projections
+        self._reader = reader
+        self._at_once_bytes = at_once_bytes
+        self._sketches: dict[Path, tuple[Stamp, dict[str, Any]]] = {}
+        # While it is in memory: it may have to make room for the next one.
+        reader.on_read.append(self._note)
         self._path = storage / CACHE_FOLDER / _FILE
         self._known: dict[Path, Summary] | None = None
         self._num_new = 0
 
     def all(self) -> Iterator[dict[str, Any]]:
-        """Yields the facts of each run, in no order; a run whose log cannot be read has a `problem`."""
-        for folder in self._folders():
-            yield self.of(folder)
+        """Yields the facts of each run, in no order; see `of_all`."""
+        for _, facts in self.of_all(self._folders()):
+            yield facts
         if self._num_new >= _WORTH_SAVING:
             self.save()
 
+    def of_all(self, folders: Iterable[RunFolder]) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
+        """Yields the facts of runs, in no order; a run whose log cannot be read has a `problem`.
+
+        Where more is to be read than can be waited for, small and new logs are read; of the others it is said what
+        their ends say, and how far they are `reading`, which goes on in the background.
+        """
+        unread: list[tuple[int, int, int, RunFolder]] = []
+        for folder in folders:
+            try:
+                stamp = stamp_of(folder.log_path)
+                num_unread = 0 if self._is_known(folder, stamp) else self._projections.num_unread(folder.log_path)
+            except OSError as error:
+                yield folder, _unreadable(folder.run_id, str(error.strerror))
+                continue
+            if num_unread:
+                unread.append((num_unread.bit_length(), -stamp.changed_ns, num_unread, folder))
+            else:
+                yield folder, self.of(folder)
+        left = self._at_once_bytes
+        for _, _, num_unread, folder in sorted(unread, key=lambda one: one[:2]):
+            left -= num_unread
+            is_read_now = left >= 0 or self._reader.cannot_read(folder)
+            yield folder, self.of(folder) if is_read_now else self._being_read(folder)
+
     def of(self, folder: RunFolder) -> dict[str, Any]:
-        """Gives the facts of a run."""
+        """Gives the facts of a run, once its log was read."""
         try:
             found = self._fresh(folder)
         except (MlgymError, OSError) as error:
@@ -93,6 +127,35 @@ class Summaries:
         with suppress(OSError):
             self._path.parent.mkdir(exist_ok=True)
             write_atomically(self._path, msgspec.msgpack.encode(_File(_code(), named)))
+
+    def _note(self, folder: RunFolder) -> None:
+        self.of(folder)
+        self._sketches.pop(folder.log_path, None)
+
+    def _being_read(self, folder: RunFolder) -> dict[str, Any]:
+        """Gives what is known of a run before its log was read, and has it read."""
+        try:
+            self._reader.want(folder)
+            progress, facts = self._reader.progress(folder), self._sketched(folder)
+        except (MlgymError, OSError):  # it is gone by now, or will be found to be unreadable
+            return self.of(folder)
+        reading = {"bytes_read": progress.bytes_read, "num_bytes": progress.num_bytes}
+        return facts | {"num_events": progress.num_events, "reading": reading}
+
+    def _sketched(self, folder: RunFolder) -> dict[str, Any]:
+        path = folder.log_path
+        stamp, before = stamp_of(path), self._sketches.get(path)
+        if before is None or before[0] != stamp:
+            state = sketch_of(path)
+            view = View(state, state.num_events, is_now=True, is_live=is_written(path, 0.0), memory={})
+            # No number of one or two experiments is taken for that of all.
+            missing: dict[str, Any] = {"counts": _NO_COUNTS, "metrics": [], "reproduction": None}
+            self._sketches[path] = before = (stamp, summary_of(view, folder.run_id) | missing)
+        return before[1]
+
+    def _is_known(self, folder: RunFolder, stamp: Stamp) -> bool:
+        known = self._all_known().get(folder.log_path)
+        return known is not None and known.stamp == stamp
 
     def _fresh(self, folder: RunFolder) -> Summary:
         known, path = self._all_known(), folder.log_path
@@ -164,6 +227,7 @@ def summary_of(view: View, run_id: str) -> dict[str, Any]:
         "metrics": [metric for key in table.metrics[:_MAX_METRICS] if (metric := run_metric(table, key)) is not None],
         "is_trashed": False,
         "problem": None,
+        "reading": None,
     }
     return facts | crashed(facts) if view.is_crashed else facts
 
@@ -237,16 +301,15 @@ def _duration(started_at: float | None, finished_at: float | None) -> float | No
 def _unreadable(run_id: str, problem: str) -> dict[str, Any]:
     nothing = dict.fromkeys(
         ("name", "validation_mode", "created_at", "started_at", "finished_at", "last_event_at", "duration_s",
-         "selected_metric", "reproduces", "reproduction")
+         "selected_metric", "reproduces", "reproduction", "reading")
     )  # fmt: skip
-    counts = dict.fromkeys(("waiting", "running", "done", "failed", "interrupted"), 0)
     return nothing | {
         "run_id": run_id,
         "status": "crashed",
         "tags": [],
         "notes": "",
         "num_experiments": 0,
-        "counts": counts,
+        "counts": _NO_COUNTS,
         "num_events": 0,
         "metrics": [],
         "is_trashed": False,

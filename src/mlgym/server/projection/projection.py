@@ -72,7 +72,7 @@ class Projection:
         num_bytes: how much of the log that is.
         last_crc: checksum of the last event in the form that travels; None for none.
         longest_silence_s: the longest time between two events of the run while it went on.
-        stamp: of the log, before it was read last; None for a log that was not.
+        stamp: of the log, before it was read last; None for one of which more is to be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -102,8 +102,16 @@ class Projection:
         """How many values of metrics it holds, for keeping memory in bounds."""
         return sum(len(one.rows) for each in self.state.experiments.values() for one in each.metrics.values())
 
-    def refresh(self) -> int:
+    @property
+    def is_read(self) -> bool:
+        """Whether all of the log was read when it was looked into last."""
+        return self.stamp is not None
+
+    def refresh(self, max_bytes: int | None = None) -> int:
         """Reads what was added to the log, and gives how many events that is.
+
+        Args:
+            max_bytes: about how much to read at most; None for all of it. Where more is left, the next call goes on.
 
         Raises:
             EventLogError: there is no such log, or it cannot be read.
@@ -114,8 +122,8 @@ class Projection:
                 if stamp == self.stamp:
                     return 0
                 with self.path.open("rb", buffering=_BUFFER_BYTES) as file:
-                    added = self._read_on(file)
-                self.stamp = stamp
+                    added, is_all = self._read_on(file, max_bytes)
+                self.stamp = stamp if is_all else None
                 return added
         except OSError as error:
             raise EventLogError(f"the log cannot be read: {error.strerror}") from error
@@ -172,13 +180,17 @@ class Projection:
         except OSError as error:
             raise EventLogError(f"the log cannot be read: {error.strerror}") from error
 
-    def _read_on(self, file: BinaryIO) -> int:
+    def _read_on(self, file: BinaryIO, max_bytes: int | None) -> tuple[int, bool]:
         file.seek(self.num_bytes - len(self.tail))
         # A writer takes back what the disk refused, and another run may have got this name.
         if file.read(len(self.tail)) != self.tail:
             self._reset()
             file.seek(0)
-        return self._take(whole_lines(file))
+        if max_bytes is None:
+            return self._take(whole_lines(file)), True
+        start = self.num_bytes
+        added = self._take(_about(max_bytes, whole_lines(file)))
+        return added, self.num_bytes - start < max_bytes
 
     def _take(self, lines: Iterator[bytes]) -> int:
         state, index, num_bytes = self.state, self.index, self.num_bytes
@@ -208,6 +220,15 @@ class Projection:
 
     def _is_live(self) -> bool:
         return self.state.status == "running" and is_written(self.path, self.longest_silence_s)
+
+
+def _about(num_bytes: int, lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Yields lines until these are so many bytes, the last of them included."""
+    for line in lines:
+        yield line
+        num_bytes -= len(line)
+        if num_bytes <= 0:
+            return
 
 
 def is_written(path: Path, longest_silence_s: float) -> bool:

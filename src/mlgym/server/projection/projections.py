@@ -11,7 +11,7 @@ from typing import Final
 
 from mlgym.errors import EventLogError
 from mlgym.server.projection import snapshot
-from mlgym.server.projection.projection import Projection
+from mlgym.server.projection.projection import Projection, stamp_of
 from mlgym.server.store import HubStore
 from mlgym.tracking import RunFolder
 
@@ -60,6 +60,38 @@ class Projections:
             if projection.refresh():
                 self._grown(projection)
             yield projection
+
+    def held(self, log_path: Path) -> Projection | None:
+        """Gives a run that is in memory; how far it was read may be looked at without its lock."""
+        with self._mutex:
+            return self._held.get(log_path)
+
+    def num_unread(self, log_path: Path) -> int:
+        """Gives how many bytes of a log are not in memory, without waiting for whoever reads it.
+
+        Raises:
+            OSError: there is no such log.
+        """
+        stamp, projection = stamp_of(log_path), self.held(log_path)
+        known = projection.stamp if projection is not None else None
+        if stamp == known:
+            return 0
+        if projection is None or (known is not None and known.inode != stamp.inode):
+            return stamp.num_bytes
+        return max(0, stamp.num_bytes - projection.num_bytes)
+
+    def read_on(self, folder: RunFolder, max_bytes: int) -> bool:
+        """Reads a piece of a log into memory, and tells whether that was the last one.
+
+        Raises:
+            EventLogError: it cannot be read.
+        """
+        projection = self._projection(folder.log_path)
+        with projection.lock:
+            projection.refresh(max_bytes)
+            if projection.is_read:
+                self._grown(projection)
+            return projection.is_read
 
     def close(self) -> None:
         """Keeps what was read for the next start."""

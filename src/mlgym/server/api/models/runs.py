@@ -43,6 +43,17 @@ class RunReproduction(Model):
     new_run_id: str
 
 
+class Reading(Model):
+    """How far a hub has got with a log that it reads for the first time, or of which much was added."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"bytes_read": 301_989_888, "num_bytes": 719_323_136}]}
+    )
+
+    bytes_read: int
+    num_bytes: int = Field(description="length of the log")
+
+
 class RunSummary(Model):
     """A run in the list of runs."""
 
@@ -80,6 +91,7 @@ class RunSummary(Model):
                     ],
                     "is_trashed": False,
                     "problem": None,
+                    "reading": None,
                 }
             ]
         },
@@ -105,6 +117,13 @@ class RunSummary(Model):
     metrics: list[RunMetric] = Field(description="of the whole run, the selected one first; at most 50 are sent")
     is_trashed: bool = False
     problem: str | None = Field(default=None, description="why the log cannot be read, where that is so")
+    reading: Reading | None = Field(
+        default=None,
+        description=(
+            "how far the log was read, in the list of runs, which does not wait for long ones; until this is null, the "
+            "rest is what the first and last lines say: without counts and metrics, `num_events` those read so far"
+        ),
+    )
 
 
 class RunList(Model):
