@@ -47,7 +47,7 @@ def test_sorting_and_pages(http: httpx.Client, run: Recorder) -> None:
     assert ids(got(http, path, sort="lr")) == [3, 2, 1, 0]
     page = got(http, path, sort="id", order="desc", limit=2, offset=1)
     assert (page["total"], ids(page)) == (4, [2, 1])
-    some = got(http, path, columns=["val/mcc", "no/such"])
+    some = got(http, path, columns=["val/mcc"])
     assert [list(row["latest"]) for row in some["rows"]] == [["val/mcc"], [], [], []]
     assert ids(got(http, path, filter="lr<0.05 and not status:failed")) == [2, 3]
     assert ids(got(http, path, filter="trial.configuration:1,3 or configuration=0")) == [0, 1, 3]
@@ -120,7 +120,7 @@ def test_trials_of_a_search(service: Service, http: httpx.Client, run: Recorder)
 
 def test_curves(http: httpx.Client, run: Recorder) -> None:
     """Columns of many experiments at once; binary ones are the same numbers."""
-    query = {"keys": ["val/f1"], "match": "^train/l", "experiments": [0, 1, 2, 77]}
+    query = {"keys": ["val/f1"], "match": "^train/l", "experiments": [0, 1, 2, 4]}  # the last one has not begun
     found = http.post(f"{API}/{RUN_ID}/metrics", json=query).json()
     MetricColumns.model_validate(found)
     series = {(one["experiment_id"], one["key"]): one for one in found["series"]}
@@ -150,6 +150,15 @@ def test_curves(http: httpx.Client, run: Recorder) -> None:
         "path": "keys",
     }
     assert got(http, f"/{RUN_ID}/metrics", keys="val/f1", at=3)["series"] == []  # then it had not come yet
+    assert refused(http, f"/{RUN_ID}/metrics", experiments=[0, 77]) == {
+        "code": "not_found",
+        "message": "there is no experiment 77 (known: 0, 1, 2, 3)",
+        "path": "experiments",
+    }
+    assert refused(http, f"/{RUN_ID}/logs", experiment=5)["path"] == "experiment"
+    assert refused(http, f"/{RUN_ID}/experiments", columns=["val/f1", "val/f2"])["message"].startswith(
+        "no experiment has measured `val/f2`; did you mean `val/f1`?"
+    )
     assert refused(http, f"/{RUN_ID}/metrics", match="(")["path"] == "match"
     assert refused(http, f"/{RUN_ID}/metrics", points=3)["code"] == "invalid"
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MAGIC: Final = b"MLGYMCOL"
 VERSION: Final = 1
+_MAX_NAMED: Final = 12
 COLUMNS: Final = ("epochs", "steps", "times", "values")
 
 
@@ -57,12 +59,39 @@ def curves_of(view: View, query: MetricQuery) -> list[Points]:
     return [_points(*one, column[place], place) for one, column, place in zip(wanted, values, places, strict=True)]
 
 
-def refuse_unknown_metrics(view: View, keys: Sequence[str]) -> None:
+def refuse_unknown_experiments(view: View, numbers: Iterable[int], *, path: str) -> None:
+    """Refuses experiments that a run neither has nor is to have.
+
+    Args:
+        view: the run as it is now.
+        numbers: of the experiments.
+        path: the part of the request that asks for them.
+
+    Raises:
+        RefusedError: there is none of one of the numbers.
+    """
+    state = view.state
+    unknown = [number for number in numbers if number not in state.experiments]
+    # Old logs do not say how many there will be.
+    num_planned = state.num_experiments or (math.inf if view.is_live else 0)
+    if found := [number for number in unknown if number >= num_planned]:
+        raise no_experiment(view, found[0], path=path)
+
+
+def no_experiment(view: View, number: int, *, path: str | None = None) -> RefusedError:
+    """Gives the refusal of an experiment that a run does not have."""
+    known = did_you_mean(str(number), [str(one) for one in sorted(view.state.experiments)[:_MAX_NAMED]])
+    when = known if view.is_now else f" after {view.at:,} events"
+    return RefusedError(404, "not_found", f"there is no experiment {number}{when}", path=path)
+
+
+def refuse_unknown_metrics(view: View, keys: Sequence[str], *, path: str) -> None:
     """Refuses metrics that no experiment of a run has, unless they may still come.
 
     Args:
         view: the run as it is now.
         keys: of the metrics.
+        path: the part of the request that asks for them.
 
     Raises:
         RefusedError: there is none of one of the keys.
@@ -74,7 +103,7 @@ def refuse_unknown_metrics(view: View, keys: Sequence[str]) -> None:
     is_open = view.is_live and not view.state.counts["done"]
     if unknown and not is_open and (known := view.state.metric_keys):
         message = f"no experiment has measured `{unknown[0]}`{did_you_mean(unknown[0], known)}"
-        raise RefusedError(422, "unknown_metric", message, path="keys")
+        raise RefusedError(422, "unknown_metric", message, path=path)
 
 
 def as_json(run_id: str, at: int, curves: Sequence[Points]) -> bytes:

@@ -13,7 +13,6 @@ from fastapi import Response
 
 from mlgym.errors import RunError
 from mlgym.events import ExperimentState, MetricPoint
-from mlgym.names import did_you_mean
 from mlgym.server.api import curves, exports
 from mlgym.server.api.filter import parse_filter
 from mlgym.server.api.loads import loads_of
@@ -146,6 +145,8 @@ class Reads:
     def logs(self, run_id: str, query: LogQuery, at: int | None) -> Response:
         """Gives `LogLines`."""
         with self._projections.hold(run_id) as projection:
+            if query.experiment is not None and query.experiment >= 0:
+                curves.refuse_unknown_experiments(projection.view(), [query.experiment], path="experiment")
             return _json(log_lines(projection, projection.view(at), query))
 
     def report(
@@ -189,6 +190,7 @@ class Reads:
         with self._projections.hold(run_id) as projection:
             view = projection.view(at)
             table = Table.of(view)
+            curves.refuse_unknown_metrics(projection.view(), metrics or (), path="columns")
             try:
                 found = table.chosen(condition, sort, order)
             except KeyError as error:
@@ -231,8 +233,9 @@ class Reads:
         """Gives `MetricColumns`, or the same in binary."""
         with self._projections.hold(run_id) as projection:
             view = projection.view(query.at)
-            # A moment at which a metric had not come yet is no reason to refuse it.
-            curves.refuse_unknown_metrics(projection.view(), query.keys)
+            # A moment at which something had not come yet is no reason to refuse it.
+            curves.refuse_unknown_metrics(projection.view(), query.keys, path="keys")
+            curves.refuse_unknown_experiments(projection.view(), query.experiments or (), path="experiments")
             found = curves.curves_of(view, query)
         if query.format == "binary":
             return Response(curves.as_binary(run_id, view.at, found), media_type=COLUMNS)
@@ -282,8 +285,7 @@ def _experiment(projection: Projection, experiment_id: int, at: int | None) -> t
     view = projection.view(at)
     found = view.state.experiments.get(experiment_id)
     if found is None:
-        known = did_you_mean(str(experiment_id), [str(one) for one in sorted(view.state.experiments)[:12]])
-        raise not_found(f"there is no experiment {experiment_id}{known if view.is_now else f' after {at:,} events'}")
+        raise curves.no_experiment(view, experiment_id)
     return Table.of(view), found
 
 
