@@ -86,14 +86,17 @@ def batch_size(batch: Any) -> int:
     Raises:
         TrainingError: the batch holds no tensor with at least one axis.
     """
-    if isinstance(batch, Tensor) and batch.ndim:
-        return int(batch.shape[0])
+    size = _first_axis(batch)
+    if size is None:
+        raise TrainingError(f"a batch of type {type(batch).__name__} holds no tensor with a batch axis")
+    return size
+
+
+def _first_axis(batch: Any) -> int | None:
+    if isinstance(batch, Tensor):
+        return int(batch.shape[0]) if batch.ndim else None
     parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, (tuple, list)) else ()
-    for part in parts:
-        if isinstance(part, Tensor) and part.ndim == 0:
-            continue
-        return batch_size(part)
-    raise TrainingError(f"a batch of type {type(batch).__name__} holds no tensor with a batch axis")
+    return next((size for size in map(_first_axis, parts) if size is not None), None)
 
 
 def described(tensor: Tensor) -> str:
