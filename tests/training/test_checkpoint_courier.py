@@ -18,7 +18,13 @@ from mlgym.events.sink import MemorySink
 from mlgym.events.types import Log
 from mlgym.tracking.places.url_place import UrlPlace
 from mlgym.training import checkpoint_courier, checkpoint_writer
-from mlgym.training.checkpoint import CheckpointContent, checkpoint_name, list_checkpoints, write_checkpoint
+from mlgym.training.checkpoint import (
+    CheckpointContent,
+    checkpoint_name,
+    delete_checkpoint,
+    list_checkpoints,
+    write_checkpoint,
+)
 from mlgym.training.checkpoint_courier import Courier, Delivered
 from mlgym.training.checkpoint_writer import CheckpointWriter
 from mlgym.training.context import ExperimentContext
@@ -115,6 +121,25 @@ def test_the_last_good_one_stays_until_its_successor_stands(place: UrlPlace, fol
     assert "the connection was reset; training goes on, and it is tried again" in told[0]
     assert "does not have epoch_2-step_2" in told[1]
     assert "`mlgym checkpoints run --send`" in told[1]
+
+
+def test_one_that_goes_before_it_is_read_is_not_sent(
+    place: UrlPlace, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at what is lacking and the sending, a newer checkpoint may replace it: nothing is made of it."""
+    courier = Courier(place, 0, folder)
+    stored = write_checkpoint(folder, _content(1))
+    lacking = courier._lacking
+
+    def then_it_goes() -> list[str]:
+        names = lacking()
+        delete_checkpoint(stored.path)
+        return names
+
+    monkeypatch.setattr(courier, "_lacking", then_it_goes)
+    courier.replace(stored.path.name, ())
+    _finish(courier)
+    assert not place._fs.exists(f"{place._root}/0/checkpoints/{stored.path.name}")
 
 
 def test_control_deleting_first_leaves_nothing(place: UrlPlace, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,6 +237,8 @@ class Courier:
                 if (self._folder / name / MANIFEST_FILE).exists():
                     self._damaged.add(name)
                 return
+            if not files:
+                return  # it went between the look and this
             try:
                 self.place.put(self._experiment_id, name, contents, files)
             except PlaceError as error:
