@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from mlgym.events.fields import Fields
+from mlgym.events.fields import Fields, named
 from mlgym.events.history import Measurements, MetricHistory, MetricPoint
-from mlgym.events.quick import Evaluation, named
+from mlgym.events.quick import Evaluation
 from mlgym.events.records import (
     ArtifactRecord,
     CheckpointRecord,

@@ -8,6 +8,11 @@ from typing import Any, Final
 _NON_FINITE: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
+def named(non_finite: str | None) -> float:
+    """Gives the value that JSON has no number for."""
+    return _NON_FINITE.get(non_finite or "", math.nan)
+
+
 class Fields:
     """The fields of a JSON object, each given only where it has the type asked for."""
 
@@ -43,7 +48,7 @@ class Fields:
     def score(self) -> float:
         """Gives the score of a metric or a loss; a non-finite one is null with its name in `non_finite`."""
         value = self.number("score")
-        return _NON_FINITE.get(self.text("non_finite") or "", math.nan) if value is None else value
+        return named(self.text("non_finite")) if value is None else value
 
     def mapping(self, key: str) -> dict[str, Any]:
         """Gives an object, empty where there is none."""

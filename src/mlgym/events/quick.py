@@ -5,13 +5,11 @@ It takes only what `fold` would understand in the same way; whatever is unusual 
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Final
 
 import msgspec
 
 _BEGINNING: Final = b'{"event_type":"evaluation_result",'
-_NAMES: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 _Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -69,8 +67,3 @@ def evaluation_line(line: bytes) -> EvaluationLine | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return event if event.event_type == "evaluation_result" else None
-
-
-def named(non_finite: str | None) -> float:
-    """Gives the value that JSON has no number for."""
-    return _NAMES.get(non_finite or "", math.nan)
