@@ -23,6 +23,7 @@ import torch
 
 import mlgym
 from mlgym.api import TrackedRun
+from mlgym.api import tracking as module
 from mlgym.errors import HubError, RunError
 from mlgym.events import EvaluationResult, Event, MetricScore, encode, read_log
 from mlgym.events.codec import encode_scores
@@ -189,7 +190,7 @@ def start(storage: Path, body: str) -> subprocess.Popen[bytes]:
 )
 def test_end_of_a_program(body: str, status: str, failed: int, tmp_path: Path) -> None:
     """Without `with`, as in a notebook, the end of the program ends the run; PyTorch is never imported."""
-    start(tmp_path, body).communicate(timeout=60)
+    start(tmp_path, body).communicate(timeout=240)
     state = mlgym.load_run("run", tmp_path).state
     assert (state.status, state.counts["failed"], list(state.experiments[0].metrics)) == (status, failed, ["run/loss"])
 
@@ -212,7 +213,7 @@ def test_kill(is_protected: bool, tmp_path: Path) -> None:
     assert program.stdout is not None
     told = [program.stdout.read(8) for _ in range(2000)]
     program.send_signal(signal.SIGKILL)
-    rest, _ = program.communicate(timeout=60)
+    rest, _ = program.communicate(timeout=240)
     num_told = len(told) + len(rest) // 8
     run = mlgym.load_run("run", tmp_path)
     logged = list(run.experiments[0].history("train/loss").steps) if run.experiments[0].state.metrics else []
@@ -428,9 +429,9 @@ def test_hub(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         here = {each.relative_to(tmp_path / "here"): each.read_bytes() for each in files(run.path) if each.name != MARK}
         assert there.items() >= here.items()
         url = f"{hub.url}/api/v1/runs/run/artifacts/0/{path.parent.name}/{path.name}"
-        answer = httpx.get(url, trust_env=False)
+        answer = httpx.get(url, trust_env=False, timeout=60)
         assert (answer.content, answer.headers["content-type"]) == (path.read_bytes(), "application/octet-stream")
-        (listed,) = httpx.get(f"{hub.url}/api/v1/runs/run/artifacts", trust_env=False).json()
+        (listed,) = httpx.get(f"{hub.url}/api/v1/runs/run/artifacts", trust_env=False, timeout=60).json()
         assert (listed["name"], list(listed["files"])) == (path.parent.name, [path.name])
     assert caplog.text == ""
     away = f"http://127.0.0.1:{free_port()}"
@@ -482,3 +483,23 @@ def test_a_tracked_run_is_nothing_to_reproduce(tmp_path: Path) -> None:
         run.log({"val/f1": 0.5})
     with pytest.raises(RunError, match=r"own \(`mlgym.track`\), which MLgym cannot start: start it yourself"):
         mlgym.reproduce("one", storage=tmp_path)
+
+
+def test_resume_with_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A run that went on elsewhere is brought first, all of it or what lacks; control: else it has two histories."""
+
+    def log(folder: str, run_id: str, value: float) -> list[float]:
+        with mlgym.track("far", storage=tmp_path / folder, run_id=run_id, resume=True, hub=hub.url) as run:
+            run.log({"loss": value})
+        return list(loaded(run).experiments[0].history("run/loss").values)
+
+    with Service(tmp_path / "hub", program=ALL) as hub:
+        machines = ("here", "elsewhere", "here")
+        assert [log(machine, "run", number) for number, machine in enumerate(machines)][-1] == [0, 1, 2]
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "keep_one_history", lambda *_: None)
+            assert [log(machine, "other", number) for number, machine in enumerate(machines)][-1] == [0, 2]
+    assert (tmp_path / "hub/run/event_storage.log").read_bytes() == (
+        tmp_path / "here/run/event_storage.log"
+    ).read_bytes()
+    assert caplog.text.count("brought run `run`") == caplog.text.count("which had more of the run") == 1

@@ -17,19 +17,19 @@ from mlgym.config import Document, check, load
 from mlgym.display.progress import open_display
 from mlgym.display.reproduction import tell
 from mlgym.display.tables import counts_text
-from mlgym.errors import HubError, MlgymError, RunError
+from mlgym.errors import MlgymError, RunError
 from mlgym.events import RunState, has_writer
 from mlgym.execution import HeldRun, RunOptions, hold_run, read_record, resume_run
 from mlgym.execution.ray_options import RayOptions
 from mlgym.names import DEFAULT_STORAGE, safe_name
 from mlgym.tracking import LATEST, RunFolder, find_run, list_runs
 from mlgym.tracking.delivery import Hubs
+from mlgym.tracking.going_on import keep_one_history
 from mlgym.tracking.hub_client import HubClient
 from mlgym.tracking.places import HUB, check_place
-from mlgym.tracking.pull import catch_up, caught_up_text, pull, refuse_more_events
+from mlgym.tracking.pull import pull
 
 EPOCHS: Final = "experiment.epochs"
-_PATIENCE_S: Final = 3.0
 
 
 @by_rank_0
@@ -161,7 +161,9 @@ def go_on(
         command: how it was called, for the record.
         progress: show progress on stderr.
     """
-    _keep_one_history(folder, given["hubs"], progress=progress)
+    keep_one_history(
+        folder, given["hubs"], tell if progress else _untold, with_checkpoints=recorded_place(folder) != HUB
+    )
     with hold_run(RunFolder(folder.storage.absolute(), folder.run_id)) as held:
         if held.record.reproduces is not None:
             raise RunError(_repetition_text(held))
@@ -208,28 +210,8 @@ def go_on(
     return Run(folder)
 
 
-def _keep_one_history(folder: RunFolder, hubs: Hubs, *, progress: bool) -> None:
-    """Brings what a hub has of a run beyond its folder here, which may be an older copy; a hub may be away.
-
-    Raises:
-        HubError: the run went on here and there, or what the hub has cannot be brought.
-        RunError: it goes on elsewhere; or a hub has more that cannot be brought from there.
-    """
-    try:
-        if hubs.rest_endpoint is None:
-            for url in hubs.websocket_logging_servers:
-                refuse_more_events(folder, url)
-            return
-        with HubClient(hubs.rest_endpoint, patience_s=_PATIENCE_S) as client:
-            client.head(folder.run_id)
-    except HubError as error:
-        if progress:
-            tell(f"{error}: whether it has more of the run than is here, is not known")
-        return
-    with HubClient(hubs.rest_endpoint) as client:
-        brought = catch_up(folder, client, with_checkpoints=recorded_place(folder) != HUB)
-    if brought.num_events and progress:
-        tell(f"brought from {hubs.rest_endpoint}, which had more of the run: {caught_up_text(brought)}")
+def _untold(text: str) -> None:
+    """Takes what nobody is to be told."""
 
 
 def _repetition_text(held: HeldRun) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,6 +22,9 @@ from mlgym.execution.run_record import ENVIRONMENT_FILE, EXPERIMENT_CONFIG_FILE
 from mlgym.names import DEFAULT_STORAGE, TRACKED, safe_name
 from mlgym.tracking import RunFolder, create_run_folder
 from mlgym.tracking.delivery import Hubs
+from mlgym.tracking.going_on import keep_one_history
+
+_logger: Final = logging.getLogger("mlgym.track")
 
 
 def track(
@@ -49,7 +53,8 @@ def track(
             carry becomes text.
         storage: where the run folder goes.
         run_id: its name; None for the time of the start.
-        resume: go on with the run of `run_id` where there is one; steps count on.
+        resume: go on with the run of `run_id` where there is one, here or on the hub; steps count on. What a hub has
+            beyond the run folder comes first.
         hub: address of a hub such as `http://127.0.0.1:8080` of `mlgym board`; gets events and files. It is shown the
             token in `MLGYM_TOKEN`. What it does not get stays in the run folder, and training never waits for it.
         websocket_logging_servers: addresses that get the events only, for hubs whose services have ports of their own.
@@ -60,7 +65,7 @@ def track(
 
     Raises:
         RunError: the run folder cannot be made, or the run of that id goes on elsewhere or is none that was tracked.
-        HubError: an address is none.
+        HubError: an address is none, or the run went on in two ways, here and on the hub.
     """
     hubs = Hubs(
         websocket_logging_servers=tuple(dict.fromkeys([*([hub] if hub else []), *websocket_logging_servers])),
@@ -69,8 +74,11 @@ def track(
     hubs.check()
     plain = _plain_config(config)
     place = Path(storage).absolute()
-    if resume and run_id is not None and RunFolder(place, safe_name(run_id, "run id")).log_path.is_file():
-        return _resumed(RunFolder(place, run_id), hubs, name, plain)
+    if resume and run_id is not None:
+        before = RunFolder(place, safe_name(run_id, "run id"))
+        keep_one_history(before, hubs, _logger.warning)
+        if before.log_path.is_file():
+            return _resumed(before, hubs, name, plain)
     folder = create_run_folder(place, run_id)
     run = TrackedRun(folder, EventLog.open(folder.log_path), hubs, plain, num_jobs=0, last_step=-1)
     _begin(run, folder, RunStarted, name, num_jobs=0)

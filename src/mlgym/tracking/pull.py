@@ -158,7 +158,7 @@ def refuse_more_events(folder: RunFolder, url: str) -> None:
 
     with HubSocket(url) as hub:
         head = hub.head(folder.run_id)
-    num_here, _ = end_of_log(folder.log_path)
+    num_here = end_of_log(folder.log_path)[0] if folder.log_path.is_file() else 0
     if head.num_events > num_here:
         raise RunError(
             f"the hub {url} has {head.num_events - num_here} events of run `{folder.run_id}` that are not here: it "
