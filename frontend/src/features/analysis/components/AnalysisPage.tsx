@@ -35,7 +35,7 @@ function Analysis({ run, table, detail }: { readonly run: string; readonly table
   const numEnded = table.rows.filter((row) => row.finished_at !== null).length;
   // eslint-disable-next-line react-hooks/exhaustive-deps
   const telling = useMemo(() => tellingColumn(table, metric), [table.columns, table.rows.length, numEnded, metric]);
-  const column = view.colourBy ?? (selection.ids.length === 0 && rows.length > MAX_COLOURED_BY_ITSELF ? telling : "");
+  const column = view.colourBy ?? (selection.ids.length > 0 ? "" : (meanColumn(view.average, telling) ?? (rows.length > MAX_COLOURED_BY_ITSELF ? telling : "")));
   const describe = useDescribe(table);
   const plan = usePlan(rows, view, selection, describe);
   const colouring = useMemo(
@@ -80,6 +80,11 @@ function Analysis({ run, table, detail }: { readonly run: string; readonly table
       ))}
     </div>
   );
+}
+
+/** Gives which of the columns that means are made for tells them apart. Others differ within a mean, and colour nothing. */
+function meanColumn(average: readonly string[], telling: string | null): string | null {
+  return average.find((one) => one === telling) ?? average[0] ?? null;
 }
 
 function shownRows(table: ExperimentTable, selection: Selection, top: number | null, metric: string | null): ExperimentRow[] {

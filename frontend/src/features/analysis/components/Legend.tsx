@@ -28,9 +28,9 @@ export function Legend({ colouring, table, rows, top, metric }: Props): ReactNod
         <>
           {colouring.column === null ? null : <span>colour: {colouring.column}</span>}
           {colouring.legend.map(({ label, colour }) => (
-            <span key={label}>
+            <span key={label} className={classes.entry} title={label}>
               <i style={{ background: colour }} />
-              {label}
+              <span>{label}</span>
             </span>
           ))}
         </>

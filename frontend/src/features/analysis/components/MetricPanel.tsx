@@ -43,7 +43,7 @@ export const MetricPanel = memo(function MetricPanel({ metricKey, context }: Pro
   return (
     <article ref={ref} className={classes.panel}>
       <header className={classes.head}>
-        <h2>{metricKey}</h2>
+        <h2 title={metricKey}>{metricKey}</h2>
         <BestOf metricKey={metricKey} context={context} />
         <span className={classes.actions} data-on={isPinned}>
           <IconButton label={`${isPinned ? "Unpin" : "Pin"} ${metricKey}`} isOn={isPinned} onClick={pin}>

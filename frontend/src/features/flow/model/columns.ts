@@ -108,11 +108,13 @@ function numFitting(ids: readonly string[], widths: ReadonlyMap<string, number>,
   return count;
 }
 
-/** Gives the metrics beside the one that decides: of validation first, then of the test. */
+/** Gives the metrics beside the one that decides: of validation first, then of the test, of each the losses first. */
 function otherMetrics(table: ExperimentTable, metric: string | null): string[] {
   const metrics = columnsOf(table.columns, "metric").filter((key) => key !== metric);
   const isOf = (split: string) => (key: string) => key.startsWith(`${split}/`);
-  return [...new Set([...metrics.filter(isOf("val")), ...metrics.filter(isOf("test")), ...metrics])];
+  const isLoss = (key: string): boolean => key.includes("loss");
+  const ordered = [...metrics.filter(isLoss), ...metrics];
+  return [...new Set([...ordered.filter(isOf("val")), ...ordered.filter(isOf("test")), ...ordered])];
 }
 
 /** Gives the facts of validation that tell experiments apart. */
