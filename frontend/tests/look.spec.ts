@@ -37,8 +37,11 @@ test("what opens above a page keeps WCAG AA, takes the focus, and closes with Es
     { at: { run_id: TRAINED }, open: () => strict.getByRole("button", { name: "Group" }).click(), shown: () => strict.getByRole("dialog", { name: "Group" }) },
     { at: { page: "runs" }, open: () => strict.getByRole("button", { name: `Name, tags and notes of run ${TRAINED}` }).click(), shown: () => strict.getByRole("dialog", { name: `Run ${TRAINED}` }) },
     { at: { page: "runs", runs: `${TRAINED},${CUT}` }, open: () => strict.getByRole("button", { name: "Compare" }).click(), shown: () => strict.getByRole("dialog", { name: "2 runs" }) },
+    { at: { page: "runs", search: TRAINED }, width: 390, open: () => strict.getByRole("button", { name: `What to do with run ${TRAINED}` }).click(), shown: () => strict.getByRole("dialog", { name: "digits-for-tests" }) },
+    { at: { page: "runs", runs: `${TRAINED},${CUT}` }, width: 390, open: () => strict.getByRole("button", { name: "Compare" }).click(), shown: () => strict.getByRole("dialog", { name: "2 runs" }) },
   ]; // prettier-ignore
-  for (const { at, open: act, shown } of views) {
+  for (const { at, width = 1280, open: act, shown } of views) {
+    await strict.setViewportSize({ width, height: 800 });
     await open(strict, address, at);
     await strict.waitForLoadState("networkidle");
     await act();

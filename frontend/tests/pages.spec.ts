@@ -31,6 +31,8 @@ test("the table sorts and filters as the hub does", async ({ strict, address }) 
   await strict.reload();
   await expect(strict.getByRole("searchbox")).toHaveValue(filter);
   await expect.poll(async () => Object.keys(await cellsOf(strict)).length).toBe(wanted.length);
+  await strict.getByRole("button", { name: "Select these" }).click();
+  await expect(strict.getByRole("region", { name: "Selected experiments" }).getByRole("listitem")).toHaveCount(wanted.length);
 });
 
 test("a filter that is not understood says why and hides nothing", async ({ strict, address }) => {
@@ -46,6 +48,16 @@ test("groups show mean, spread and count", async ({ strict, address }) => {
   await expect(group).toContainText("±");
   await group.click();
   await expect(strict.locator('[data-kind="experiment"]')).toHaveCount(2);
+});
+
+test("state, reason, deciding metric, curve and time are in sight at 1440 px", async ({ strict, address }) => {
+  await strict.setViewportSize({ width: 1440, height: 800 });
+  await open(strict, address, { run_id: TRAINED });
+  const grid = strict.getByRole("grid", { name: "Experiments" });
+  for (const name of ["state", "what happened", "progress", "lr", "val/f1_macro best", "val/f1_macro", "time"]) {
+    await expect(grid.getByRole("columnheader", { name, exact: true })).toBeInViewport({ ratio: 1 });
+  }
+  await expect(grid.getByRole("row", { name: /failed/ }).first()).toContainText("failedRuntimeError: a step of 1.0 is too large");
 });
 
 test("a failed row unfolds to its stack trace, with those that are alike", async ({ strict, address }) => {
@@ -161,6 +173,52 @@ test("a run is named, tagged, deleted and restored", async ({ strict, address })
   await strict.getByRole("button", { name: `Restore run ${CUT}` }).click();
   await open(strict, address, { page: "runs" });
   await expect(strict.getByRole("grid", { name: "Runs" })).toContainText(CUT);
+});
+
+test("on a phone, runs are compared, named and deleted, by keyboard as well", async ({ strict, address }) => {
+  await strict.setViewportSize({ width: 390, height: 844 });
+  await open(strict, address, { page: "runs" });
+  const list = strict.getByRole("list", { name: "Runs" });
+  for (const run of [TRAINED, OLD]) await list.getByRole("checkbox", { name: `Choose run ${run}`, exact: true }).check();
+  await strict.getByRole("button", { name: "Compare" }).click();
+  await expect(strict.getByRole("dialog", { name: "2 runs" }).getByRole("row", { name: /^experiments/ })).toContainText("4 of 6, 2 failed");
+  await strict.keyboard.press("Escape");
+
+  const more = list.getByRole("button", { name: `What to do with run ${CUT}` });
+  await more.press("Enter");
+  await strict.getByRole("dialog").getByRole("button", { name: "Name, tags and notes" }).press("Enter");
+  await strict.getByRole("textbox", { name: "Name" }).fill("named on a phone");
+  await strict.keyboard.press("Enter");
+  await expect(list).toContainText("named on a phone");
+  await expect(more).toBeFocused();
+
+  await more.press("Enter");
+  await strict.getByRole("button", { name: "Delete" }).press("Enter");
+  await expect(strict.getByRole("button", { name: "Yes, to the trash" })).toBeFocused();
+  await strict.keyboard.press("Enter");
+  await expect(more).toBeHidden();
+  await strict.getByRole("button", { name: "Trash" }).click();
+  await more.click();
+  await strict.getByRole("button", { name: "Restore" }).click();
+  await expect(strict.getByRole("heading", { name: "The trash is empty" })).toBeVisible();
+});
+
+test("a table is found as it was left, whatever was looked at meanwhile", async ({ strict, address }) => {
+  await strict.setViewportSize({ width: 1280, height: 330 });
+  await open(strict, address, { run_id: TRAINED, sort: "optimizer.lr" });
+  const grid = strict.getByRole("grid", { name: "Experiments" });
+  await expect(grid).toBeVisible();
+  const top = (): Promise<number> => grid.evaluate((element) => element.scrollTop);
+  await expect.poll(() => grid.evaluate((element) => ((element.scrollTop = 40), element.scrollTop))).toBe(40);
+  await grid.getByRole("row").last().click({ position: { x: 300, y: 5 } });
+  await expect(strict.getByRole("heading", { name: /^Experiment \d/ })).toBeVisible();
+  await strict.goBack();
+  await expect.poll(top).toBe(40);
+  // The order of experiments is none of runs.
+  await strict.getByRole("button", { name: "Runs", exact: true }).click();
+  await expect(strict.getByRole("grid", { name: "Runs" })).toContainText(TRAINED);
+  await strict.getByRole("button", { name: "Flow" }).click();
+  await expect(grid.getByRole("columnheader", { name: "lr" })).toHaveAttribute("aria-sort", "ascending");
 });
 
 test("the palette goes to an experiment by its number", async ({ strict, address }) => {
