@@ -1,6 +1,6 @@
 // What somebody takes away: each file is what the hub has, or what stands on the page.
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Locator, Page } from "@playwright/test";
 import { CHATTY, HOSTILE, NUM_LINES } from "./setup/events";
@@ -29,6 +29,26 @@ test("a checkpoint that is downloaded is the file", async ({ strict, address }) 
   const folder = join(storage(), TRAINED, "0", "checkpoints");
   const hash = (data: Buffer): string => createHash("sha256").update(data).digest("hex");
   expect(readdirSync(folder).map((one) => hash(readFileSync(join(folder, one, name))))).toContain(hash(bytes));
+});
+
+test("figures and texts that were logged are shown, and saved as they are", async ({ strict, address }) => {
+  const pixel = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5ErkJggg==", "base64");
+  const files = [["curve.0", "curve.png", pixel], ["said.0", "said.txt", Buffer.from("the first")], ["said.1", "said.txt", Buffer.from("<img src=x onerror=alert(1)>")]] as const; // prettier-ignore
+  for (const [folder, name, bytes] of files) {
+    const path = join(storage(), CHATTY, "0", "artifacts", folder);
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(path, name), bytes);
+    writeFileSync(join(path, "manifest.json"), JSON.stringify({ [name]: { bytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") } }));
+  }
+  await open(strict, address, { run_id: CHATTY, page: "experiment", experiment: "0", part: "files" });
+  const picture = strict.getByRole("img", { name: "curve, version 0" });
+  await expect.poll(() => picture.evaluate((image: HTMLImageElement) => image.naturalWidth)).toBe(1);
+  const said = strict.getByRole("region", { name: "said" });
+  await expect(said).toContainText("<img src=x onerror=alert(1)>");
+  await said.getByRole("combobox", { name: "version" }).selectOption("0");
+  await expect(said).toContainText("the first");
+  const file = await saved(strict, strict.getByRole("button", { name: "Download curve.png, version 0" }));
+  expect([file.name, file.bytes.equals(pixel)]).toEqual(["curve.png", true]);
 });
 
 test("tables are saved as they are shown, and whole", async ({ strict, address }) => {

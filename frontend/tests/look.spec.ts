@@ -11,7 +11,7 @@ const VIEWS = [
   { page: "analysis", run_id: TRAINED, sel: "0,3" },
   { page: "parameters", run_id: TRAINED },
   { page: "validation", run_id: TRAINED },
-  ...["overview", "curves", "config", "checkpoints", "logs", "system", "card"].map((part) => ({ page: "experiment", run_id: TRAINED, experiment: "0", part })),
+  ...["overview", "curves", "config", "checkpoints", "files", "logs", "system", "card"].map((part) => ({ page: "experiment", run_id: TRAINED, experiment: "0", part })),
   { page: "settings", run_id: TRAINED },
 ] as const;
 

@@ -112,7 +112,7 @@ test("time travel holds on every page", async ({ strict, address }) => {
     { page: "experiment", experiment: "0", within: () => strict.locator("table").first() },
     { page: "experiment", experiment: "0", part: "checkpoints", within: () => strict.getByRole("tabpanel") },
     { page: "experiment", experiment: "0", part: "card", within: () => strict.getByRole("article").locator("table") },
-    { page: "parameters", within: () => strict.getByRole("main").locator("table") },
+    { page: "parameters", within: () => strict.getByRole("main") },
     { page: "analysis", within: () => strict.getByRole("article").first().getByRole("heading") },
   ] as const;
   for (const { within, ...view } of pages) {
@@ -124,6 +124,33 @@ test("time travel holds on every page", async ({ strict, address }) => {
     await expect(within()).toHaveText(cut, { useInnerText: true });
     expect(cut.length, JSON.stringify(view)).toBeGreaterThan(5);
   }
+});
+
+test("the components of an experiment stand in a picture and in a list", async ({ strict, address }) => {
+  await open(strict, address, { run_id: TRAINED, page: "experiment", experiment: "0" });
+  const graph = strict.getByRole("group", { name: "Component graph" });
+  await strict.getByText("as a list").click();
+  await expect(strict.getByRole("listitem").filter({ hasText: /^optimizer/ })).toHaveText("optimizer fragile_sgd needs model");
+  await strict.getByRole("button", { name: "optimizer", exact: true }).click();
+  await expect(graph.locator('[data-marked="true"][data-from="model"][data-to="optimizer"]')).toHaveCount(1);
+  await expect(graph.locator('[data-component="optimizer"]')).toBeInViewport();
+});
+
+test.describe("where there is nothing", () => {
+  test.use({ mayBeRefused: true });
+
+  test("a run is played from before its first experiment, and a link to after its last event opens the end", async ({ strict, address }) => {
+    await open(strict, address, { run_id: TRAINED, page: "experiment", experiment: "0" });
+    await expect(strict.getByRole("heading", { name: "Experiment 0" })).toBeVisible();
+    await strict.getByRole("button", { name: "To the first event" }).click();
+    await expect(strict.getByRole("main")).toContainText("No experiment 0 yet");
+    await expect(strict.getByRole("alert")).toHaveCount(0);
+    await strict.getByRole("button", { name: "Play the run" }).click();
+    await expect(strict.getByRole("heading", { name: "Experiment 0" })).toBeVisible();
+    await open(strict, address, { run_id: TRAINED, at: "999999" });
+    await expect(strict.getByRole("grid", { name: "Experiments" }).getByRole("row")).toHaveCount(7);
+    await expect.poll(() => new URL(strict.url()).searchParams.get("at")).toBeNull();
+  });
 });
 
 test("a run plays on from where it is", async ({ strict, address }) => {

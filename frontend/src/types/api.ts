@@ -11,6 +11,7 @@ export type Counts = Schemas["Counts"];
 export type ExperimentTable = Schemas["ExperimentTable"];
 export type ExperimentRow = Schemas["ExperimentRow"];
 export type ExperimentDetail = Schemas["ExperimentDetail"];
+export type Listing = Schemas["ListingFacts"];
 export type CheckpointFacts = Schemas["CheckpointFacts"];
 export type Column = Schemas["Column"];
 export type MetricValue = Schemas["MetricValue"];

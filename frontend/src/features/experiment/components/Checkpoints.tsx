@@ -1,15 +1,12 @@
 // The checkpoints that stand, with sizes and hashes, each file to download.
-import { IconDownload } from "@tabler/icons-react";
-import { Fragment, useState, type ReactNode } from "react";
+import { Fragment, type ReactNode } from "react";
 import { CopyButton } from "@/components/Command";
-import { IconButton } from "@/components/Button";
-import { saveBlob } from "@/lib/download";
-import { token } from "@/lib/endpoints";
 import { formatBytes } from "@/lib/format";
-import { getBlob, routeAddress, runRoute } from "@/lib/hub/client";
+import { runRoute } from "@/lib/hub/client";
 import type { CheckpointFacts } from "@/types/api";
 import type { PartProps } from "../model/part";
 import classes from "./Experiment.module.css";
+import { SaveFile } from "./SaveFile";
 
 export function Checkpoints({ run, row, detail }: PartProps): ReactNode {
   if (detail.checkpoints.length === 0) return <p className="dim">No checkpoint stands.</p>;
@@ -42,6 +39,8 @@ export function Checkpoints({ run, row, detail }: PartProps): ReactNode {
 
 function Files({ run, experiment, checkpoint }: { readonly run: string; readonly experiment: number; readonly checkpoint: CheckpointFacts }): ReactNode {
   const folder = checkpoint.path.split("/").at(-1) ?? "";
+  // By its folder: an epoch may have several checkpoints.
+  const routeOf = (name: string): string => runRoute(run, `/checkpoints/${[experiment, folder, name].map(encodeURIComponent).join("/")}`);
   return (
     <Fragment>
       <tr>
@@ -58,7 +57,7 @@ function Files({ run, experiment, checkpoint }: { readonly run: string; readonly
         <tr key={name}>
           <td colSpan={5}>
             <span className={classes.file}>
-              <Download run={run} experiment={experiment} folder={folder} epoch={checkpoint.epoch} name={name} />
+              <SaveFile route={routeOf(name)} name={name} label={`Download ${name} of epoch ${checkpoint.epoch}`} />
               {name}
             </span>
           </td>
@@ -71,35 +70,5 @@ function Files({ run, experiment, checkpoint }: { readonly run: string; readonly
         </tr>
       ))}
     </Fragment>
-  );
-}
-
-interface DownloadProps {
-  readonly run: string;
-  readonly experiment: number;
-  readonly folder: string;
-  readonly epoch: number;
-  readonly name: string;
-}
-
-function Download({ run, experiment, folder, epoch, name }: DownloadProps): ReactNode {
-  const [problem, setProblem] = useState<string | null>(null);
-  // By its folder: an epoch may have several checkpoints.
-  const route = runRoute(run, `/checkpoints/${[experiment, folder, name].map(encodeURIComponent).join("/")}`);
-  const save = (): void => {
-    // The browser streams a plain link to the disk; a token has to go with the request, so that its answer is held first.
-    if (token() === null) {
-      const link = document.createElement("a");
-      [link.href, link.download] = [routeAddress(route), name];
-      link.click();
-    } else getBlob(route).then((blob) => saveBlob(blob, name), (error: unknown) => setProblem(error instanceof Error ? error.message : String(error)));
-  };
-  return (
-    <>
-      <IconButton label={`Download ${name} of epoch ${epoch}`} onClick={save}>
-        <IconDownload />
-      </IconButton>
-      {problem === null ? null : <span role="alert">{problem}</span>}
-    </>
   );
 }

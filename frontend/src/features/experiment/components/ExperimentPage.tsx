@@ -5,7 +5,8 @@ import type { KeyboardEvent, ReactNode } from "react";
 import { Button, IconButton } from "@/components/Button";
 import { Notice, Problem, Waiting } from "@/components/Notice";
 import { Status } from "@/components/Status";
-import { formatValue, shortValue } from "@/lib/format";
+import { countOf, formatValue, shortValue } from "@/lib/format";
+import { HubError } from "@/lib/hub/client";
 import { experimentQuery } from "@/lib/hub/experiment";
 import { useAt, useTable } from "@/lib/hub/queries";
 import { toggleSelected, useSelection } from "@/lib/selection";
@@ -16,6 +17,7 @@ import { Checkpoints } from "./Checkpoints";
 import { Config } from "./Config";
 import { Curves } from "./Curves";
 import classes from "./Experiment.module.css";
+import { Files } from "./Files";
 import { Logs } from "./Logs";
 import { ModelCardPart } from "./ModelCardPart";
 import { Overview } from "./Overview";
@@ -26,6 +28,7 @@ const PARTS = [
   ["curves", "Curves"],
   ["config", "Config"],
   ["checkpoints", "Checkpoints"],
+  ["files", "Files"],
   ["logs", "Logs"],
   ["system", "System"],
   ["card", "Model card"],
@@ -33,14 +36,25 @@ const PARTS = [
 
 export function ExperimentPage({ run }: { readonly run: string }): ReactNode {
   const [text] = useParameter("experiment");
+  const at = useAt();
   const id = text !== null && /^\d{1,9}$/.test(text) ? Number(text) : null;
   const { data: table } = useTable(run);
-  const { data: detail, error, refetch } = useQuery({ ...experimentQuery(run, id ?? 0, useAt()), enabled: id !== null });
+  const { data: detail, error, refetch } = useQuery({ ...experimentQuery(run, id ?? 0, at), enabled: id !== null });
   if (id === null) return <Choose table={table} />;
+  if (error instanceof HubError && error.status === 404 && at !== null && detail === undefined) return <NotYet id={id} at={at} />;
   if (error !== null && detail === undefined) return <Problem error={error} what="experiment" onRetry={() => void refetch()} />;
   const row = table?.rows.find((one) => one.experiment_id === id);
   if (detail === undefined || table === undefined) return <Waiting what="the experiment" />;
   return <Experiment run={run} row={row ?? detail} detail={detail} table={table} />;
+}
+
+/** While a run is played from its first event, what is not there is no error. */
+function NotYet({ id, at }: { readonly id: number; readonly at: number }): ReactNode {
+  return (
+    <Notice title={`No experiment ${id} yet`}>
+      <p>After {countOf(at, "event")} the run had not come to it. Play on, or go to the end.</p>
+    </Notice>
+  );
 }
 
 function Choose({ table }: { readonly table: ExperimentTable | undefined }): ReactNode {
@@ -120,6 +134,8 @@ function Part({ name, ...props }: PartProps & { readonly name: PartName }): Reac
       return <Config {...props} />;
     case "checkpoints":
       return <Checkpoints {...props} />;
+    case "files":
+      return <Files {...props} />;
     case "logs":
       return <Logs {...props} />;
     case "system":

@@ -13,7 +13,7 @@ export function Graph({ config }: { readonly config: Readonly<Record<string, unk
   const [hovered, setHovered] = useState<string | null>(null);
   const [chosen, setChosen] = useState<string | null>(null);
   const picture = useRef<SVGSVGElement>(null);
-  if (components.length === 0) return <p className="dim">The log has no config of this experiment.</p>;
+  if (components.length === 0) return <p className="dim">{Object.keys(config).length === 0 ? "The log has no config of this experiment." : "Its config names no components."}</p>;
   const marked = hovered ?? chosen;
   const touches = ({ from, to }: PlacedEdge): boolean => from === marked || to === marked;
   const near = new Set([marked, ...edges.filter(touches).flatMap(({ from, to }) => [from, to])]);

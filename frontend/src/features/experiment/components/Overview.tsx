@@ -36,7 +36,7 @@ export function Overview(props: PartProps): ReactNode {
         </section>
         <section className={classes.section}>
           <h2>Reproduction</h2>
-          <Reproduction {...props} />
+          <Reproduction {...props} of={data} />
         </section>
         {detail.tables.map((table) => (
           <section key={table.key} className={classes.section}>
@@ -137,13 +137,14 @@ function Metrics({ row, table }: PartProps): ReactNode {
   );
 }
 
-function Reproduction({ run, row, detail }: PartProps): ReactNode {
+function Reproduction({ run, row, detail, of }: PartProps & { readonly of: RunDetail | undefined }): ReactNode {
   const found = detail.reproduction;
+  const isOver = row.status !== "waiting" && row.status !== "running";
   const other = found === null ? "" : found.new_run_id === run ? found.original_run_id : found.new_run_id;
   return (
     <>
       {found === null ? (
-        <p className="dim">{row.status === "waiting" || row.status === "running" ? "There is nothing to compare with yet." : "Nobody ran it again yet."}</p>
+        <p className="dim">{isOver ? "Nobody ran it again yet." : "There is nothing to compare with yet."}</p>
       ) : (
         <dl className={classes.facts}>
           <Fact name="verdict">
@@ -164,8 +165,17 @@ function Reproduction({ run, row, detail }: PartProps): ReactNode {
           </Fact>
         </dl>
       )}
-      <p className="dim">{row.status === "waiting" || row.status === "running" ? "To run it again and compare, once it is done:" : "To run it again and compare:"}</p>
-      <Command>{`mlgym reproduce ${run} --experiment ${row.experiment_id}`}</Command>
+      {of?.validation_mode === "tracked" ? (
+        <>
+          <p className="dim">Its own program runs it again. To compare the two runs:</p>
+          <Command>{`mlgym report ${run} --against OTHER_RUN_ID`}</Command>
+        </>
+      ) : (
+        <>
+          <p className="dim">{isOver ? "To run it again and compare:" : "To run it again and compare, once it is done:"}</p>
+          <Command>{`mlgym reproduce ${run} --experiment ${row.experiment_id}`}</Command>
+        </>
+      )}
       {detail.digest === null ? null : (
         <span className={classes.hash}>
           parameters at epoch {detail.digest.epoch}: {detail.digest.parameters.slice(0, 16)}…

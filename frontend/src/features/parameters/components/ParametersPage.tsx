@@ -24,6 +24,7 @@ export function ParametersPage({ run }: { readonly run: string }): ReactNode {
   if (table === undefined) return error === null ? <Waiting what="the parameters" /> : <Problem error={error} what="run" onRetry={() => void refetch()} />;
   const swept = columnsOf(table.columns, "swept");
   const metrics = columnsOf(table.columns, "metric");
+  if (table.rows.length === 0) return <Notice title="No experiment yet">What the parameters do shows with the first evaluations.</Notice>;
   if (swept.length === 0) return <Notice title="Nothing was swept">This run has one value for every parameter, so there is nothing to explain.</Notice>;
   if (metrics.length === 0) return <Notice title="Nothing was measured yet">What the parameters do shows with the first evaluations.</Notice>;
   const varied = swept.filter((key) => isVaried(table.rows, key));
