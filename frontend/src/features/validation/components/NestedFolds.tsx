@@ -10,7 +10,23 @@ import classes from "./Validation.module.css";
 
 const PAD = 3;
 
-export function NestedFolds({ nested, inner, isLow }: { readonly nested: Nested; readonly inner: string; readonly isLow: boolean }): ReactNode {
+interface Props {
+  readonly nested: Nested;
+  readonly inner: string;
+  readonly isLow: boolean;
+}
+
+export function NestedFolds(props: Props): ReactNode {
+  if (props.nested.outer_folds.length > 0) return <Folds {...props} />;
+  return (
+    <section>
+      <h2>Outer folds</h2>
+      <p className={classes.lead}>None has begun.</p>
+    </section>
+  );
+}
+
+function Folds({ nested, inner, isLow }: Props): ReactNode {
   const values = nested.outer_folds.flatMap((fold) => [fold.outer_score, fold.inner_score, ...fold.inner.map(({ mean }) => mean)]).filter((value): value is number => value !== null);
   const [low, high] = values.length === 0 ? [0, 1] : [Math.min(...values), Math.max(...values)];
   const x = (value: number): string => `${PAD + ((value - low) / (high - low || 1)) * (100 - 2 * PAD)}%`;
@@ -49,13 +65,13 @@ export function NestedFolds({ nested, inner, isLow }: { readonly nested: Nested;
         ))}
       </div>
       <p className={classes.final}>
-        <b className="number">{formatNumber(nested.mean)}</b>
-        {nested.sd === null ? "" : ` ± ${formatNumber(nested.sd, 2)}`} mean {nested.metric} of {nested.outer_folds.filter(({ outer_score: score }) => score !== null).length}
+        {nested.mean === null ? "No " : <b className="number">{formatNumber(nested.mean)}</b>}
+        {nested.sd === null ? "" : ` ± ${formatNumber(nested.sd, 2)}`} mean {nested.metric}{nested.mean === null ? ": a score on " : " of "}{nested.outer_folds.filter(({ outer_score: score }) => score !== null).length}
         {nested.num_outer_folds === null ? "" : ` of ${nested.num_outer_folds}`} outer folds
         {nested.interval === null ? "" : `, about ${Math.round(nested.interval.confidence * 100)} % interval ${intervalWords(nested.interval)}`}.
       </p>
       <p className={classes.lead}>
-        {nested.num_winners} different {nested.num_winners === 1 ? "configuration" : "configurations"} won.{" "}
+        {nested.num_winners === 0 ? "" : `${nested.num_winners} ${nested.num_winners === 1 ? "configuration" : "different configurations"} won.`}{" "}
         {nested.optimism === null ? "" : `Optimism: the inner score was ${formatNumber(Math.abs(nested.optimism), 3)} ${nested.optimism >= 0 ? "better" : "worse"} than the outer one${isLow ? " (lower is better)" : ""}.`}
       </p>
     </section>

@@ -68,6 +68,15 @@ function Said({ report }: { readonly report: Report }): ReactNode {
 
 /** A number that can be got again is worth more: which experiments were run again, and what came of it. */
 function Reproductions({ run, report }: { readonly run: string; readonly report: Report }): ReactNode {
+  if (report.mode === "tracked") {
+    return (
+      <section>
+        <h2>Run again</h2>
+        <p className={classes.lead}>Its own program runs it again. To compare the two runs:</p>
+        <Command>{`mlgym report ${run} --against OTHER_RUN_ID`}</Command>
+      </section>
+    );
+  }
   return (
     <section>
       <h2>Run again</h2>
