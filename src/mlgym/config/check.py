@@ -21,6 +21,7 @@ from mlgym.config.plan import Plan
 from mlgym.config.produce import Producer
 from mlgym.config.registry import REGISTRY, Registry
 from mlgym.config.scalars import word
+from mlgym.config.scores import known_scores, unmeasured
 from mlgym.config.space import SearchSpace
 from mlgym.config.tree import Tree
 from mlgym.errors import ConfigError, Fault
@@ -46,7 +47,11 @@ def check(document: Document, *, registry: Registry = REGISTRY, modes: Registry 
         imply_references(tree, registry)
         faults = [*document.faults, *broken_imports, *tree.faults]
         faults += _check_tree(tree, registry, names_are_known=not broken_imports)
-        mode, view, mode_faults = check_mode(document, tree, registry=registry, modes=modes)
+        # Only of a config that can be built is it known what its experiments measure.
+        scores = None if faults else known_scores(tree, registry)
+        if scores is not None:
+            faults += unmeasured(tree, registry, scores)
+        mode, view, mode_faults = check_mode(document, tree, registry=registry, modes=modes, scores=scores)
         faults += mode_faults
     except RecursionError:
         raise document.root.mark.error("", "components refer to each other in too many steps") from None

@@ -18,6 +18,7 @@ from mlgym.config.registry import Component, Registry
 from mlgym.config.selection import Selection, Tokens, selections
 from mlgym.config.signature import Signature, signature_of
 from mlgym.config.tree import Tree
+from mlgym.config.whole_value import faults_of_whole
 from mlgym.errors import Fault, RegistryError
 from mlgym.names import did_you_mean, nearest
 
@@ -54,7 +55,8 @@ class ComponentCheck:
         for key, form in use.params.items():
             parameter = signature.parameter(key)
             if parameter is not None:
-                faults += self.check_value(form, (*path, key), parameter.annotation)
+                found = self.check_value(form, (*path, key), parameter.annotation)
+                faults += found or faults_of_whole(form, (*path, key), parameter.annotation, self._tree)
         return [*faults, *contradictions(use, path, signature, self._producer)]
 
     def _unknown(self, use: Use, path: Path, error: RegistryError) -> list[Fault]:

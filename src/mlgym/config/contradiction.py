@@ -6,10 +6,11 @@ refused where it is written, before anything is started. The same holds for what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
+from mlgym.config.choices import Choices, alternatives_of, go_together, taken_of
 from mlgym.config.circles import used_components
 from mlgym.config.document import Document
 from mlgym.config.forms import Entries, Form, Items, RangeForms, Reference, Sweep, Use, Value
@@ -20,9 +21,6 @@ from mlgym.config.registry import REGISTRY, Registry
 from mlgym.config.signature import Signature, signature_of
 from mlgym.config.tree import Tree
 from mlgym.errors import Fault
-
-_Choices: TypeAlias = Mapping[Any, int]
-"""The alternative that was taken of each sweep on the way, by what tells one sweep from another."""
 
 
 def _is_given(value: object) -> bool:
@@ -90,7 +88,7 @@ def _marks(signature: Signature, name: str) -> list[NotWith]:
     return [each for each in metadata if isinstance(each, NotWith)]
 
 
-def _met(mark: NotWith, use: Use, producer: Producer) -> Iterator[tuple[_Choices, Use]]:
+def _met(mark: NotWith, use: Use, producer: Producer) -> Iterator[tuple[Choices, Use]]:
     """Yields each object among the other parameters of a component that a marked one does not go with."""
     for name in mark.within:
         if name in use.params:
@@ -99,39 +97,17 @@ def _met(mark: NotWith, use: Use, producer: Producer) -> Iterator[tuple[_Choices
 
 def _fault(mark: NotWith, form: Form, path: Path, use: Use, producer: Producer) -> Fault | None:
     met = [choices for choices, _ in _met(mark, use, producer)]
-    for where, choices, value in _alternatives(producer.tree, form, path, {}):
+    for where, choices, value in alternatives_of(producer.tree, form, path, {}):
         is_meant = mark.values(value.value) if isinstance(value, Value) else True
-        if is_meant and any(_go_together(choices, one) for one in met):
+        if is_meant and any(go_together(choices, one) for one in met):
             return value.mark.fault(where, mark.message)
     return None
 
 
-def _go_together(one: _Choices, other: _Choices) -> bool:
-    """Says whether there is an experiment in which both sets of alternatives are taken."""
-    return all(one[sweep] == other[sweep] for sweep in one.keys() & other.keys())
-
-
-def _alternatives(tree: Tree, form: Form, path: Path, choices: _Choices) -> Iterator[tuple[Path, _Choices, Form]]:
-    form = tree.follow(form)
-    if not isinstance(form, Sweep):
-        yield path, choices, form
-    elif form.distribution is None:
-        for number, taken in _taken(form, choices):
-            yield from _alternatives(tree, form.alternatives[number], (*path, *form.steps(number)), taken)
-
-
-def _taken(sweep: Sweep, choices: _Choices) -> Iterator[tuple[int, _Choices]]:
-    """Yields each alternative that is still open, with the choices that it adds to."""
-    key = sweep.group or sweep.origin
-    for number in range(len(sweep.alternatives)):
-        if choices.get(key, number) == number:
-            yield number, {**choices, key: number}
-
-
-def _places_of(kind: type, root: Form, producer: Producer) -> Iterator[tuple[_Choices, Use]]:
+def _places_of(kind: type, root: Form, producer: Producer) -> Iterator[tuple[Choices, Use]]:
     """Yields each object of a class that a form is, refers to or is made of, and the choices that lead to it."""
     tree, seen = producer.tree, set[tuple[str, frozenset[tuple[Any, int]]]]()
-    stack: list[tuple[Form, _Choices]] = [(root, {})]
+    stack: list[tuple[Form, Choices]] = [(root, {})]
     while stack:
         form, choices = stack.pop()
         match form := tree.follow(form):
@@ -142,7 +118,7 @@ def _places_of(kind: type, root: Form, producer: Producer) -> Iterator[tuple[_Ch
                     yield choices, form
                 stack += [(inner, choices) for inner in form.params.values()]
             case Sweep() if not isinstance(form.alternatives, RangeForms):
-                stack += [(form.alternatives[number], taken) for number, taken in _taken(form, choices)]
+                stack += [(form.alternatives[number], taken) for number, taken in taken_of(form, choices)]
             case Reference() if form.target.name in tree.components:
                 key = form.target.name, frozenset(choices.items())
                 if key not in seen:

@@ -21,7 +21,12 @@ from mlgym.names import did_you_mean
 
 
 def check_mode(
-    document: Document, tree: Tree, *, registry: Registry, modes: Registry
+    document: Document,
+    tree: Tree,
+    *,
+    registry: Registry,
+    modes: Registry,
+    scores: frozenset[str] | None = None,
 ) -> tuple[Mode | None, ModeView | None, list[Fault]]:
     """Gives the mode of a config with what it is told, or what is wrong with its section.
 
@@ -30,6 +35,7 @@ def check_mode(
         tree: what it says.
         registry: the components.
         modes: the validation modes.
+        scores: those that experiments will have; None where that is not known.
     """
     entry = document.root.entries.get("validation")
     if entry is None:
@@ -48,7 +54,7 @@ def check_mode(
     mode: Mode = build({"experiment": given}, RunFacts(), registry=both)
     section = {"mode": given["use"], **{key: value for key, value in given.items() if key != "use"}}
     marks = {key: parameter.mark for key, parameter in node.entries.items()}
-    view = ModeView(tree, registry, section, entry.mark, marks)
+    view = ModeView(tree, registry, section, entry.mark, marks, scores)
     return mode, view, mode.faults(view)
 
 

@@ -96,6 +96,7 @@ class ModeView:
         given: the section `validation` with the defaults of its mode, the seeds of components in it included.
         mark: where the section, or else the config, begins.
         marks: where each of its entries is written.
+        scores: those that experiments will have, `split/metric`; None where only building them shows it.
     """
 
     tree: Tree
@@ -103,6 +104,7 @@ class ModeView:
     given: Mapping[str, Any]
     mark: Mark
     marks: Mapping[str, Mark] = field(default_factory=dict)
+    scores: frozenset[str] | None = None
 
     @property
     def seed(self) -> int | None:

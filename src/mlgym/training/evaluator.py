@@ -16,20 +16,20 @@ from mlgym.components.loss.base import AnyLoss, Loss, Term, as_loss
 from mlgym.components.metric.base import NamedMetric, as_metric
 from mlgym.components.step import predict
 from mlgym.components.tensors import TARGET, Step, StepOutput, Tensors, batch_size, named
+from mlgym.config.given import Given
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
 from mlgym.names import did_you_mean
 from mlgym.training.batch_order import NOTHING, BatchOrder, Measured
 from mlgym.training.determinism import BatchDraws
 from mlgym.training.device import Device
+from mlgym.training.known_scores import LOSS, scores_of_evaluator
 from mlgym.training.parallel import Parallel
 from mlgym.training.world import World
 
 PostProcessor: TypeAlias = Callable[[Tensors], Tensors]
 SplitProgress: TypeAlias = Callable[[str, int, int], None]
 """Told (split, batches done, batches in all)."""
-
-LOSS = "loss"
 
 
 @dataclass(slots=True)
@@ -88,6 +88,11 @@ class Evaluator:
         """Every measure as `split/name` known before evaluating; metrics per class add their class behind a slash."""
         measures = [*(self.losses or ([LOSS] if self.step else [])), *(metric.name for metric in self.metrics)]
         return [f"{split}/{measure}" for split in self.loaders for measure in measures]
+
+    @classmethod
+    def scores_of(cls, given: Given) -> set[str]:
+        """Gives what `names` will be; see `mlgym.config.scores`."""
+        return scores_of_evaluator(given)
 
     def evaluate(
         self, device: Device, progress: SplitProgress, parallel: Parallel | None = None

@@ -7,11 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from mlgym.config.given import Given
 from mlgym.config.registry import register
+from mlgym.config.scores import scores_of
 from mlgym.training.callbacks import Hooks
 from mlgym.training.context import ExperimentContext
 from mlgym.training.evaluator import Evaluator
-from mlgym.training.plan import Plan, Rhythm
+from mlgym.training.plan import RUNNING, Plan, Rhythm
 from mlgym.training.session import Session
 from mlgym.training.stopping import EarlyStopping
 from mlgym.training.strategies import CheckpointStrategy, KeepLast
@@ -74,6 +76,12 @@ class Training(Plan):
             evaluate_every_n_epochs=evaluate_every_n_epochs,
             rhythm=Rhythm(checkpoint_every_s, checkpoint_every_n_steps, digest_every_n_steps),
         )
+
+    @classmethod
+    def scores_of(cls, given: Given) -> set[str]:
+        """Gives what can be watched; see `mlgym.config.scores`."""
+        evaluators = [each for each in given.parameter("evaluator") if not each.is_none]
+        return {RUNNING, *(score for evaluator in evaluators for score in scores_of(evaluator))}
 
     def run(self, context: ExperimentContext) -> None:
         """Runs the experiment to its end; see `mlgym.training.context.Experiment`."""

@@ -20,7 +20,8 @@ from mlgym.training.update import Update
 
 NEVER: Final = 2**62
 """A step, or a number of seconds, that does not come."""
-_RUNNING: Final = f"{TRAIN}/{RUNNING_LOSS}"
+RUNNING: Final = f"{TRAIN}/{RUNNING_LOSS}"
+"""The score that every experiment has, evaluated or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +135,11 @@ class Plan:
             TrainingError: a metric is watched that has no number, such as that of a class that does not occur.
         """
         for watcher, metric in self._watched():
-            if metric not in scores and metric != _RUNNING:
+            if metric not in scores and metric != RUNNING:
                 raise TrainingError(_not_measured(watcher, metric, scores))
 
     def _refuse_unknown_metrics(self) -> None:
-        known = [_RUNNING, *(self.evaluator.names if self.evaluator else [])]
+        known = [RUNNING, *(self.evaluator.names if self.evaluator else [])]
         for watcher, metric in self._watched():
             # A metric per class is known by its class only once it was computed: `val/f1/3` belongs to `val/f1`.
             if metric not in known and metric.rpartition("/")[0] not in known:

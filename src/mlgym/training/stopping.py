@@ -10,6 +10,7 @@ from typing import Annotated, Any, Protocol, runtime_checkable
 from pydantic import Field
 
 from mlgym.config.registry import register
+from mlgym.config.scores import ScoreName
 from mlgym.names import Best
 
 
@@ -44,7 +45,7 @@ class Patience:
 
     def __init__(
         self,
-        metric: str,
+        metric: ScoreName,
         best: Best,
         *,
         epochs: Annotated[int, Field(ge=1)],
@@ -95,7 +96,7 @@ class Patience:
 class TargetReached:
     """Stops as soon as a metric reaches a value."""
 
-    def __init__(self, metric: str, best: Best, *, target: float) -> None:
+    def __init__(self, metric: ScoreName, best: Best, *, target: float) -> None:
         """Sets the target.
 
         Args:
@@ -152,7 +153,7 @@ class TimeLimit:
 class StopOnNan:
     """Stops when a score is NaN or infinite: from there on training only wastes time."""
 
-    def __init__(self, metric: str = "train/running_loss") -> None:
+    def __init__(self, metric: ScoreName = "train/running_loss") -> None:
         """Sets what to watch.
 
         Args:

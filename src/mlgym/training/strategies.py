@@ -9,6 +9,7 @@ from typing import Annotated, Protocol, runtime_checkable
 from pydantic import Field
 
 from mlgym.config.registry import register
+from mlgym.config.scores import ScoreName
 from mlgym.names import Best
 from mlgym.training.stopping import improves
 
@@ -84,7 +85,7 @@ class KeepLast:
 class _ByMetric:
     """Knows the best epoch by a metric; of equal ones the first."""
 
-    def __init__(self, metric: str, best: Best) -> None:
+    def __init__(self, metric: ScoreName, best: Best) -> None:
         """Sets the rule.
 
         Args:

@@ -21,6 +21,7 @@ from mlgym.components.step import AlternatingStep, SupervisedStep, Turn
 from mlgym.components.tensors import Step
 from mlgym.config.contradiction import NotWith
 from mlgym.config.registry import register
+from mlgym.config.scores import ScoreName
 from mlgym.errors import TrainingError
 from mlgym.training.device import Device, Precision
 from mlgym.training.parallel import Parallel, Parallelism
@@ -53,7 +54,7 @@ class Trainer:
         step: Step | None = None,
         lr_scheduler: LRScheduler | ReduceLROnPlateau | None = None,
         lr_scheduler_interval: Literal["step", "epoch"] = "epoch",
-        lr_scheduler_metric: str | None = None,
+        lr_scheduler_metric: ScoreName | None = None,
         gradient_accumulation_steps: Annotated[
             PositiveInt, NotWith(LBFGS, _OPTIMIZERS, _LBFGS_ACCUMULATED, lambda value: value > 1)
         ] = 1,

@@ -125,7 +125,7 @@ def test_nested_folds_of_two_parts() -> None:
 def test_what_is_told_about_leaks() -> None:
     """Selecting by test data, stopping by the outer fold, and learning before the split."""
     by_test = plan_of(
-        DIGITS, "grid_search", ["experiment.early_stopping.metric=test/accuracy"], select={"metric": "test/f1"}
+        DIGITS, "grid_search", ["experiment.early_stopping.metric=test/accuracy"], select={"metric": "test/f1_macro"}
     )
     assert [warning.path for warning in by_test.warnings] == ["validation.select", "experiment.early_stopping.metric"]
     assert all("no data is left that nothing was chosen by" in str(warning) for warning in by_test.warnings)
@@ -176,7 +176,7 @@ def test_parts_with_other_names() -> None:
     by_test = plan_of(renamed, "nested_cross_validation", select={"metric": "final/f1_macro"})
     assert "selects on test data" in str(by_test.warnings[0])
     (fault,) = faults_of(renamed, "nested_cross_validation", select={"metric": "chcked/f1_macro"})
-    assert "did you mean `checked`?" in fault
+    assert "did you mean `checked/f1_macro`?" in fault
     folds = plan_of(renamed, "cross_validation", select={"metric": "checked/f1_macro"})
     assert folds.facts["score"]["metric"] == "checked/f1_macro"
 
@@ -209,7 +209,10 @@ FOLDS, NESTED, GRID = "cross_validation", "nested_cross_validation", "grid_searc
         (GRID, {}, ["optimizer.lr={sweep: {uniform: [0, 1]}}"], "optimizer.lr: `uniform` has no end of values"),
         (FOLDS, {}, ["optimizer.lr={sweep: {uniform: [0, 1]}}"], "optimizer.lr: `uniform` has no end"),
         ("random_search", {"num_samples": 3}, [], "num_samples: there are 2 different points, so that 3 cannot"),
-        (NESTED, {"select": {"metric": "vla/f1"}}, [], "select: selects by `vla/f1`, but no data called `vla`"),
+        (NESTED, {"select": {"metric": "train/f1_macro"}}, [],
+                                     "select: selects by `train/f1_macro`, but no data called `train` is held out"),
+        *((mode, {"select": {"metric": "val/f1_marco"}}, [],
+           "select: `val/f1_marco` is not evaluated; did you mean `val/f1_macro`?") for mode in (FOLDS, NESTED)),
         (NESTED, {"inner_folds": {"use": "last_rows"}, "outer_folds": {"use": "last_rows"},
                                      "groups": "a"}, [], "groups: goes with a bare number of folds"),
     ],
@@ -251,8 +254,9 @@ def test_splits_whose_parts_are_not_known() -> None:
     }}  # fmt: skip
     assert "validation.shares: say how large `b` is" in faults_of(own, "cross_validation", part="a", select=select)[0]
     assert faults_of(own, "cross_validation", part="a", select=select, shares={"b": 0.1}) == []
+    val = {"metric": "val/f1_macro"}
     unused = {**WITHOUT_PRESET, "components": {**components, "other": components["split"]}}
-    assert "`other` is used by nothing" in faults_of(unused, "cross_validation", split="other", select=select)[0]
+    assert "`other` is used by nothing" in faults_of(unused, "cross_validation", split="other", select=val)[0]
 
 
 def test_a_split_that_only_some_points_use() -> None:

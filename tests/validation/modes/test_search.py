@@ -10,7 +10,10 @@ from mlgym.config import check, load
 from mlgym.errors import ConfigError, RunError
 from mlgym.validation.modes import SearchPlan
 from mlgym.validation.search import Try
+from tests.validation.modes.configs import WITHOUT_PRESET
 from tests.validation.search.problems import LR, NESTED_SWEEPS, adam, search_config, search_plan
+
+OPEN = {"evaluator": {**WITHOUT_PRESET["components"]["evaluator"], "metrics": [{"use": "f1", "name": "$run.device"}]}}
 
 
 def faults(components: dict[str, Any], epochs: Any = 9, **validation: Any) -> list[str]:
@@ -29,7 +32,9 @@ def faults(components: dict[str, Any], epochs: Any = 9, **validation: Any) -> li
         ({"strategy": {"use": "asha", "min_epochs": 9}}, "validation.strategy.min_epochs", "a training has 9"),
         ({"strategy": {"use": "asha"}, "epochs": {"sweep": [3, 9]}}, "validation.strategy", "not one number"),
         ({"components": adam(lr={"sweep": [1, 2]}), "num_trials": 3}, "validation.num_trials", "there are 2 different"),
-        ({"select": {"metric": "vall/f1_macro"}}, "validation.select", "did you mean `val`"),
+        ({"select": {"metric": "vall/f1_macro"}}, "validation.select", "did you mean `val/f1_macro`"),
+        # What metrics are called may not be known before; what is evaluated is.
+        ({"components": {**LR, **OPEN}, "select": {"metric": "vall/f"}}, "validation.select", "did you mean `val`"),
         ({"select": None}, "validation.select", "nothing says which metric decides"),
         ({"strategy": {"use": "adam"}}, "validation.strategy", "needs Strategy"),
         ({"seeds": []}, "validation.seeds", "at least one seed"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +15,31 @@ from mlgym.components.data.labels import Labels, labels_of, num_samples_of
 from mlgym.components.data.operations import select
 from mlgym.components.data.order import Indices
 from mlgym.config.registry import register
+from mlgym.config.whole_value import Whole
 from mlgym.errors import DataError
 
 Share: TypeAlias = Annotated[int | float, Field(ge=0)]
 _Shares: TypeAlias = npt.NDArray[np.float64]
+_TOLERANCE: Final = 1e-6
+
+
+def _complaint(fractions: Mapping[str, float]) -> str | None:
+    """Gives what is wrong with fractions of any dataset."""
+    if not fractions:
+        return "names no part"
+    total = sum(fractions.values())
+    # What whole numbers have to sum to is known with the data.
+    if abs(total - 1) <= _TOLERANCE or all(isinstance(value, int) for value in fractions.values()):
+        return None
+    return f"must sum to 1, or be whole numbers that sum to the size of the dataset, but sum to {total:g}"
+
+
+Fractions: TypeAlias = Annotated[dict[str, Share], Whole(_complaint)]
+"""The share of each part, by name."""
 
 
 @register("random_split", outputs="fractions")
-def random_split(dataset: Dataset[Any], fractions: dict[str, Share], *, seed: int) -> dict[str, Dataset[Any]]:
+def random_split(dataset: Dataset[Any], fractions: Fractions, *, seed: int) -> dict[str, Dataset[Any]]:
     """Splits a dataset at random into disjoint parts that together have every sample.
 
     Args:
@@ -46,7 +63,7 @@ def random_split(dataset: Dataset[Any], fractions: dict[str, Share], *, seed: in
 
 @register("stratified_split", outputs="fractions")
 def stratified_split(
-    dataset: Dataset[Any], fractions: dict[str, Share], *, seed: int, target: str | None = None
+    dataset: Dataset[Any], fractions: Fractions, *, seed: int, target: str | None = None
 ) -> dict[str, Dataset[Any]]:
     """Splits a dataset at random so that each part has the same share of every class.
 
@@ -129,7 +146,7 @@ def _shares(fractions: Mapping[str, float], num_samples: int) -> _Shares:
         raise DataError("`fractions` names no part")
     values = np.array(list(fractions.values()), dtype=np.float64)
     total = float(values.sum())
-    if abs(total - 1) <= 1e-6:
+    if abs(total - 1) <= _TOLERANCE:
         return values / total
     if all(isinstance(value, int) for value in fractions.values()) and total == num_samples:
         return values / total

@@ -96,7 +96,7 @@ class NestedCrossValidation(Mode):
         split = NamedSplit.of(view, self.split)
         faults = [] if self.num_samples is not None else undrawn(view.tree)
         faults += self.words.faults(view, {"outer_folds": self.outer_folds, "inner_folds": self.inner_folds})
-        faults += faults_of_select(view, self.select, needed=True) + faults_of_seeds(view, self.seeds)
+        faults += (of_select := faults_of_select(view, self.select, needed=True)) + faults_of_seeds(view, self.seeds)
         faults += (of_split := split.faults(view))
         if not of_split:
             layout = _Layout.of(split)
@@ -106,7 +106,7 @@ class NestedCrossValidation(Mode):
                 else split.faults_of_shares(view, layout.beside, self.shares)
             )
             decision = decision_of(view, self.select)
-            if layout is not None and decision is not None:
+            if layout is not None and decision is not None and not of_select:
                 faults += _faults_of_decision(view, PartNames(view, split.name, split.parts), layout, decision)
         return faults
 

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 from mlgym.config import ModeView
-from mlgym.config.circles import build_order, needs_of
+from mlgym.config.circles import build_order, needs_of, used_components
 from mlgym.config.forms import Form, Reference, Use, Value
 from mlgym.config.nodes import Path
+from mlgym.config.scores import is_measured, unmeasured_text
 from mlgym.config.signature import signature_of
 from mlgym.config.tree import Tree
 from mlgym.errors import Fault
@@ -113,9 +114,7 @@ def decision_of(view: ModeView, select: Select | None) -> Decision | None:
 def watches_of(tree: Tree) -> Iterator[Watch]:
     """Gives each use of a metric that steers an experiment, in all alternatives, those of the root first."""
     roots: list[tuple[Path, Form]] = [(("experiment",), tree.experiment)]
-    needs = needs_of(tree)
-    names = [reference.target.name for _, reference in tree.references(tree.experiment)]
-    used = build_order(needs, [name for name in names if name in tree.components])
+    used = used_components(tree)
     roots += [(("components", name), form) for name, form in tree.components.items() if name in used]
     for path, form in roots:
         for where, inner in tree.walk(form, path):
@@ -142,6 +141,8 @@ def faults_of_select(view: ModeView, select: Select | None, *, needed: bool) -> 
     """
     if select is not None and not all(select["metric"].partition("/")[::2]):
         return [view.fault("select", f"`metric` is `split/metric`, such as `val/f1_macro`, got `{select['metric']}`")]
+    if select is not None and view.scores is not None and not is_measured(select["metric"], view.scores):
+        return [view.fault("select", unmeasured_text(select["metric"], view.scores))]
     if needed and decision_of(view, select) is None:
         message = (
             "nothing says which metric decides between configurations: set `select: {metric: val/f1_macro, best: max}`"

@@ -1,0 +1,92 @@
+"""Which scores an experiment will have, as far as its config tells it, and who waits for one that it will not have.
+
+What is measured is for the class of a component to say, by a class method `scores_of` that is asked before anything is
+built. Whatever only building shows leaves the question open, and experiments look for themselves.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+from mlgym.config.circles import used_components
+from mlgym.config.forms import Use
+from mlgym.config.given import Given, Glance, NotKnownError
+from mlgym.config.nodes import Path
+from mlgym.config.registry import Registry
+from mlgym.config.signature import signature_of
+from mlgym.config.tree import Tree
+from mlgym.errors import Fault, RegistryError
+from mlgym.names import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """Marks a parameter that names a score."""
+
+
+ScoreName: TypeAlias = Annotated[str, _Score()]
+"""A score of the experiment, `split/metric`, such as `val/f1_macro`: looked for when the config is checked."""
+
+
+def scores_of(given: Given) -> frozenset[str]:
+    """Gives the scores that a component will have, in all alternatives together.
+
+    Raises:
+        NotKnownError: its class does not say it, or only building it shows.
+    """
+    return frozenset(given.own("scores_of")(given))
+
+
+def known_scores(tree: Tree, registry: Registry) -> frozenset[str] | None:
+    """Gives the scores that the experiments of a config without faults will have; None where that is not known."""
+    try:
+        roots = Given.each(tree.experiment, ("experiment",), Glance(tree, registry))
+        return frozenset(score for root in roots for score in scores_of(root))
+    except (NotKnownError, RecursionError):
+        return None
+
+
+def is_measured(score: str, scores: frozenset[str]) -> bool:
+    """Says whether a score may be one of those, as the number of one class is: `val/f1/3` belongs to `val/f1`."""
+    return score in scores or score.rpartition("/")[0] in scores
+
+
+def unmeasured_text(score: str, scores: frozenset[str]) -> str:
+    """Gives what is said of a score that is none."""
+    return f"`{score}` is not evaluated{did_you_mean(score, sorted(scores))}"
+
+
+def unmeasured(tree: Tree, registry: Registry, scores: frozenset[str]) -> Iterator[Fault]:
+    """Yields a fault for each score that a part of the experiment waits for in vain."""
+    used = used_components(tree)
+    for path, form in tree.sections():
+        if path[0] != "components" or path[1] in used:
+            for where, inner in tree.walk(form, path):
+                if isinstance(inner, Use):
+                    yield from _unmeasured_by(inner, where, tree, registry, scores)
+
+
+def _unmeasured_by(use: Use, path: Path, tree: Tree, registry: Registry, scores: frozenset[str]) -> Iterator[Fault]:
+    for name, form in use.params.items():
+        if not _names_score(use.name, name, registry):
+            continue
+        try:
+            given = list(Given.each(form, (*path, name), Glance(tree, registry)))
+        except NotKnownError:
+            continue
+        for each in given:
+            if not each.is_none and not is_measured(str(each.value), scores):
+                yield each.form.mark.fault(each.path, unmeasured_text(str(each.value), scores))
+
+
+def _names_score(component: str, parameter: str, registry: Registry) -> bool:
+    try:
+        found = signature_of(registry.find(component)).parameter(parameter)
+    except RegistryError:
+        return False
+    annotation = None if found is None else found.annotation
+    marks = (getattr(each, "__metadata__", ()) for each in (annotation, *typing.get_args(annotation)))
+    return any(isinstance(mark, _Score) for each in marks for mark in each)
