@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import pytest
@@ -17,6 +17,7 @@ from mlgym.tracking import RunFolder, mirror
 from mlgym.tracking import pull as module
 from mlgym.tracking.histories import OTHER_HISTORY
 from mlgym.tracking.hub_client import HubClient
+from mlgym.tracking.hub_socket import HubSocket
 from mlgym.tracking.manifest import FileEntry
 from mlgym.tracking.mirror import Pushed, push
 from mlgym.tracking.pull import CaughtUp, catch_up, pull, refuse_more_events
@@ -164,10 +165,30 @@ def test_two_histories(
     assert (content(run.storage), content(hub.storage)) == before
 
 
-def tell_more(folder: RunFolder, url: str) -> None:
-    with HubClient(url) as client:
-        write(folder, resumed("elsewhere"))
-        push(folder, client)
+class Elsewhere(threading.Thread):
+    """Another machine that goes on with a run, and tells the hub again and again, until it is left."""
+
+    def __init__(self, folder: RunFolder, url: str) -> None:
+        super().__init__()
+        self.folder = folder
+        self.url = url
+        self.num_told = 0
+        self._is_left = threading.Event()
+
+    def run(self) -> None:
+        while not self._is_left.wait(0.1):
+            with HubClient(self.url) as client:
+                write(self.folder, resumed("elsewhere"))
+                push(self.folder, client)
+            self.num_told += 1
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_left.set()
+        self.join()
 
 
 def test_a_run_that_goes_on_elsewhere(
@@ -178,13 +199,12 @@ def test_a_run_that_goes_on_elsewhere(
     folder = pull(RUN_ID, tmp_path / "elsewhere", client)
     write(folder, resumed("elsewhere"))
     push(folder, client)
+    num_told = 1
     for copy in (run, pull(RUN_ID, tmp_path / "copy", client)):
-        later = threading.Timer(0.3, tell_more, (folder, hub.url))
-        later.start()
-        with pytest.raises(RunError, match="goes on elsewhere"):
+        with Elsewhere(folder, hub.url) as elsewhere, pytest.raises(RunError, match="goes on elsewhere"):
             catch_up(copy, client)
-        later.join()
-    assert catch_up(run, client, while_it_goes_on=True).num_events == 3
+        num_told += elsewhere.num_told
+    assert catch_up(run, client, while_it_goes_on=True).num_events == num_told
     monkeypatch.setattr(module, "_WATCH_S", 0.3)
     assert catch_up(run, client) == CaughtUp()  # it was killed: nothing came of it any more
     write(folder, FINISHED)
@@ -192,6 +212,33 @@ def test_a_run_that_goes_on_elsewhere(
     with EventLog.open(run.log_path), pytest.raises(RunError, match="wait until that has ended"):
         catch_up(run, client)
     assert catch_up(run, client).num_events == 1
+
+
+def test_a_silent_run_whose_driver_is_connected(
+    hub: Service, client: HubClient, run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on, however long it says nothing; control: without a connection it looks like one that was killed."""
+    monkeypatch.setattr(module, "_WATCH_S", 0.1)
+    push(run, client)
+    copy = pull(RUN_ID, tmp_path / "copy", client)
+    with HubSocket(hub.url) as driver, HubSocket(hub.url) as other:
+        driver.head(RUN_ID, goes_on=True)
+        other.head(RUN_ID)
+        log = hub.storage / RUN_ID / copy.log_path.name
+        os.utime(log, (0, 0))
+        found = client.head(RUN_ID)
+        assert found is not None
+        assert (found.is_live, found.has_sender) == (True, True)
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "_WATCH_SENDER_S", 0.1)
+            with pytest.raises(RunError, match="goes on elsewhere"):
+                catch_up(copy, client)
+        # It is killed while somebody watches.
+        driver.close()
+        assert catch_up(copy, client) == CaughtUp()
+        found = client.head(RUN_ID)
+        assert found is not None
+        assert (found.is_live, found.has_sender) == (False, False)
 
 
 def test_a_service_that_cannot_give_back(hub: Service, client: HubClient, run: RunFolder) -> None:

@@ -30,6 +30,7 @@ from mlgym.server.ingest import Ingest, StoredIds
 from mlgym.server.live import Live
 from mlgym.server.packets import MALFORMED, EventPacket, Unanswered
 from mlgym.server.refusal import RefusedError, not_found, refusal_of
+from mlgym.server.senders import Senders
 from mlgym.server.socket_client import Pending, SessionAccess, Shared, SocketClient
 from mlgym.server.store import HubStore
 from mlgym.server.strangers import Strangers
@@ -89,6 +90,7 @@ class _Join(msgspec.Struct):
 
 class _Head(msgspec.Struct):
     run_id: str
+    goes_on: bool = False
 
 
 _join: Final = msgspec.json.Decoder(_Join)
@@ -108,9 +110,10 @@ class SocketService:
             await service(scope, receive, send)
 
     Beside the messages of the protocol there are two: `mlgym_head` with `{"run_id": ...}` asks what stands in a log and
-    is answered like the REST route of a run; `resync` with `{"run_id": ..., "from_event_id": n}` tells a client of
-    protocol 2 that nothing more will come of a run until it joins again from `n`, and that what it has from there on is
-    void: it was too slow, or the log has lost its end.
+    is answered like the REST route of a run, and with `"goes_on": true` says that the client sends the run as long as
+    it is connected; `resync` with `{"run_id": ..., "from_event_id": n}` tells a client of protocol 2 that nothing more
+    will come of a run until it joins again from `n`, and that what it has from there on is void: it was too slow, or
+    the log has lost its end.
 
     Attributes:
         store: where runs are.
@@ -131,6 +134,7 @@ class SocketService:
         self.ingest = Ingest(store, in_use_s=self.limits.in_use_s)
         self._live = Live(store)
         self._authorize = authorize
+        self._senders = Senders()
         self._clients: dict[str, SocketClient] = {}
         self._by_engine_sid: dict[str, SocketClient] = {}
         self._pending = Pending(self.limits.pending_bytes)
@@ -165,6 +169,7 @@ class SocketService:
         finally:
             for client in list(self._clients.values()):
                 client.close()
+            self._senders.close()
             following.cancel()
             with suppress(asyncio.CancelledError):
                 await following
@@ -224,6 +229,7 @@ class SocketService:
 
     def _on_disconnect(self, sid: str, reason: str = "") -> None:
         client = self._clients.pop(sid, None)
+        self._senders.remove(sid)
         if client is not None:
             self._by_engine_sid.pop(client.engine_sid, None)
             client.close()
@@ -295,11 +301,14 @@ class SocketService:
         return {"event_ids": ids}
 
     async def _on_head(self, client: SocketClient, argument: bytes) -> Answer:
-        run_id = _read(_head, argument).run_id
-        self._check_readable(client, run_id)
-        path = self.store.folder(run_id).log_path
-        head = await asyncio.to_thread(self.store.logs.head, path)
-        return {"run_id": run_id, **asdict(head)}
+        asked = _read(_head, argument)
+        self._check_readable(client, asked.run_id)
+        folder = self.store.folder(asked.run_id)
+        if asked.goes_on and client.access.allows(asked.run_id, write=True):
+            self._senders.add(client.sid, folder)
+            await self._senders.show(client.sid)
+        head = await asyncio.to_thread(self.store.logs.head, folder.log_path)
+        return {"run_id": asked.run_id, **asdict(head)}
 
     async def _store(
         self, client: SocketClient, bodies: Sequence[bytes], places: Sequence[str], *, is_awaited: bool
@@ -326,6 +335,7 @@ class SocketService:
             if isinstance(found, BaseException):
                 raise found
             ids[run_id] = iter(found)
+        await self._senders.show(client.sid)  # of a run that is new here
         return [next(ids[run_id]) for run_id in runs]
 
     def _check_readable(self, client: SocketClient, run_id: str) -> None:

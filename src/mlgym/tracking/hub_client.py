@@ -33,11 +33,19 @@ _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 class RunHead(msgspec.Struct):
-    """What a hub has of the log of a run: how many events, the checksum of the last one, and whether more come."""
+    """What a hub has of the log of a run.
+
+    Args:
+        num_events: how many events.
+        last_crc: the checksum of the last one.
+        is_live: whether more may come.
+        has_sender: whether the driver of the run is connected.
+    """
 
     num_events: int
     last_crc: str | None
     is_live: bool = False
+    has_sender: bool = False
 
 
 class HubListing(msgspec.Struct):

@@ -120,13 +120,18 @@ class HubSocket:
         if transport is not None:
             transport.shutdown()
 
-    def head(self, run_id: str) -> RunHead:
+    def head(self, run_id: str, *, goes_on: bool = False) -> RunHead:
         """Gives what the hub has of the log of a run; nothing of one that it does not know.
+
+        Args:
+            run_id: the run.
+            goes_on: whether to say that the run goes on for as long as this connection lasts.
 
         Raises:
             HubError: no answer.
         """
-        return _converted(self._call("mlgym_head", {"run_id": run_id}, _TIMEOUT_S), RunHead, self.url)
+        about = {"run_id": run_id, **({"goes_on": True} if goes_on else {})}
+        return _converted(self._call("mlgym_head", about, _TIMEOUT_S), RunHead, self.url)
 
     def send(self, lines: Sequence[bytes]) -> list[int | None]:
         """Sends lines of a log and waits until the hub has them on its disk.

@@ -36,6 +36,8 @@ _ATTEMPTS: Final = 3
 _GROUP_EVENTS: Final = 1000
 # Whatever trains tells of its progress and its load more often than this.
 _WATCH_S: Final = 8.0
+# A hub lets go of a connection whose other end has vanished within 45 s.
+_WATCH_SENDER_S: Final = 60.0
 _LOOK_EVERY_S: Final = 0.25
 
 
@@ -168,14 +170,17 @@ def refuse_more_events(folder: RunFolder, url: str) -> None:
 
 
 def _goes_on(run_id: str, head: RunHead, client: HubClient) -> bool:
-    """Tells whether a run goes on; one that was killed a moment ago looks so, but nothing more comes of it."""
-    give_up_at = time.monotonic() + _WATCH_S
-    while head.is_live and time.monotonic() < give_up_at:
+    """Tells whether a run goes on; one that was killed a moment ago looks so, but nothing more comes of it.
+
+    One whose driver is connected goes on however silent it is, unless the hub has not noticed yet that it is gone.
+    """
+    began_at, now = time.monotonic(), head
+    while head.is_live and time.monotonic() < began_at + (_WATCH_SENDER_S if now.has_sender else _WATCH_S):
         time.sleep(_LOOK_EVERY_S)
-        now = client.head(run_id)
-        if now is not None and now.num_events > head.num_events:
+        now = client.head(run_id) or head
+        if now.num_events > head.num_events:
             return True
-    return False
+    return head.is_live and now.has_sender
 
 
 def _is_ahead(folder: RunFolder, head: RunHead, client: HubClient) -> bool:

@@ -141,7 +141,7 @@ class Streamer(threading.Thread):
         Where it is not the beginning of the log here, all of it is sent once: the hub leaves out what it has. But for
         a hub where somebody else went on with the run, which gets nothing.
         """
-        head = hub.head(self._folder.run_id)
+        head = hub.head(self._folder.run_id, goes_on=True)
         # What counts at the end is whether events get through, not that somebody is there.
         self._answered_at = self._answered_at or time.monotonic()
         for cursor in (self._cursor, LogCursor()) if self._cursor.stands(file) else (LogCursor(),):

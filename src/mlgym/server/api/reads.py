@@ -29,6 +29,7 @@ from mlgym.server.projection.projection import Projection
 from mlgym.server.projection.projections import Projections
 from mlgym.server.projection.reader import Reader
 from mlgym.server.refusal import RefusedError, not_found
+from mlgym.server.senders import has_sender
 from mlgym.server.store import HubStore
 from mlgym.server.trash import Trash
 
@@ -131,6 +132,7 @@ class Reads:
                     "final_counts": state.final_counts,
                     "num_starts": state.num_starts,
                     "is_live": view.is_now and view.is_live,
+                    "has_sender": view.is_now and has_sender(projection.path.parent),
                     "metric_keys": table.metrics,
                     "swept_keys": table.swept,
                     "config_text": self._config_text(run_id),

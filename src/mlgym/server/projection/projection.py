@@ -17,6 +17,7 @@ from mlgym.events.writer_mark import is_written_from_here
 from mlgym.server.projection.index import LogIndex
 from mlgym.server.projection.past import Past, full_copy, state_as_of
 from mlgym.server.refusal import RefusedError
+from mlgym.server.senders import has_sender
 from mlgym.tracking.portable import line_crc
 
 TAIL_BYTES: Final = 256
@@ -235,13 +236,14 @@ def is_written(path: Path, longest_silence_s: float) -> bool:
     """Tells whether somebody goes on with a run.
 
     The driver of a run holds its log: on its own machine that is all there is to know. One that sends its events to a
-    hub from elsewhere does not, and may be silent for as long as it was before.
+    hub from elsewhere does not: it goes on while it is connected. One that is not may come back, or be one that uses
+    the REST service only, and may be silent for as long as it was before.
 
     Args:
         path: the log.
         longest_silence_s: the longest time between two events so far, in s.
     """
-    if has_writer(path):
+    if has_writer(path) or has_sender(path.parent):
         return True
     if is_written_from_here(path):
         return False
