@@ -2,7 +2,7 @@
 import { useMemo, useRef, useState, type ReactNode } from "react";
 import { countOf } from "@/lib/format";
 import { componentsOf, type Component, type Need } from "../model/graph";
-import { HEIGHT, layout, WIDTH, type PlacedEdge, type PlacedNode } from "../model/layers";
+import { layout, WIDTH, type PlacedEdge, type PlacedNode } from "../model/layers";
 import classes from "./Experiment.module.css";
 
 const MARGIN = 2;
@@ -76,16 +76,16 @@ interface BoxProps {
   readonly onChoose: (name: string) => void;
 }
 
-function Box({ node: { component, x, y }, isNear, onHover, onChoose }: BoxProps): ReactNode {
+function Box({ node: { component, x, y, height }, isNear, onHover, onChoose }: BoxProps): ReactNode {
   const { name, use } = component;
   return (
     <g className={classes.node} data-component={name} data-near={isNear} transform={`translate(${x} ${y})`} onPointerEnter={() => onHover(name)} onPointerLeave={() => onHover(null)} onClick={() => onChoose(name)}>
       <title>{use === "" ? name : `${name}: ${use}`}</title>
-      <rect width={WIDTH} height={HEIGHT} rx={5} />
-      <text x={10} y={17}>
+      <rect width={WIDTH} height={height} rx={5} />
+      <text x={10} y={height / 2 - 3}>
         {short(name)}
       </text>
-      <text x={10} y={31} className={classes.use}>
+      <text x={10} y={height / 2 + 11} className={classes.use}>
         {short(use)}
       </text>
     </g>

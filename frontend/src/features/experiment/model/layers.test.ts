@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { componentsOf, type Component } from "./graph";
-import { HEIGHT, layout, WIDTH, type Layout } from "./layers";
+import { layout, WIDTH, type Layout } from "./layers";
 
 const components = (needs: Readonly<Record<string, readonly string[]>>): Component[] =>
   Object.entries(needs).map(([name, names]) => ({ name, use: "", needs: names.map((one) => ({ name: one, keys: [one] })) }));
@@ -25,15 +25,15 @@ function faultsOf({ nodes, edges }: Layout): string[] {
   return edges.flatMap(({ from, to, path }) => {
     const points = pointsOf(path);
     const [start, end] = [boxes.get(from), boxes.get(to)];
-    const within = nodes.filter(({ x, y }) => points.some(([px, py]) => px > x + 0.5 && px < x + WIDTH - 0.5 && py > y - 2 && py < y + HEIGHT + 2));
+    const within = nodes.filter(({ x, y, height }) => points.some(([px, py]) => px > x + 0.5 && px < x + WIDTH - 0.5 && py > y - 2 && py < y + height + 2));
     const [[x0, y0], [x1, y1]] = [points[0] ?? [0, 0], points.at(-1) ?? [0, 0]];
-    const isFromBorder = start !== undefined && x0 === start.x + WIDTH && y0 > start.y && y0 < start.y + HEIGHT;
-    const isToBorder = end !== undefined && x1 === end.x && y1 > end.y && y1 < end.y + HEIGHT;
+    const isFromBorder = start !== undefined && x0 === start.x + WIDTH && y0 > start.y && y0 < start.y + start.height;
+    const isToBorder = end !== undefined && x1 === end.x && y1 > end.y && y1 < end.y + end.height;
     return [...within.map(({ component }) => `${from} to ${to} crosses ${component.name}`), ...(isFromBorder && isToBorder ? [] : [`${from} to ${to} hangs in the air`])];
   });
 }
 
-const overlaps = ({ nodes }: Layout): number => nodes.filter((a) => nodes.some((b) => a !== b && a.x === b.x && Math.abs(a.y - b.y) < HEIGHT)).length;
+const overlaps = ({ nodes }: Layout): number => nodes.filter((a) => nodes.some((b) => a !== b && a.x === b.x && a.y <= b.y && a.y + a.height > b.y)).length;
 
 describe("a layout", () => {
   const pipeline = components({

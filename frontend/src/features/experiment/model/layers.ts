@@ -2,16 +2,20 @@
 // a column has a place of its own in it, so that it leads between the nodes and never behind one.
 import type { Component } from "./graph";
 
-export const [WIDTH, HEIGHT, GAP_X, GAP_Y] = [132, 40, 52, 14];
+export const WIDTH = 132;
+const [HEIGHT, GAP_X, GAP_Y] = [40, 52, 14];
 /** Of an edge that passes. */
 const LANE = 4;
 const [LEAST_SWEEPS, MOST_SWEEPS, MANY_PLACES] = [2, 8, 20_000];
 const PORT_GAP = 8;
+const MOST_HEIGHT = 400;
 
 export interface PlacedNode {
   readonly component: Component;
   readonly x: number;
   readonly y: number;
+  /** More than that of a text where many edges enter. */
+  readonly height: number;
 }
 
 export interface PlacedEdge {
@@ -49,7 +53,7 @@ interface Edge {
 export function layout(components: readonly Component[]): Layout {
   const edges = edgesOf(components);
   const columnOf = columnsOf(components, edges);
-  const nodes = new Map(components.map(({ name }) => [name, place(columnOf.get(name) ?? 0, HEIGHT)]));
+  const nodes = new Map(components.map(({ name, needs }) => [name, place(columnOf.get(name) ?? 0, heightOf(needs.length))]));
   const ways = edges.map((edge) => ({ edge, way: [] as Place[] }));
   const lanes = new Map<string, Place>();
   for (const { edge, way } of ways) way.push(...wayOf(edge, nodes, lanes));
@@ -64,7 +68,7 @@ export function layout(components: readonly Component[]): Layout {
   return {
     nodes: components.flatMap((component) => {
       const at = nodes.get(component.name);
-      return at === undefined ? [] : [{ component, x: left(at), y: at.y - HEIGHT / 2 }];
+      return at === undefined ? [] : [{ component, x: left(at), y: at.y - at.height / 2, height: at.height }];
     }),
     edges: drawn(ways),
     width: Math.max(0, ...places.map((one) => left(one) + WIDTH)),
@@ -73,6 +77,7 @@ export function layout(components: readonly Component[]): Layout {
 }
 
 const place = (column: number, height: number): Place => ({ column, height, before: [], after: [], y: 0 });
+const heightOf = (numEntering: number): number => Math.min(MOST_HEIGHT, Math.max(HEIGHT, PORT_GAP * (numEntering + 1)));
 const left = ({ column }: Place): number => column * (WIDTH + GAP_X);
 
 /** Gives the edges without circles: one that closes a circle is turned round. */
@@ -191,7 +196,7 @@ function inversions(numbers: readonly number[]): number {
 
 /** Gives each place a height near that of its neighbours, in the order of its column and with room between them. */
 function settle(columns: readonly (readonly Place[])[], sweeps: number): void {
-  for (const column of columns) column.forEach((one, i) => (one.y = (i - (column.length - 1) / 2) * (HEIGHT + GAP_Y)));
+  for (const column of columns) spread(column, column.map((_, i) => (i - (column.length - 1) / 2) * (HEIGHT + GAP_Y)));
   for (let sweep = 0; sweep < sweeps; sweep += 1) {
     const isForth = sweep % 2 === 0;
     for (const column of isForth ? columns : [...columns].reverse()) {
@@ -231,7 +236,7 @@ function drawn(ways: readonly { readonly edge: Edge; readonly way: readonly Plac
   const ports = new Map<readonly Place[], number>();
   for (const [end, all] of entering) {
     const ordered = [...all].sort((a, b) => (a.at(-2)?.y ?? 0) - (b.at(-2)?.y ?? 0));
-    const gap = Math.min(PORT_GAP, (HEIGHT - PORT_GAP) / Math.max(1, all.length - 1));
+    const gap = Math.min(PORT_GAP, (end.height - PORT_GAP) / Math.max(1, all.length - 1));
     ordered.forEach((way, i) => ports.set(way, end.y + (i - (all.length - 1) / 2) * gap));
   }
   return ways.filter(({ way }) => way.length > 1).map(({ edge, way }) => ({ ...edge, path: pathOf(way, ports.get(way) ?? 0) }));
