@@ -58,7 +58,7 @@ function singleCurves(curves: ReadonlyMap<number, Curve>, ask: PanelAsk): Drawn 
     const { length, values } = curve;
     const x = xColumn(curve, ask.x, ask.startedAt?.[i] ?? null);
     const isLine = chosen.has(id) ? lines.length < MAX_LINES : !isCrowded;
-    if (isLine) lines.push({ id, x, length, n: 1, ...smoothedColumn(values, length, ask.smoothing) });
+    if (isLine) lines.push({ id, x, length, n: 1, least: 1, ...smoothedColumn(values, length, ask.smoothing) });
     else crowd.push({ x, y: values, length });
   });
   return { lines, crowd, bands: [] };
@@ -79,10 +79,10 @@ function meanCurves(curves: ReadonlyMap<number, Curve>, ask: PanelAsk, groups: r
   });
   const [lines, bands] = [[] as WholeLine[], [] as PanelBand[]];
   for (const [id, own] of [...members].slice(0, MAX_LINES)) {
-    const mean = meanOf(own, ask.x);
+    const mean = meanOf(own, ask.x === "step" ? "step" : "epoch");
     if (mean === null) continue;
-    const { x, y, low, high, n } = mean;
-    lines.push({ id, x, length: x.length, n, ...smoothedColumn(y, y.length, ask.smoothing) });
+    const { x, y, low, high, n, least } = mean;
+    lines.push({ id, x, length: x.length, n, least, ...smoothedColumn(y, y.length, ask.smoothing) });
     bands.push({ id, x, low, high });
   }
   return { lines, bands: bands.length <= MAX_BANDS ? bands : [], crowd: [] };
@@ -124,11 +124,11 @@ export function pictureOf(shape: Shape, ask: PanelAsk, frame: PanelFrame, toBitm
 }
 
 /** Gives a line as it shows between two places of x: copies, since the columns stay here. */
-function inSight({ id, x, y, raw, length, n }: WholeLine, span: Span, isLogX: boolean, columns: number): PanelLine {
+function inSight({ id, x, y, raw, length, n, least }: WholeLine, span: Span, isLogX: boolean, columns: number): PanelLine {
   const reach = placesInSight(x, length, span);
   // Columns of pixels are of equal width on a linear axis only; on another one every point is drawn.
   const kept = isLogX ? null : placesToKeep(x, raw ?? y, reach, span, columns);
   const taken = (column: Float64Array): Float64Array =>
     kept === null ? column.slice(reach[0], reach[1]) : Float64Array.from(kept, (place) => column[place] ?? Number.NaN);
-  return { id, n, x: taken(x), y: taken(y), ...(raw === undefined ? {} : { raw: taken(raw) }) };
+  return { id, n, least, x: taken(x), y: taken(y), ...(raw === undefined ? {} : { raw: taken(raw) }) };
 }

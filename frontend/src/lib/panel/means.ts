@@ -1,7 +1,6 @@
 // The mean of several curves, with one standard deviation to both sides.
 import type { Curve } from "../curves";
 import { spreadOf } from "../statistics";
-import type { XAxis } from "./picture";
 
 export interface Mean {
   readonly x: Float64Array;
@@ -10,16 +9,17 @@ export interface Mean {
   readonly high: Float64Array;
   /** Over how many curves. */
   readonly n: number;
+  /** Over how many where the fewest have a value: some end early, or have none that is finite. */
+  readonly least: number;
 }
 
-/** Gives the mean of curves at each of their epochs or steps; null where none has a value. */
-export function meanOf(curves: readonly Curve[], axis: XAxis): Mean | null {
+/** Gives the mean of curves at each of their epochs or steps, which are the same moments for all; null where none has a value. */
+export function meanOf(curves: readonly Curve[], axis: "epoch" | "step"): Mean | null {
   const at = new Map<number, number[]>();
   let n = 0;
   for (const curve of curves) {
     if (curve.length === 0) continue;
     n += 1;
-    // Only epochs and steps are the same moments for all; by the clock they are matched by epoch.
     const x = axis === "step" ? curve.steps : curve.epochs;
     for (let i = 0; i < curve.length; i += 1) {
       const values = at.get(x[i] ?? 0);
@@ -38,5 +38,6 @@ export function meanOf(curves: readonly Curve[], axis: XAxis): Mean | null {
     low: column(({ mean, sd }) => mean - (sd ?? 0)),
     high: column(({ mean, sd }) => mean + (sd ?? 0)),
     n,
+    least: spreads.reduce((least, spread) => Math.min(least, spread?.n ?? 0), n),
   };
 }

@@ -51,8 +51,9 @@ export interface PanelLine {
   readonly y: Float64Array;
   /** Drawn thinly below, where `y` is smoothed. */
   readonly raw?: Float64Array;
-  /** Over how many experiments it is a mean. */
+  /** Over how many experiments it is a mean, and over how many where the fewest have a value. */
   readonly n: number;
+  readonly least: number;
 }
 
 export interface PanelBand {

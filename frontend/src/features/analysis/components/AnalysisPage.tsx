@@ -1,11 +1,13 @@
 // Which is better, since when? A chart for each metric and split.
 import { useMemo, type ReactNode } from "react";
+import { Button } from "@/components/Button";
 import { Notice, Problem, Waiting } from "@/components/Notice";
-import { formatValue, shortKeys } from "@/lib/format";
+import { countOf, formatCount, formatValue, shortKeys } from "@/lib/format";
 import { useRun, useTable } from "@/lib/hub/queries";
 import { columnsOf, sortRows, valueOf } from "@/lib/rowValues";
 import { useScheme } from "@/lib/scheme";
 import { isShown, useSelection, type Selection } from "@/lib/selection";
+import { changeView, toPage } from "@/lib/url";
 import type { ExperimentRow, ExperimentTable, RunDetail } from "@/types/api";
 import { colouringOf, tellingColumn } from "../model/colouring";
 import type { PanelContext } from "../model/context";
@@ -52,13 +54,13 @@ function Analysis({ run, table, detail }: { readonly run: string; readonly table
     <div className={classes.page}>
       <Tools view={view} table={table} />
       {keys.length === 0 ? (
-        <Notice title="Nothing was measured yet">Charts appear with the first evaluation.</Notice>
+        <Unmeasured table={table} isRunning={detail?.status === "running"} />
       ) : shown.length === 0 ? (
         <Notice title="No metric matches">
           The expression <code>{view.match}</code> finds none of {keys.length}.
         </Notice>
       ) : (
-        <Legend colouring={colouring} table={table} rows={rows} top={view.top} metric={metric} />
+        <Legend context={context} metric={metric} />
       )}
       {pinned.length === 0 ? null : (
         <section className={classes.row} aria-label="Pinned charts">
@@ -79,6 +81,17 @@ function Analysis({ run, table, detail }: { readonly run: string; readonly table
         </section>
       ))}
     </div>
+  );
+}
+
+function Unmeasured({ table, isRunning }: { readonly table: ExperimentTable; readonly isRunning: boolean }): ReactNode {
+  const numFailed = table.rows.filter(({ status }) => status === "failed").length;
+  if (isRunning || table.rows.length === 0) return <Notice title="Nothing was measured yet">Charts appear with the first evaluation.</Notice>;
+  return (
+    <Notice title="Nothing was measured">
+      <p>{numFailed === 0 ? "No experiment came to an evaluation." : `${formatCount(numFailed)} of ${countOf(table.rows.length, "experiment")} failed before the first evaluation.`}</p>
+      <Button onClick={() => changeView(toPage("flow"))}>See what happened</Button>
+    </Notice>
   );
 }
 

@@ -92,7 +92,7 @@ const Curves = memo(function Curves({ run, metricKey, numAll, numShown, view, pl
     <>
       <Chart
         spec={spec}
-        label={`${metricKey} over ${view.x} of ${numShown} experiments`}
+        label={`${metricKey} over ${plan.ask.x} of ${numShown} experiments`}
         height={HEIGHT}
         zoom={view.zoom}
         onZoom={onZoom}

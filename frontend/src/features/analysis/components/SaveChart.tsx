@@ -38,7 +38,7 @@ function captionOf(title: string, { run, view, plan, colouring }: PanelContext):
   const selected = [...plan.entries.values()].filter(({ isSelected }) => isSelected).slice(0, MAX_NAMED);
   const note = [
     run,
-    `over ${view.x === "since" ? "time since start" : view.x}`,
+    `over ${plan.ask.x === "since" ? "time since start" : plan.ask.x}`,
     view.smoothing > 0 ? `smoothed by ${view.smoothing}` : "",
     selected.length > 0 || colouring.column === null ? "" : `colour: ${colouring.column}`,
   ];

@@ -14,7 +14,8 @@ interface Entry {
   readonly row: ExperimentRow;
   readonly isSelected: boolean;
   readonly name: string;
-  readonly label: (n: number) => string;
+  /** What it is called, over how many. */
+  readonly label: (n: number, least: number) => string;
 }
 
 /** What all charts of the page have in common. */
@@ -29,6 +30,8 @@ const MAX_STRONG = 20;
 
 export function planOf(rows: readonly ExperimentRow[], view: AnalysisView, selection: Selection, describe: (row: ExperimentRow) => string): Plan {
   const means = view.average.length === 0 ? null : meansOf(rows, view, selection);
+  // By the clock, no two experiments are at the same place: means are over epochs.
+  const x = means !== null && view.x !== "step" ? "epoch" : view.x;
   const entries = means?.entries ?? new Map(rows.map((row) => [row.experiment_id, { row, isSelected: selection.set.has(row.experiment_id), name: describe(row), label: () => describe(row) }]));
   return {
     entries,
@@ -36,10 +39,10 @@ export function planOf(rows: readonly ExperimentRow[], view: AnalysisView, selec
     isFew: entries.size <= MAX_STRONG && (means !== null || selection.ids.length === 0),
     ask: {
       experiments: rows.map((row) => row.experiment_id),
-      startedAt: view.x === "since" ? rows.map((row) => row.started_at) : null,
+      startedAt: x === "since" ? rows.map((row) => row.started_at) : null,
       groups: means?.groups ?? null,
       chosen: selection.ids,
-      x: view.x,
+      x,
       smoothing: view.smoothing,
       isLogX: view.isLogX,
       isLogY: view.isLogY,
@@ -58,7 +61,7 @@ function meansOf(rows: readonly ExperimentRow[], view: AnalysisView, selection: 
     numbers.set(name, number);
     const known = entries.get(number);
     const isSelected = (known?.isSelected ?? false) || selection.set.has(row.experiment_id);
-    entries.set(number, { row: known?.row ?? row, isSelected, name, label: (n) => `${name} (mean of ${n})` });
+    entries.set(number, { row: known?.row ?? row, isSelected, name, label: (n, least) => `${name} (mean of ${least < n ? `${least} to ` : ""}${n})` });
     return number;
   });
   return { entries, groups };
@@ -69,11 +72,11 @@ export function specOf(picture: PanelPicture, key: string, { entries, ask, isFew
     const row = entries.get(id)?.row;
     return (row === undefined ? null : colouring.colourOf(row)) ?? grey;
   };
-  const lines = picture.lines.flatMap(({ id, x, y, raw, n }): Line[] => {
+  const lines = picture.lines.flatMap(({ id, x, y, raw, n, least }): Line[] => {
     const entry = entries.get(id);
     if (entry === undefined) return [];
     // A click on a mean selects the first experiment of it.
-    const line = { id: entry.row.experiment_id, x, y, length: x.length, colour: colourOf(id), isStrong: entry.isSelected || isFew, label: entry.label(n) };
+    const line = { id: entry.row.experiment_id, x, y, length: x.length, colour: colourOf(id), isStrong: entry.isSelected || isFew, label: entry.label(n, least) };
     return [raw === undefined ? line : { ...line, raw }];
   });
   const bands = picture.bands.map(({ id, x, low, high }): Band => ({ x, low, high, length: x.length, colour: colourOf(id) }));

@@ -52,7 +52,7 @@ function Flow({ run, table, detail }: Props): ReactNode {
       ) : view.rows.length === 0 ? (
         <Notice title="No experiment matches">
           <p>{emptyReason(view)}</p>
-          <Button onClick={() => changeView({ filter: null, only: null, hide: null })}>Show all {table.rows.length}</Button>
+          <Button onClick={() => changeView({ filter: null, only: null, hide: null })}>Show all {formatCount(table.rows.length)}</Button>
         </Notice>
       ) : isPhone ? (
         <FlowList view={view} table={table} selection={selection} />

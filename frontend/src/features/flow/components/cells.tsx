@@ -111,13 +111,14 @@ export function failureOf(row: ExperimentRow): string | null {
 
 const firstLine = (text: string): string => text.split("\n").find((line) => line.trim() !== "") ?? text;
 
-/** A mean always with what it is over. */
-export function spreadCell(spread: Spread | null): ReactNode {
+/** A mean always with what it is over; what metrics are not has no room for its spread. */
+export function spreadCell(spread: Spread | null, words: ((value: number) => string) | undefined): ReactNode {
   if (spread === null) return MISSING;
+  const write = words ?? ((value: number): string => formatNumber(value));
   return (
-    <span title={`mean of ${spread.n}${spread.sd === null ? "" : `, sd ${formatNumber(spread.sd)}`}, from ${formatNumber(spread.low)} to ${formatNumber(spread.high)}`}>
-      {formatNumber(spread.mean)}
-      {spread.sd === null ? null : <small className="dim"> ±{formatNumber(spread.sd, 2)}</small>}
+    <span title={`mean of ${spread.n}${spread.sd === null ? "" : `, sd ${write(spread.sd)}`}, from ${write(spread.low)} to ${write(spread.high)}`}>
+      {write(spread.mean)}
+      {spread.sd === null || words !== undefined ? null : <small className="dim"> ±{formatNumber(spread.sd, 2)}</small>}
     </span>
   );
 }

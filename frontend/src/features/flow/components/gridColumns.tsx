@@ -5,7 +5,7 @@ import type { GridColumn } from "@/components/grid/columns";
 import { Sparkline } from "@/components/Sparkline";
 import { selectionColour, themeColour, type Scheme } from "@/lib/colours";
 import type { CurveSet } from "@/lib/curves";
-import { formatNumber, formatValue, MISSING, shortValue } from "@/lib/format";
+import { formatBytes, formatDuration, formatNumber, formatValue, MISSING, shortValue } from "@/lib/format";
 import { valueOf } from "@/lib/rowValues";
 import { toggleAll, toggleSelected, type Selection } from "@/lib/selection";
 import type { ExperimentRow } from "@/types/api";
@@ -29,7 +29,8 @@ interface Within extends Surroundings {
   readonly isFoldable: boolean;
 }
 
-const SUMMED = new Set(["steps_per_s", "duration_s", "rss_bytes", "num_checkpoints"]);
+/** Facts that a group has a mean of, and how they are written. */
+const SUMMED: ReadonlyMap<string, (value: number) => string> = new Map([["steps_per_s", formatNumber], ["duration_s", formatDuration], ["rss_bytes", formatBytes], ["num_checkpoints", formatNumber]]); // prettier-ignore
 
 export function gridColumns(around: Surroundings): GridColumn<Item>[] {
   const { view } = around;
@@ -125,7 +126,8 @@ function groupCell(group: GroupItem, column: FlowColumn, around: Surroundings): 
   const name = group.names.find(([key]) => key === column.id);
   if (name !== undefined) return <span title={name[1]}>{shortOf(group.members, column.id)}</span>;
   if (column.id === "status") return statusWords(group.members);
-  if (column.group === "metrics" || SUMMED.has(column.id)) return spreadCell(group.spread(column.id));
+  const words = SUMMED.get(column.id);
+  if (column.group === "metrics" || words !== undefined) return spreadCell(group.spread(column.id), words);
   const values = new Set(group.members.map((row) => formatValue(valueOf(row, column.id) ?? undefined)));
   if (column.group === "parameters" || column.group === "validation") return values.size === 1 ? shortOf(group.members, column.id) : <span className="dim">{values.size} values</span>;
   return null;
