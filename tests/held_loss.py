@@ -24,17 +24,21 @@ class HeldCrossEntropy(CrossEntropy):
     Args:
         hold: the file.
         after_batches: number of batches of training, counted in this process, that do not wait.
+        at_most_s: how long a batch waits at most, in s, so that an experiment hears that it is to stop; None for as
+            long as the file is there.
     """
 
-    def __init__(self, hold: str, after_batches: int = 0) -> None:
+    def __init__(self, hold: str, after_batches: int = 0, at_most_s: float | None = None) -> None:
         super().__init__(name="cross_entropy")
         self._hold = Path(hold)
         self._left = after_batches
+        self._at_most_s = at_most_s
 
     def forward(self, predictions: Tensor | Tensors, targets: Tensor | Tensors) -> Tensor:
         """See `Loss`."""
         if torch.is_grad_enabled():
             self._left -= 1
-            while self._left < 0 and self._hold.exists():
+            until = None if self._at_most_s is None else time.monotonic() + self._at_most_s
+            while self._left < 0 and self._hold.exists() and (until is None or time.monotonic() < until):
                 time.sleep(0.01)
         return super().forward(predictions, targets)

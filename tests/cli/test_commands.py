@@ -120,7 +120,7 @@ def test_views_start_without_anything_heavy(arguments: list[str], finished: Run)
         f"try: main({arguments!r} + {[] if '--help' in arguments else ['--storage', str(finished.path.parent)]!r})\n"
         f"finally: print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=False)
     assert done.stderr.strip().endswith("[]"), done.stderr
 
 

@@ -25,7 +25,7 @@ def _exit_code(protection: str, stream: str, more: str) -> int:
     os.close(reading)
     pipes: dict[str, Any] = {stream: writing}
     try:
-        return subprocess.run([sys.executable, "-c", body], timeout=60, check=False, **pipes).returncode
+        return subprocess.run([sys.executable, "-c", body], timeout=240, check=False, **pipes).returncode
     finally:
         os.close(writing)
 
@@ -48,7 +48,7 @@ def test_help_for_nobody(arguments: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        ended = subprocess.run([sys.executable, "-m", "mlgym", *arguments], timeout=60, check=False, stdout=writing)
+        ended = subprocess.run([sys.executable, "-m", "mlgym", *arguments], timeout=240, check=False, stdout=writing)
     finally:
         os.close(writing)
     assert ended.returncode == 0

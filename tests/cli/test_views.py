@@ -144,10 +144,10 @@ def test_follow_shows_a_run_as_it_goes_and_ends_with_it(tmp_path: Path) -> None:
         line = Log(level="info", logger="stdout", message="last", **who)
         ended = RunFinished(grid_search_id="live", num_succeeded=2, num_failed=0, num_interrupted=0, num_not_started=0)
         log.append([producer.encode(line), producer.encode(ended)])
-    rest, errors = everything.communicate(timeout=60)
+    rest, errors = everything.communicate(timeout=240)
     assert [one[15:].strip() for one in rest.splitlines()] == ["1  info stdout: last", "run finished: 2 succeeded"]
     assert (everything.returncode, errors) == (0, "")
-    of_second, errors = second.communicate(timeout=60)
+    of_second, errors = second.communicate(timeout=240)
     assert [one[15:].strip() for one in of_second.splitlines()] == ["1  running on cpu", "1  info stdout: last"]
     assert (second.returncode, errors) == (0, "")
 
@@ -168,7 +168,7 @@ def test_a_reader_that_leaves_early(arguments: list[str], run: Run) -> None:
         stdout=writing, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     os.close(writing)
-    assert process.communicate(timeout=60)[1] == ""
+    assert process.communicate(timeout=240)[1] == ""
     assert process.returncode == 0
 
 
@@ -179,7 +179,7 @@ def test_an_output_that_is_full(arguments: list[str], run: Run) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "mlgym", *arguments, "--storage", str(run.path.parent)],
-            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=240, check=False,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (2, "the output cannot be written: No space left on device\n")
 

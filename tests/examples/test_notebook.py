@@ -30,7 +30,7 @@ def test_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "jupyter"))
     notebook = _read()
     where = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=100, resources=where).execute()
+    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=280, resources=where).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert {output.output_type for output in outputs} <= {"execute_result", "display_data", "stream"}
     assert sum("image/png" in output.get("data", ()) for output in outputs) == 3

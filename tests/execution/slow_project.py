@@ -13,9 +13,12 @@ from typing import Final
 import mlgym
 from mlgym.events import read_log
 
-# Beside the config, so that it has to travel; slow, so that something can happen: the delay changes no result.
+# Beside the config, so that it has to travel; slow while a file is there, so that something can happen meanwhile, and
+# not so slow that an experiment does not hear that it is to stop. The delay changes no result.
 MODULE: Final = """
+import itertools
 import time
+from pathlib import Path
 
 from torch import Tensor
 from torch.nn import functional
@@ -23,11 +26,15 @@ from torch.nn import functional
 from mlgym import register
 
 print("loaded from", __file__)
+batches = itertools.count()
 
 
 @register("slow_cross_entropy", call_args=("prediction", "target"))
-def slow_cross_entropy(prediction: Tensor, target: Tensor, delay_s: float = 0.0) -> Tensor:
-    time.sleep(delay_s)
+def slow_cross_entropy(prediction: Tensor, target: Tensor, slow_while: str = "", after_batches: int = 0) -> Tensor:
+    if prediction.requires_grad and next(batches) >= after_batches:
+        until = time.monotonic() + 2.0
+        while time.monotonic() < until and Path(slow_while).is_file():
+            time.sleep(0.02)
     return functional.cross_entropy(prediction, target)
 """
 LEARNING_RATES: Final = "{sweep: [1e-2, 1e-3, 3e-3]}"
@@ -40,7 +47,7 @@ components:
   data: {{use: digits}}
   model: {{use: mlp, hidden: [16], dropout: 0.2}}
   optimizer: {{use: adam, model: $model, lr: {LEARNING_RATES}}}
-  loss: {{use: slow_cross_entropy, delay_s: 0.0}}
+  loss: {{use: slow_cross_entropy, slow_while: "", after_batches: 0}}
   loaders: {{batch_size: 64}}
 experiment: {{epochs: 4, early_stopping: [], checkpoint_every_n_steps: 8}}
 """
@@ -54,6 +61,12 @@ def write_project(folder: Path) -> Path:
     path = folder / "slow.yml"
     path.write_text(CONFIG)
     return path
+
+
+def slowly(file: Path, after_batches: int) -> list[str]:
+    """Makes a file, and gives the overrides that have each experiment be slow after some batches while it is there."""
+    file.touch()
+    return [f"loss.slow_while={file}", f"loss.after_batches={after_batches}"]
 
 
 def results(run: Path) -> Counter[str]:

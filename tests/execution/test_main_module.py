@@ -12,6 +12,7 @@ import pytest
 from mlgym.config.registry import Registry
 from mlgym.execution import main_module
 from mlgym.execution.main_module import import_main_script, main_script_of, refuse_launch_while_importing, used_names
+from tests.waiting import wait_for
 
 SCRIPT = """\
 import os
@@ -45,12 +46,12 @@ def main(executor: str = "processes") -> None:
 def run_program(folder: Path, arguments: list[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Runs Python in a folder and gives how it ended."""
     return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, input=stdin, capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, *arguments], cwd=folder, input=stdin, capture_output=True, text=True, timeout=240, check=False
     )
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_workers_run_components_of_the_script(tmp_path: Path) -> None:
     """Real processes build what the script registers; beside the script itself only the fork server imports it."""
     (tmp_path / "script.py").write_text(SCRIPT + '\n\nif __name__ == "__main__":\n    main()\n')
@@ -66,7 +67,7 @@ def test_workers_run_components_of_the_script(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_a_script_that_launches_when_imported_is_stopped(tmp_path: Path) -> None:
     """Without the guard each worker would launch the run again: it is told so, and nothing multiplies."""
     (tmp_path / "script.py").write_text(SCRIPT + "\n\nmain()\n")
@@ -76,11 +77,10 @@ def test_a_script_that_launches_when_imported_is_stopped(tmp_path: Path) -> None
     imported = (tmp_path / "imported").read_text().splitlines()
     assert 2 <= len(imported) <= 4
     assert [path.name for path in (tmp_path / "storage").iterdir()] == ["run"]
-    alive = [line.split()[1] for line in imported if Path("/proc", line.split()[1]).exists()]
-    assert alive == []
+    wait_for(lambda: not any(Path("/proc", line.split()[1]).exists() for line in imported))
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("arguments", [["-"], ["-c", SCRIPT + "\n\nmain()\n"]], ids=["stdin", "-c"])
 def test_a_program_without_a_file_is_told_what_to_do(tmp_path: Path, arguments: list[str]) -> None:
     """A notebook, stdin and `-c` have nothing that a worker could import; nothing is started."""
@@ -92,7 +92,7 @@ def test_a_program_without_a_file_is_told_what_to_do(tmp_path: Path, arguments: 
     assert not (tmp_path / "storage").exists()
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_a_program_without_a_file_runs_inline(tmp_path: Path) -> None:
     """What the message recommends works."""
     done = run_program(tmp_path, ["-"], stdin=SCRIPT + '\n\nmain("inline")\n')

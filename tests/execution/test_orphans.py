@@ -17,6 +17,7 @@ from mlgym.events import RunState
 from mlgym.tracking import RunFolder
 from tests.execution.jobs import FOR_EVER_S
 from tests.execution.stand_ins import start_program
+from tests.programs import is_alive
 
 PROTECTED = ["tests.execution.jobs"]
 UNPROTECTED = ["tests.execution.jobs", "tests.execution.unprotected"]
@@ -66,13 +67,6 @@ class Program:
             if not alive or time.monotonic() > give_up_at:
                 return alive
             time.sleep(0.05)
-
-
-def is_alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 Starter = Callable[..., Program]

@@ -10,8 +10,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +19,8 @@ from mlgym.events import EventLog
 from mlgym.events.writer_mark import MARK
 from mlgym.tracking import pull
 from mlgym.tracking.hub_client import HubClient
-from tests.integration.test_resume import CONFIG, digests, results, send_when, start, state
+from tests.integration.test_resume import CONFIG, digests, held, results, send_when, start, state
+from tests.server.gate import Gate
 from tests.server.service import ALL, Service, free_port
 from tests.waiting import wait_for
 
@@ -41,14 +40,18 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_another_machine(hub: Service, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_machine(hub: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed, its folder lost, the run comes from the hub: the results are those of an undisturbed run, each once."""
+    config, hold = held(tmp_path, after_batches=100), tmp_path / "hold"
+    hold.unlink()
     undisturbed = mlgym.run(config, storage=tmp_path / "undisturbed", run_id="run", progress=False)
     assert undisturbed.exit_code == 0
     lost = tmp_path / "lost"
+    hold.touch()
     program = start("run", str(config), "--run-id", "run", "--storage", str(lost), "--rest-endpoint", hub.url)
     with HubClient(hub.url) as client:
-        assert send_when(program, signal.SIGKILL, lambda: bool(client.checkpoints("run"))) == -9
+        assert send_when(program, signal.SIGKILL, lambda: client.checkpoints("run")) == -9
+        hold.unlink()
         monkeypatch.setattr(pull, "_WATCH_S", 0.5)  # nothing more comes of it
         # Nothing is left of it but an older copy.
         lost.rename(tmp_path / "older")
@@ -93,8 +96,9 @@ def test_no_hub(config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     assert results(tmp_path / "hub") == results(tmp_path)
 
 
-def test_live_to_several_hubs(config: Path, tmp_path: Path) -> None:
+def test_live_to_several_hubs(tmp_path: Path) -> None:
     """Two hubs get the events of a run as they happen, one is killed meanwhile; the one with files gets these, too."""
+    config = held(tmp_path, after_batches=100)
     one = Service(tmp_path / "one", program=ALL)
     here = tmp_path / "here" / "run" / "event_storage.log"
     with one, Service(tmp_path / "two", program=ALL) as two:
@@ -105,6 +109,8 @@ def test_live_to_several_hubs(config: Path, tmp_path: Path) -> None:
         one.stop(signal.SIGKILL)
         wait_for(lambda: state(tmp_path / "here").counts["running"] > 0)
         one.start()
+        wait_for(lambda: (one.storage / "run" / here.name).read_bytes() == here.read_bytes())
+        (tmp_path / "hold").unlink()
         _, said = program.communicate(timeout=240)
         assert program.returncode == 0, said
         assert state(tmp_path / "here").status == "finished"
@@ -155,34 +161,18 @@ def test_killed_sync(num_kills: int, tmp_path: Path) -> None:
             (tmp_path / "file").write_bytes(os.urandom(24 * 2**20))
             tracked.log_artifact(tmp_path / "file", f"file {number}")
             tracked.log({"val/f1": 0.1 * number})
-    with Service(tmp_path / "hub", program=ALL) as hub:
-        arguments = ("sync", "run", "--to", hub.url, "--storage", str(tmp_path / "here"))
-        exits = []
-        for kill in range(1, num_kills + 1):
-            wanted = kill * 72 * 2**20 // (num_kills + 1)
-            program = start(*arguments)
-            exits.append(send_when(program, signal.SIGKILL, partial(has_bytes, hub.storage, wanted)))
-            program.communicate()
-        assert exits.count(-signal.SIGKILL) >= num_kills // 2, exits
+    with Service(tmp_path / "hub", program=ALL) as hub, Gate(hub.port) as gate:
+        arguments = ("sync", "run", "--to", gate.url, "--storage", str(tmp_path / "here"))
+        for _ in range(num_kills):
+            gate.let_through(72 * 2**20 // (num_kills + 1))
+            assert send_when(start(*arguments), signal.SIGKILL, lambda: gate.is_held) == -signal.SIGKILL
+        gate.let_through()
         _, said = start(*arguments, "--json").communicate(timeout=120)
         assert said == ""
         there = {path.relative_to(hub.storage): path.read_bytes() for path in files(hub.storage / "run")}
         here = {path.relative_to(tmp_path / "here"): path.read_bytes() for path in files(tmp_path / "here" / "run")}
         here.pop(Path("run") / MARK)  # of this machine alone
         assert there == here
-
-
-def size_of(folder: Path) -> int:
-    """Gives how many bytes there are, while files come and go."""
-    num_bytes = 0
-    for path in files(folder):
-        with suppress(FileNotFoundError):
-            num_bytes += path.stat().st_size
-    return num_bytes
-
-
-def has_bytes(folder: Path, least: int) -> bool:
-    return size_of(folder) >= least
 
 
 def files(folder: Path) -> list[Path]:

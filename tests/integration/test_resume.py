@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import mlgym
@@ -23,6 +23,8 @@ from mlgym.errors import RunError
 from mlgym.events import RunState, read_log
 from mlgym.execution import ConfigChangedError
 from mlgym.tracking import RunFolder
+from tests.programs import environment, is_alive
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -69,19 +71,32 @@ def start(*arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env=environment(),
     )
 
 
-def send_when(program: subprocess.Popen[str], signum: int, condition: Callable[[], bool]) -> int:
-    """Sends a signal once a condition holds, and gives the exit code."""
-    give_up_at = time.monotonic() + 120
-    while not condition():
-        assert program.poll() is None, program.communicate()
-        assert time.monotonic() < give_up_at, "timed out"
-        time.sleep(0.005)
+def send_when(program: subprocess.Popen[str], signum: int, condition: Callable[[], object]) -> int:
+    """Sends a signal once a condition holds, which must be before the program ends, and gives the exit code.
+
+    What it started has ended, too.
+    """
+    wait_for(lambda: program.poll() is not None or condition())
+    assert program.poll() is None, program.communicate()
+    family = psutil.Process(program.pid).children(recursive=True)
     program.send_signal(signum)
-    program.communicate(timeout=60)
+    program.communicate(timeout=120)
+    wait_for(lambda: not any(map(is_alive, family)))
     return program.returncode
+
+
+def held(folder: Path, **options: Any) -> Path:
+    """Writes the config, with a loss that waits while the file `hold` is beside it: see `tests.held_loss`."""
+    hold, file = folder / "hold", folder / "held.yml"
+    hold.touch()
+    loss = {"use": "held_cross_entropy", "hold": str(hold), **options}
+    components = {**CONFIG["components"], "loss": loss}
+    file.write_text(json.dumps({**CONFIG, "imports": ["tests.held_loss"], "components": components}))
+    return file
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +129,14 @@ def checkpoints_at(storage: Path, step: int) -> bool:
     return any(one.step >= step for one in stored)
 
 
-def test_killed_drivers_cost_nothing(config: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_killed_drivers_cost_nothing(undisturbed: Path, tmp_path: Path) -> None:
     """Killed three times in the middle of epochs, the log ends with each result of an undisturbed run exactly once."""
-    command = ["run", str(config), "--run-id", "run", "--processes", "2"]
-    for step in (20, 200, 400):
+    command = ["run", str(held(tmp_path, after_batches=130)), "--run-id", "run", "--processes", "2"]
+    for step in (100, 220, 340):
         program = start(*command, "--storage", str(tmp_path))
         assert send_when(program, signal.SIGKILL, partial(checkpoints_at, tmp_path, step)) == -9
         command = ["resume", "run"]
+    (tmp_path / "hold").unlink()
     assert state(tmp_path).status == "crashed"
     resumed = mlgym.resume("run", storage=tmp_path, progress=False)
     assert (resumed.exit_code, resumed.status) == (0, "finished")
@@ -129,13 +145,12 @@ def test_killed_drivers_cost_nothing(config: Path, undisturbed: Path, tmp_path: 
     assert results(tmp_path) == results(undisturbed)
 
 
-def test_an_interrupted_run_goes_on_by_another_executor_elsewhere(
-    config: Path, undisturbed: Path, tmp_path: Path
-) -> None:
+def test_an_interrupted_run_goes_on_by_another_executor_elsewhere(undisturbed: Path, tmp_path: Path) -> None:
     """SIGUSR1 ends it with 130 and checkpoints; moved, and in this process, it ends as the undisturbed one did."""
-    storage = tmp_path / "here"
+    storage, config = tmp_path / "here", held(tmp_path, after_batches=30, at_most_s=1)
     program = start("run", str(config), "--run-id", "run", "--processes", "2", "--storage", str(storage))
     assert send_when(program, signal.SIGUSR1, lambda: checkpoints_at(storage, 20)) == 130
+    (tmp_path / "hold").unlink()
     assert state(storage).status == "interrupted"
     shutil.move(storage, tmp_path / "there")
     resumed = mlgym.resume("run", storage=tmp_path / "there", executor="inline", progress=False)
@@ -159,19 +174,21 @@ def test_more_epochs_give_what_a_longer_run_gives(config: Path, undisturbed: Pat
 
 
 @pytest.fixture
-def interrupted(config: Path, tmp_path: Path) -> Path:
-    """The storage folder of a run that was interrupted before its second experiment began."""
-
+def interrupted(tmp_path: Path) -> Path:
+    """The storage folder of a run that was interrupted before its second experiment began; `held.yml` lies there."""
+    config = held(tmp_path, after_batches=30, at_most_s=1)
     program = start("run", str(config), "--run-id", "run", "--processes", "1", "--storage", str(tmp_path))
     assert send_when(program, signal.SIGTERM, lambda: checkpoints_at(tmp_path, 20)) == 130
+    (tmp_path / "hold").unlink()
     return tmp_path
 
 
-def test_a_config_file_that_changed(interrupted: Path, config: Path, tmp_path: Path) -> None:
+def test_a_config_file_that_changed(interrupted: Path) -> None:
     """Refused with the key and both values; with the key allowed the run goes on in a new lineage."""
-    changed = tmp_path / "changed.yml"
-    optimizer = {**CONFIG["components"]["optimizer"], "weight_decay": 0.1}
-    changed.write_text(json.dumps({**CONFIG, "components": {**CONFIG["components"], "optimizer": optimizer}}))
+    changed = interrupted / "changed.yml"
+    config = json.loads((interrupted / "held.yml").read_text())
+    config["components"]["optimizer"]["weight_decay"] = 0.1
+    changed.write_text(json.dumps(config))
     with pytest.raises(ConfigChangedError, match=r"optimizer\.weight_decay: added, 0\.1"):
         mlgym.resume("run", config=changed, storage=interrupted, progress=False)
     with pytest.raises(ConfigChangedError, match=r"optimizer\.weight_decay: added, 0\.1"):
@@ -184,8 +201,9 @@ def test_a_config_file_that_changed(interrupted: Path, config: Path, tmp_path: P
     assert list(resumed.experiments[0].history("val/loss").epochs) == [1, 2, 3, 4, 5, 6]
 
 
-def test_auto_resume_goes_on_with_the_newest_unfinished_run(interrupted: Path, config: Path) -> None:
+def test_auto_resume_goes_on_with_the_newest_unfinished_run(interrupted: Path) -> None:
     """The same config goes on; another one, or one that has ended, gets a run of its own."""
+    config = interrupted / "held.yml"
     others = mlgym.run(config, storage=interrupted, auto_resume=True, seed=3, progress=False)
     assert others.run_id != "run"
     resumed = mlgym.run(config, storage=interrupted, auto_resume=True, progress=False)
@@ -201,10 +219,7 @@ def test_auto_resume_refuses_a_run_that_lives(config: Path, tmp_path: Path) -> N
     long = ["experiment.epochs=100000"]
     program = start("run", str(config), *long, "--run-id", "run", "--processes", "1", "--storage", str(tmp_path))
     try:
-        give_up_at = time.monotonic() + 60
-        while not state(tmp_path).counts["running"]:
-            assert time.monotonic() < give_up_at
-            time.sleep(0.05)
+        wait_for(lambda: state(tmp_path).counts["running"])
         with pytest.raises(RunError, match="run `run` of the same config goes on already"):
             mlgym.run(config, overrides=long, storage=tmp_path, auto_resume=True, progress=False)
     finally:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,8 @@ from mlgym.api.reproduction import reproduce
 from mlgym.config import dump_yaml
 from mlgym.events import read_log
 from mlgym.tracking import RunFolder
+from tests.programs import environment
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -101,9 +101,17 @@ def test_control_a_shorter_schedule_gives_other_bits(whole: Run) -> None:
 
 def test_a_killed_driver_goes_on_the_same(whole: Run, tmp_path: Path) -> None:
     """SIGKILL while a trial is trained: the same decisions, the same bits, each once."""
-    (tmp_path / "config.yml").write_text(dump_yaml(CONFIG))
+    hold = tmp_path / "hold"
+    hold.touch()
+    # Of 40 in an epoch: in the second of the last two epochs of the trial that comes to the end.
+    loss = {"use": "held_cross_entropy", "hold": str(hold), "after_batches": 50}
+    components = {**CONFIG["components"], "loss": loss}
+    (tmp_path / "config.yml").write_text(
+        dump_yaml({**CONFIG, "imports": ["tests.held_loss"], "components": components})
+    )
     command = [sys.executable, "-m", "mlgym", "run", "config.yml", "--storage", ".", "--run-id", "run"]
     _kill_after([*command, "--executor", "inline"], tmp_path, num_results=3)
+    hold.unlink()
     finished = resume("run", storage=tmp_path, executor="inline", progress=False)
     assert finished.status == "finished"
     assert steps(finished) == steps(whole)
@@ -112,18 +120,16 @@ def test_a_killed_driver_goes_on_the_same(whole: Run, tmp_path: Path) -> None:
 
 def _kill_after(command: list[str], folder: Path, num_results: int) -> None:
     """Runs a driver, and kills it once so many results were told and the next experiment runs."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     driver = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     log = folder / "run" / "event_storage.log"
-    give_up_at = time.monotonic() + 200
-    while not (log.exists() and _runs_after(log, num_results)):
+    try:
+        wait_for(lambda: driver.poll() is not None or (log.exists() and _runs_after(log, num_results)), 200)
         assert driver.poll() is None
-        assert time.monotonic() < give_up_at
-        time.sleep(0.005)
-    driver.kill()
-    driver.wait()
+    finally:
+        driver.kill()
+        driver.wait()
 
 
 def _runs_after(log: Path, num_results: int) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,9 @@ from mlgym.config import RunFacts, build_component, dump_yaml
 from mlgym.errors import RunError
 from mlgym.events import RunState, read_log
 from tests.integration.unsteady import unsteady_config
+from tests.programs import environment
 from tests.validation.modes.configs import DIGITS, with_validation
+from tests.waiting import wait_for
 
 QUALITIES = [0.5, 0.9, 0.7]  # experiments 0-5 and their fit 6, 7-12 and 13, 14-19 and 20
 NESTED = {"outer_folds": 2, "inner_folds": 2, "stratified": True}
@@ -280,18 +280,19 @@ def test_a_killed_driver_in_the_middle(tmp_path: Path) -> None:
     config = unsteady_config(tmp_path / "failing.json", QUALITIES)
     (tmp_path / "config.yml").write_text(dump_yaml(config))
     command = [sys.executable, "-m", "mlgym", "run", "config.yml", "-p", "3", "--storage", ".", "--run-id", "run"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    held = tmp_path / "held.json"
+    held.write_text("[19]")  # the last competitor of the last outer fold
     driver = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     log = tmp_path / "run" / "event_storage.log"
-    give_up_at = time.monotonic() + 200
-    while not (log.exists() and b'"selection_made"' in log.read_bytes()):
+    try:
+        wait_for(lambda: driver.poll() is not None or (log.exists() and b'"selection_made"' in log.read_bytes()), 200)
         assert driver.poll() is None
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)
-    driver.kill()
-    driver.wait()
+    finally:
+        driver.kill()
+        driver.wait()
+    held.unlink()
     before = load_run("run", tmp_path).state
     assert 0 < len(before.selections) < 3
     again = resume("run", storage=tmp_path, progress=False)

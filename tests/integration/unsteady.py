@@ -1,9 +1,11 @@
-"""Experiments that score what their config says, and fail when a file says so."""
+"""Experiments that score what their config says, and wait or fail when a file says so."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,8 @@ class Unsteady:
     Args:
         datasets: the parts.
         quality: the score.
-        failing: file with the numbers of the experiments that fail; none where it does not exist.
+        failing: file with the numbers of the experiments that fail; none where it does not exist. Those in the file
+            `held.json` beside it wait for as long as that is there.
         fold: see `$run.fold`.
     """
 
@@ -55,6 +58,10 @@ class Unsteady:
 
     def run(self, context: ExperimentContext) -> None:
         """See `Experiment`."""
+        held = self.failing.with_name("held.json")
+        with suppress(FileNotFoundError):
+            while context.experiment_id in json.loads(held.read_text()):
+                time.sleep(0.02)
         if self.failing.exists() and context.experiment_id in json.loads(self.failing.read_text()):
             raise ValueError("as the file says")
         context.sink.emit(

@@ -182,7 +182,7 @@ def lossy_disk(mount_point: Path) -> Iterator[Path]:
     command = [sys.executable, "-m", "tests.server.lossy_disk", str(mount_point)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
-        give_up_at = time.monotonic() + 20
+        give_up_at = time.monotonic() + 120
         while not mount_point.is_mount():
             if process.poll() is not None or time.monotonic() > give_up_at:
                 process.kill()

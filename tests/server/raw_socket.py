@@ -37,9 +37,11 @@ class RawSocket:
                 origin=None if origin is None else Origin(origin),
                 proxy=None,
                 max_size=None,
+                ping_interval=None,
+                open_timeout=60,
             )
         )
-        assert str(self._socket.recv(10)).startswith("0{")
+        assert str(self._socket.recv(60)).startswith("0{")
 
     def connect(self, auth: object = None) -> bool:
         """Connects, and tells whether it was let in."""
@@ -71,7 +73,7 @@ class RawSocket:
     def receive_all(self) -> None:
         """Takes whatever comes until the service closes the connection."""
         while True:
-            self._socket.recv(20)
+            self._socket.recv(120)
 
     def say(self, packet: str | bytes) -> None:
         """Sends a packet of Engine.IO."""
@@ -90,7 +92,7 @@ class RawSocket:
 
     def _next(self, beginnings: tuple[str, ...]) -> str:
         while True:
-            packet = str(self._socket.recv(20))
+            packet = str(self._socket.recv(120))
             if packet == "2":
                 self.say("3")
             elif packet.startswith(beginnings):

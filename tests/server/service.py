@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import httpx
+import psutil
 
 REST: Final = ("mlgym.server.rest_service", "--event_storage_path")
 ALL: Final = ("mlgym", "board", "--storage")
@@ -53,7 +54,7 @@ class Service:
     def start(self) -> None:
         """Starts it and waits until it answers."""
         self._process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True, env=self._environment)
-        give_up_at = time.monotonic() + 60
+        give_up_at = time.monotonic() + 120
         while True:
             try:
                 httpx.get(f"{self.url}/api/v1/health", trust_env=False)
@@ -68,12 +69,20 @@ class Service:
         assert self._process is not None
         self._process.send_signal(signum)
 
+    def pause(self) -> None:
+        """Stops it until it gets SIGCONT; it does nothing any more when this returns."""
+        self.send_signal(signal.SIGSTOP)
+        assert self._process is not None
+        process = psutil.Process(self._process.pid)
+        while process.status() != psutil.STATUS_STOPPED:
+            time.sleep(0.001)
+
     def stop(self, signum: int = signal.SIGTERM) -> tuple[int, str]:
         """Ends it and gives its exit code and what it said."""
         process, self._process = self._process, None
         assert process is not None
         process.send_signal(signum)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=120)
         return process.returncode, said
 
     def __enter__(self) -> Self:

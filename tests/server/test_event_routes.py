@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from pathlib import Path
 
 import httpx
@@ -12,6 +11,7 @@ import pytest
 
 from tests.events.samples import RUN_ID, lines
 from tests.server.service import Service
+from tests.waiting import wait_for
 
 URL = f"/api/v1/runs/{RUN_ID}/events"
 SENT = [line for index, line in enumerate(lines(600)) if index % 10 != 9]
@@ -105,13 +105,14 @@ def test_a_body_that_is_cut_off(service: Service, http: httpx.Client) -> None:
         for seq in range(20_000)
     )
     head = f"POST {url} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    log = service.storage / "cut_off" / "event_storage.log"
     with socket.create_connection(("127.0.0.1", service.port)) as connection:
         connection.sendall(head + body[: len(body) * 2 // 3])
-        time.sleep(0.5)
+        wait_for(lambda: log.exists() and log.stat().st_size > 0)
     answer = http.post(url, content=body).json()
     assert answer["num_received"] == answer["num_events"] == 20_000
     assert 0 < answer["num_stored"] < 20_000
-    logged = (service.storage / "cut_off" / "event_storage.log").read_bytes().splitlines()
+    logged = log.read_bytes().splitlines()
     assert [json.loads(line)["seq"] for line in logged] == list(range(20_000))
 
 

@@ -56,6 +56,17 @@ def memory(hub: Service) -> int:
     return int(status["VmHWM"].split()[0]) * 1024
 
 
+def follow(board: Wire, run: str, numbers: list[int], least: int) -> None:
+    """Takes the numbers of events until there are so many, and comes back where the hub found it too slow, too."""
+    while len(numbers) < least:
+        board.until(lambda: bool(board.received))
+        numbers += [number for number, _ in board.events()]
+        is_left = bool(board.messages("resync"))
+        board.received.clear()
+        if is_left:
+            board.call("join", {"rooms": [run], "protocol": 2, "from_event_id": {run: len(numbers)}})
+
+
 @pytest.mark.slow
 def test_200_slow_subscribers(hub: Service) -> None:
     """With 200 subscribers that take nothing of 40 MB, the hub stays under 300 MB and others get everything."""
@@ -69,12 +80,9 @@ def test_200_slow_subscribers(hub: Service) -> None:
             for start in range(0, num_events, 100):
                 group = [event(seq, text=text) for seq in range(start, start + 100)]
                 assert producer.call("mlgym_events", group)["event_ids"] == list(range(start, start + 100))
-                while len(numbers) < start - 500:
-                    board.until(lambda: bool(board.received))
-                    numbers += [number for number, _ in board.events()]
-                    board.received.clear()
-            board.until(lambda: len(numbers) + len(board.events()) >= num_events)
-            assert numbers + [number for number, _ in board.events()] == list(range(num_events))
+                follow(board, RUN, numbers, start - 500)
+            follow(board, RUN, numbers, num_events)
+            assert numbers == list(range(num_events))
         assert (hub.storage / RUN / "event_storage.log").stat().st_size > 40e6
         assert memory(hub) < 300e6
     finally:
@@ -97,6 +105,7 @@ def test_a_slow_subscriber_comes_back(hub: Service) -> None:
         assert told == {"run_id": run, "from_event_id": len(got)}
         assert got == list(range(len(got)))
         assert 0 < len(got) < num_events
+        slow.received.clear()
         slow.call("join", {"rooms": [run], "protocol": 2, "from_event_id": {run: len(got)}})
-        slow.until(lambda: len(slow.events()) == num_events)
-    assert [number for number, _ in slow.events()] == list(range(num_events))
+        follow(slow, run, got, num_events)
+    assert got == list(range(num_events))

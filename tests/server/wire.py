@@ -29,7 +29,7 @@ class Wire:
         address = f"{url.replace('http', 'ws', 1)}/socket.io/?EIO=4&transport=websocket"
         self._open = ExitStack()
         self.socket = self._open.enter_context(
-            connect(address, max_size=None, compression=None, proxy=None, ping_interval=None)
+            connect(address, max_size=None, compression=None, proxy=None, ping_interval=None, open_timeout=60)
         )
         self.socket.recv()
         self.socket.send("40" if auth is None else f"40{json.dumps(auth)}")
@@ -78,7 +78,7 @@ class Wire:
         return list(flat(self.messages("mlgym_event")))
 
     def _take(self) -> None:
-        text = str(self.socket.recv(30))
+        text = str(self.socket.recv(120))
         if text == "2":
             self.socket.send("3")
         elif text.startswith("42"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from tests.execution.test_orphans import PROTECTED, Program, Starter, is_alive, start
+from tests.execution.test_orphans import PROTECTED, Program, Starter, start
+from tests.programs import is_alive
 from tests.waiting import wait_for
 
 __all__ = ["start"]

@@ -91,7 +91,7 @@ def test_a_stop_reaches_the_next_step_and_a_kill_does_not_wait(on_cluster: OnClu
     assert stopped["interrupted"]
     assert late["error"] == "exceeded its time limit of 500 s"
     assert told.exits["run-2"].signal_name == "SIGKILL"
-    wait_for(lambda: not any(is_alive(int(pid)) for pid in (tmp_path / "children").read_text().split()), 10)
+    wait_for(lambda: not any(is_alive(int(pid)) for pid in (tmp_path / "children").read_text().split()))
 
 
 def test_jobs_beyond_the_cluster_wait_and_can_be_stopped_there(on_cluster: OnCluster, tmp_path: Path) -> None:
@@ -134,5 +134,5 @@ def test_a_node_without_the_run_folder_has_one_for_a_while_where_checkpoints_go_
     assert own == str(tmp_path)
     assert (tmp_path / "left").exists()
     assert Path(other).name.startswith("mlgym-run-")
-    wait_for(lambda: not Path(other).exists(), 10)
+    wait_for(lambda: not Path(other).exists())
     assert not (tmp_path / "elsewhere").exists()

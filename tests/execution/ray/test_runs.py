@@ -22,7 +22,7 @@ from mlgym.execution.ray_options import RayOptions
 from mlgym.execution.run_record import read_record
 from mlgym.tracking import RunFolder
 from tests.execution.ray.clusters import LoopbackCluster
-from tests.execution.slow_project import CONFIG, LEARNING_RATES, results, results_at_home, write_project
+from tests.execution.slow_project import CONFIG, LEARNING_RATES, results, results_at_home, slowly, write_project
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -44,8 +44,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Counter[str]:
 def launched(
     config: Path, cluster: LoopbackCluster, storage: Path, *, on_event: Callable[[dict[str, Any]], bool], **options: Any
 ) -> RunSummary:
-    """Runs a config on a cluster, slowly, and shows each event."""
-    document = load(config, ["loss.delay_s=0.03"])
+    """Runs a config on a cluster, slowly while there is the file `slow`, and shows each event."""
+    document = load(config, slowly(storage.with_name("slow"), after_batches=10))
     on_ray = RunOptions(
         storage=storage, executor="ray", processes=2, ray=RayOptions(address=cluster.address), **options
     )
@@ -53,10 +53,14 @@ def launched(
 
 
 class NodeKiller:
-    """Kills the node of the first experiment that has a checkpoint; a watch that ends nothing."""
+    """Kills the node of the first experiment that has a checkpoint; a watch that ends nothing.
 
-    def __init__(self, cluster: LoopbackCluster) -> None:
+    Experiments are slow until then.
+    """
+
+    def __init__(self, cluster: LoopbackCluster, slow: Path) -> None:
         self.cluster = cluster
+        self.slow = slow
         self.node_of: dict[int, str] = {}
         self.killed: str | None = None
         self.victims: set[int] = set()
@@ -71,6 +75,7 @@ class NodeKiller:
             self.victims = {number for number, node in self.node_of.items() if node == address}
             number = [node.node_ip_address for node in self.cluster.nodes].index(address)
             self.killed = self.cluster.kill_node(number)
+            self.slow.unlink()
         return False
 
 
@@ -104,7 +109,7 @@ def test_experiments_of_a_killed_node_go_on_elsewhere(
     cluster: LoopbackCluster, config: Path, home: Counter[str], tmp_path: Path
 ) -> None:
     """A node dies with all its workers: every experiment ends with the results of home, and nothing is there twice."""
-    killer = NodeKiller(cluster)
+    killer = NodeKiller(cluster, tmp_path / "slow")
     summary = launched(config, cluster, tmp_path / "ray", on_event=killer)
     cluster.grow()
     assert killer.killed is not None
@@ -121,7 +126,7 @@ def test_without_retries_they_fail_and_the_others_do_not(
     cluster: LoopbackCluster, config: Path, tmp_path: Path
 ) -> None:
     """The control: told not to go on elsewhere, the experiments of the killed node fail, and say why."""
-    killer = NodeKiller(cluster)
+    killer = NodeKiller(cluster, tmp_path / "slow")
     summary = launched(config, cluster, tmp_path / "ray", on_event=killer, node_retries=0)
     cluster.grow()
     state = RunFolder(tmp_path / "ray", summary.run_id).state()
@@ -136,7 +141,9 @@ def test_a_killed_driver_leaves_nothing_running_and_its_run_goes_on(
 ) -> None:
     """The cluster ends the experiments of a driver that is gone; `resume` finishes them with the results of home."""
     storage = tmp_path / "ray"
-    command = ["run", str(config), "loss.delay_s=0.03", "--executor", "ray", "-p", "2", "--address", cluster.address]
+    slow = tmp_path / "slow"
+    command = ["run", str(config), *slowly(slow, after_batches=45)]
+    command += ["--executor", "ray", "-p", "2", "--address", cluster.address]
     driver = subprocess.Popen(
         [sys.executable, "-m", "mlgym", *command, "--storage", str(storage), "--run-id", "run"],
         stdout=subprocess.DEVNULL,
@@ -148,7 +155,8 @@ def test_a_killed_driver_leaves_nothing_running_and_its_run_goes_on(
     assert len(workers) >= 2
     os.kill(driver.pid, signal.SIGKILL)
     driver.communicate()
-    wait_for(lambda: not cluster.processes_with("mlgym.execution"), 30)
+    wait_for(lambda: not cluster.processes_with("mlgym.execution"))
+    slow.unlink()
     before = folder.state()
     assert before.status == "crashed"
     resumed = mlgym.resume("run", storage=storage, progress=False)

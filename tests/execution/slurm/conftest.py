@@ -54,7 +54,8 @@ class Cluster:
                 os.killpg(int(path.read_text()), signal.SIGKILL)
         for path in self.root.glob("*.step"):
             with suppress(ProcessLookupError):
-                os.kill(int(path.read_text()), signal.SIGKILL)
+                if step := path.read_text():
+                    os.kill(int(step), signal.SIGKILL)
 
 
 @pytest.fixture

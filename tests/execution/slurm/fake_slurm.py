@@ -3,24 +3,27 @@
 
 `python fake_slurm.py COMMAND ARGUMENTS` stands behind small scripts on the path. What is known of a task is in files of
 the folder `$FAKE_SLURM`: `<array>_<index>.state`, `.step` (the process of its script), `.told` (what becomes of it
-once that has ended). A controller per array starts tasks and buries them, and ends with them.
+once that has ended). A controller per array starts tasks and buries them, and ends with them. Who changes what is known
+does so alone.
 
 Beyond SLURM: `end STATE TASK` ends a task as a cluster would that has lost its node or its patience.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(os.environ.get("FAKE_SLURM", "."))
-LIFETIME_S = 120.0
+LIFETIME_S = 280.0
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED")
 
 
@@ -35,6 +38,13 @@ def put(task: str, what: str, text: str) -> None:
     temporary = ROOT / f".{task}.{what}.{os.getpid()}"
     temporary.write_text(text)
     temporary.replace(ROOT / f"{task}.{what}")
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    with (ROOT / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def tasks_of(ids: list[str]) -> list[str]:
@@ -68,14 +78,14 @@ def sbatch(arguments: list[str]) -> int:
         put(f"{number}_{index}", "state", "PENDING")
     command = [sys.executable, __file__, "controller", str(number), parallel, options["output"], options["error"]]
     with (ROOT / f"array-{number}" / "log").open("ab") as log:
-        subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        own = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    (ROOT / f"array-{number}" / "pid").write_text(str(own.pid))
     print(f"Submitted batch job {number}")
     return 0
 
 
 def controller(arguments: list[str]) -> int:
     number, parallel, output, error = arguments
-    (ROOT / f"array-{number}" / "pid").write_text(str(os.getpid()))
     running: dict[str, subprocess.Popen[bytes]] = {}
     restarts: dict[str, int] = {}
     give_up_at = time.monotonic() + LIFETIME_S
@@ -83,21 +93,22 @@ def controller(arguments: list[str]) -> int:
         tasks = tasks_of([number])
         if all(get(task, "state").startswith(ENDED) for task in tasks):
             return 0
-        for task in tasks:
-            if get(task, "state") == "PENDING" and get(task, "told").startswith("CANCELLED"):
-                put(task, "state", get(task, "told"))
-            if get(task, "state") == "PENDING" and len(running) < int(parallel) and not (ROOT / "full").exists():
-                restarts[task] = restarts.get(task, -1) + 1
-                put(task, "told", "")
-                put(task, "restarts", str(restarts[task]))
-                put(task, "state", "RUNNING")
-                running[task] = begin(number, task, restarts[task], output, error)
-                put(task, "step", str(running[task].pid))
-        for task, process in list(running.items()):
-            if process.poll() is not None:
-                del running[task]
-                kill_step(task, signal.SIGKILL)
-                put(task, "state", get(task, "told") or ("FAILED" if process.returncode else "COMPLETED"))
+        with alone():
+            for task in tasks:
+                if get(task, "state") == "PENDING" and get(task, "told").startswith("CANCELLED"):
+                    put(task, "state", get(task, "told"))
+                if get(task, "state") == "PENDING" and len(running) < int(parallel) and not (ROOT / "full").exists():
+                    restarts[task] = restarts.get(task, -1) + 1
+                    put(task, "told", "")
+                    running[task] = begin(number, task, restarts[task], output, error)
+                    put(task, "step", str(running[task].pid))
+                    put(task, "state", "RUNNING")
+                    put(task, "restarts", str(restarts[task]))
+            for task, process in list(running.items()):
+                if process.poll() is not None:
+                    del running[task]
+                    put(task, "step", "")
+                    put(task, "state", get(task, "told") or ("FAILED" if process.returncode else "COMPLETED"))
         time.sleep(0.02)
     for process in running.values():
         os.killpg(process.pid, signal.SIGKILL)
@@ -135,15 +146,16 @@ def kill_step(task: str, signum: int) -> None:
 
 def scancel(arguments: list[str]) -> int:
     signame = next((each.partition("=")[2] for each in arguments if each.startswith("--signal=")), None)
-    for task in tasks_of([each for each in arguments if not each.startswith("--")]):
-        if get(task, "state").startswith(ENDED):
-            continue
-        if signame is not None:
-            kill_step(task, signal.Signals[f"SIG{signame}"])
-            continue
-        put(task, "told", "CANCELLED by 1000")
-        if get(task, "state") == "RUNNING":
-            kill_step(task, signal.SIGTERM)
+    with alone():
+        for task in tasks_of([each for each in arguments if not each.startswith("--")]):
+            if get(task, "state").startswith(ENDED):
+                continue
+            if signame is not None:
+                kill_step(task, signal.Signals[f"SIG{signame}"])
+                continue
+            put(task, "told", "CANCELLED by 1000")
+            if get(task, "state") == "RUNNING":
+                kill_step(task, signal.SIGTERM)
     return 0
 
 
@@ -152,16 +164,18 @@ def scontrol(arguments: list[str]) -> int:
     if (ROOT / "no_requeue").exists():
         print("Job/step already completing or completed for job", file=sys.stderr)
         return 1
-    for task in tasks_of(arguments[1:]):
-        put(task, "told", "PENDING")
+    with alone():
+        for task in tasks_of(arguments[1:]):
+            put(task, "told", "PENDING")
     return 0
 
 
 def end(arguments: list[str]) -> int:
     state, *ids = arguments
-    for task in tasks_of(ids):
-        put(task, "told", state)
-        kill_step(task, signal.SIGKILL)
+    with alone():
+        for task in tasks_of(ids):
+            put(task, "told", state)
+            kill_step(task, signal.SIGKILL)
     return 0
 
 

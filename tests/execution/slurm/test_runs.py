@@ -15,8 +15,9 @@ import pytest
 import mlgym
 from mlgym.events import read_log
 from mlgym.tracking import RunFolder
-from tests.execution.slow_project import results, results_at_home, write_project
+from tests.execution.slow_project import results, results_at_home, slowly, write_project
 from tests.execution.slurm.conftest import Cluster
+from tests.execution.slurm.jobs import allow
 from tests.execution.stand_ins import resume_straw, start_program
 from tests.waiting import wait_for
 
@@ -31,10 +32,10 @@ def config(tmp_path: Path) -> Path:
     return write_project(tmp_path / "project")
 
 
-def start_driver(config: Path, storage: Path) -> subprocess.Popen[bytes]:
-    """A driver in a process of its own, whose experiments are slow."""
+def start_driver(config: Path, storage: Path, overrides: list[str]) -> subprocess.Popen[bytes]:
+    """A driver in a process of its own."""
     options = [word for key, value in OPTIONS.items() for word in ("--slurm", f"{key}={value}")]
-    command = ["run", str(config), "loss.delay_s=0.1", "--executor", "slurm", "--storage", str(storage)]
+    command = ["run", str(config), *overrides, "--executor", "slurm", "--storage", str(storage)]
     return subprocess.Popen(
         [sys.executable, "-m", "mlgym", *command, "--run-id", "run", *options],
         stdout=subprocess.DEVNULL,
@@ -66,8 +67,8 @@ def test_a_grid_gives_the_bits_of_home(cluster: Cluster, config: Path, tmp_path:
 
 def test_jobs_outlive_their_driver_and_are_taken_over(cluster: Cluster, config: Path, tmp_path: Path) -> None:
     """A task is sent back into the queue while no driver is there: `resume` submits nothing and loses nothing."""
-    storage = tmp_path / "slurm"
-    driver = start_driver(config, storage)
+    storage, slow = tmp_path / "slurm", tmp_path / "slow"
+    driver = start_driver(config, storage, slowly(slow, after_batches=10))
     wait_for(lambda: num_running(storage) == 3)
     os.kill(driver.pid, signal.SIGKILL)
     driver.communicate()
@@ -75,6 +76,7 @@ def test_jobs_outlive_their_driver_and_are_taken_over(cluster: Cluster, config: 
     assert len(cluster.tasks("RUNNING")) == 3
     cluster.call("scancel", "--batch", "--signal=USR2", "1_1")
     wait_for(lambda: cluster.root.joinpath("1_1.restarts").read_text() == "1")
+    slow.unlink()
     resumed = mlgym.resume("run", storage=storage, progress=False)
     assert (resumed.exit_code, resumed.num_failed) == (0, 0), [one.error for one in resumed.state.experiments.values()]
     assert cluster.tasks() == ["1_0", "1_1", "1_2"]
@@ -87,7 +89,7 @@ def test_jobs_that_may_not_go_on_are_ended_first(cluster: Cluster, tmp_path: Pat
     """Resumed on this machine, no experiment has two writers: its job saves and ends before another one begins."""
     code = {"entry": "tests.execution.slurm.jobs:count", "preload": ["tests.execution.slurm.jobs"]}
     arguments: dict[str, Any] = {"entries": ["count"] * 2, "config": {"epochs": 4, "gate": str(tmp_path)}, "code": code}
-    (tmp_path / "epochs").write_text("2")
+    allow(tmp_path, 2)
     driver = start_program(tmp_path, executor="slurm", slurm=OPTIONS, run_id="run", **arguments)
     wait_for(lambda: num_running(tmp_path) == 2)
     os.kill(driver.pid, signal.SIGKILL)
@@ -95,12 +97,13 @@ def test_jobs_that_may_not_go_on_are_ended_first(cluster: Cluster, tmp_path: Pat
     seen: list[str] = []
 
     def look(state: Any) -> None:
-        seen.extend(cluster.tasks("RUNNING") if state.counts["running"] else [])
+        if state.counts["running"]:
+            seen.extend(cluster.tasks("RUNNING"))
+            allow(tmp_path, 4)  # the first ones have ended where they stood
 
     class Looking:
         update = staticmethod(look)
 
-    (tmp_path / "epochs").write_text("4")
     summary = resume_straw(tmp_path, "run", executor="processes", observer=Looking(), **arguments)
     assert summary.counts.succeeded == 2
     assert seen == []

@@ -234,7 +234,7 @@ class Trial:
             self._num_resumed = sum(line["event_type"] == "experiment_resumed" for line in self._lines())
 
 
-def _is_gone(group_id: int, patience_s: float = 5.0) -> bool:
+def _is_gone(group_id: int, patience_s: float = 60.0) -> bool:
     """Tells whether no process of a group is alive any more."""
     until = time.monotonic() + patience_s
     while any(_is_alive_in(path, group_id) for path in Path("/proc").glob("[0-9]*")):
