@@ -176,6 +176,7 @@ def test_what_can_be_no_place_is_refused_before_anything_starts(
     """The text says what to install, or to write instead."""
     wrong = {
         "s3://bucket/prefix": "pip install s3fs",
+        "az://container/prefix": "`adlfs`, which is installed and cannot be imported: No module named 'lacks_this'",
         "bucket/prefix": "s3://BUCKET/PREFIX",
         "zip://a::s3://b": "s3://BUCKET/PREFIX",
         "nonsense://a/b": "Protocol not known",
@@ -186,6 +187,8 @@ def test_what_can_be_no_place_is_refused_before_anything_starts(
         f"file://{tmp_path}": "the storage folder itself",
     }
     monkeypatch.setitem(sys.modules, "s3fs", None)
+    (tmp_path / "adlfs.py").write_text("import lacks_this")
+    monkeypatch.syspath_prepend(tmp_path)
     for url, said in wrong.items():
         with pytest.raises(MlgymError, match=said) as caught:
             check_place(url, storage=tmp_path, rest_endpoint=None, is_one_process=False)
@@ -199,3 +202,14 @@ def test_what_can_be_no_place_is_refused_before_anything_starts(
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     with pytest.raises(PlaceError, match=r"pip install 'mlgym\[remote\]'"):
         url_place_module.check_url("memory://a")
+
+
+def test_a_bucket_that_is_not_there_is_told(faulty: UrlPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store says nothing but an address of its own."""
+
+    def refuse(self: FaultyFileSystem, path: str, content: bytes) -> None:
+        raise FileNotFoundError("https://store/o")
+
+    monkeypatch.setattr(FaultyFileSystem, "pipe_file", refuse)
+    with pytest.raises(PlaceError, match=r"cannot be written to: it is not there, and buckets.* \(https://store/o\)"):
+        faulty.claim(is_new=True)

@@ -10,7 +10,16 @@ import msgspec
 from mlgym.execution.environment.capture import VARIABLE_PREFIXES
 
 # Beside what changes results: where data and checkpoints are, and what opens them.
-_PLACE_PREFIXES: Final = ("AWS_", "AZURE_", "FSSPEC_", "GCSFS_", "GOOGLE_", "HF_", "SCIKIT_LEARN_DATA")
+_PLACE_PREFIXES: Final = (
+    "AWS_",
+    "AZURE_",
+    "FSSPEC_",
+    "GCSFS_",
+    "GOOGLE_",
+    "HF_",
+    "SCIKIT_LEARN_DATA",
+    "STORAGE_EMULATOR_",
+)
 # Facts of a machine, or of how Ray uses it.
 _NEVER: Final = frozenset({"CUDA_VISIBLE_DEVICES", "LD_PRELOAD", "NVIDIA_VISIBLE_DEVICES", "SLURM_JOB_ID"})
 

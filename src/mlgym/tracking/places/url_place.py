@@ -202,6 +202,8 @@ class _Asking:
     ) -> None:
         if isinstance(error, Exception) and not isinstance(error, MlgymError):
             detail = str(error).partition("\n")[0] or type(error).__name__
+            if isinstance(error, FileNotFoundError):  # stores say no more than an address of their own
+                detail = f"it is not there, and buckets are not made ({detail})"
             raise PlaceError(f"{self._what}: {detail}") from error
 
 
@@ -245,9 +247,14 @@ def _filesystem(url: str) -> tuple[Any, str]:
         # A cached instance would be shared with other threads, and its connections with forked processes.
         filesystem, root = url_to_fs(url, skip_instance_cache=True)
     except ImportError as error:
-        package = _PACKAGES.get(protocol.lower())
-        remedy = f"pip install {package}" if package else str(error)
-        raise PlaceError(f"checkpoints at {url} need a package that is not installed: {remedy}") from error
+        raise PlaceError(f"checkpoints at {url} need {_missing_text(protocol.lower(), error)}") from error
     except Exception as error:
         raise PlaceError(f"`{url}` is no place for checkpoints: {error}") from error
     return filesystem, str(root)
+
+
+def _missing_text(protocol: str, error: ImportError) -> str:
+    package, cause = _PACKAGES.get(protocol), error.__cause__
+    if package is not None and isinstance(cause, ImportError) and cause.name not in (None, package):
+        return f"`{package}`, which is installed and cannot be imported: {cause}"
+    return f"a package that is not installed: {f'pip install {package}' if package else error}"
