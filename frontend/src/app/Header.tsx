@@ -14,6 +14,7 @@ import { retryNow, useConnection } from "@/lib/live/client";
 import { chooseScheme, useScheme } from "@/lib/scheme";
 import { changeView, toRun, usePage } from "@/lib/url";
 import { useVitalSigns } from "@/lib/useVitalSigns";
+import { BeingRead } from "./BeingRead";
 import classes from "./Header.module.css";
 
 export function Header({ run, onPalette }: { readonly run: string | null; readonly onPalette: () => void }): ReactNode {
@@ -47,7 +48,9 @@ function RunState({ run }: { readonly run: string }): ReactNode {
       <Panel label={name} icon={<IconChevronDown />} width={340}>
         {(close) => <RunChoices current={run} onChosen={close} />}
       </Panel>
-      {data === undefined ? null : (
+      {data === undefined ? (
+        <BeingRead key={run} run={run} />
+      ) : (
         <span className={classes.state}>
           {name === run ? null : <span className={`${classes.id ?? ""} number`}>{run}</span>}
           <Status status={data.status} />

@@ -8,6 +8,7 @@ import { Status } from "@/components/Status";
 import { Verdict } from "@/components/Verdict";
 import { plannedExperiments } from "@/lib/eta";
 import { formatCount, formatDuration, formatMoment, formatNumber, formatWhole, MISSING, numberOf } from "@/lib/format";
+import { fractionRead, readingText } from "@/lib/reading";
 import { changeView } from "@/lib/url";
 import type { RunSummary } from "@/types/api";
 import { useChangeRun } from "../api/changeRun";
@@ -77,7 +78,7 @@ function identityOf({ name, run_id: id }: RunSummary): ReactNode {
 }
 
 export function progressOfRun(run: RunSummary): ReactNode {
-  if (run.reading != null) return <Reading {...run.reading} />;
+  if (run.reading != null) return <Reading reading={run.reading} />;
   const ended = run.counts.done + run.counts.failed;
   const total = plannedExperiments(run);
   const words = `${ended}/${total}`;
@@ -90,11 +91,10 @@ export function progressOfRun(run: RunSummary): ReactNode {
 }
 
 /** How far the hub has read a long log; until then it cannot say more. */
-function Reading({ bytes_read: read, num_bytes: all }: NonNullable<RunSummary["reading"]>): ReactNode {
-  const fraction = all === 0 ? 0 : read / all;
+function Reading({ reading }: { readonly reading: NonNullable<RunSummary["reading"]> }): ReactNode {
   return (
     <span className={classes.progress}>
-      <ProgressBar fraction={fraction} label={`being read, ${Math.floor(fraction * 100)} %`} isMuted />
+      <ProgressBar fraction={fractionRead(reading)} label={readingText(reading)} isMuted />
     </span>
   );
 }
@@ -111,6 +111,7 @@ export function bestOf(run: RunSummary): ReactNode {
 
 /** What came of running experiments again, and of how many: the gravest first. */
 export function verdictOf(run: RunSummary): ReactNode {
+  if (run.reading != null) return MISSING;
   const found = run.reproduction ?? null;
   if (found === null) return <Verdict verdict={null} />;
   const { num_identical: identical, num_within_tolerance: near, num_diverged: diverged } = found;
