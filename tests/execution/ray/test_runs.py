@@ -20,9 +20,11 @@ from mlgym.events import read_log
 from mlgym.execution import Counts, RunOptions, RunSummary, launch
 from mlgym.execution.ray_options import RayOptions
 from mlgym.execution.run_record import read_record
+from mlgym.names import LOG_FILE
 from mlgym.tracking import RunFolder
 from tests.execution.ray.clusters import LoopbackCluster
 from tests.execution.slow_project import CONFIG, LEARNING_RATES, results, results_at_home, slowly, write_project
+from tests.server.service import Service
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -84,11 +86,25 @@ def test_a_grid_gives_the_bits_of_home_and_the_users_module_travels(
 ) -> None:
     """Every result of every experiment is the same on nodes, which got the module, as in this process.
 
-    There the run can be reproduced, too, wherever it was made, and both logs have the verdict.
+    A hub gets the same log from the driver, and the checkpoints from the nodes. On the cluster the run can be
+    reproduced, too, wherever it was made, and both logs have the verdict.
     """
-    run = mlgym.run(
-        config, storage=tmp_path / "ray", executor="ray", processes=2, ray={"address": cluster.address}, progress=False
-    )
+    with Service(tmp_path / "hub") as hub:
+        run = mlgym.run(
+            config,
+            storage=tmp_path / "ray",
+            executor="ray",
+            processes=2,
+            ray={"address": cluster.address},
+            rest_endpoint=hub.url,
+            checkpoint_place="hub",
+            local_checkpoints=False,
+            progress=False,
+        )
+        told = hub.storage / run.run_id
+        wait_for(lambda: (told / LOG_FILE).read_bytes() == (run.path / LOG_FILE).read_bytes(), 60)
+    assert [len(list(told.glob(f"{number}/checkpoints/*/manifest.json"))) for number in range(3)] == [1, 1, 1]
+    assert not list(run.path.glob("*/checkpoints/epoch_*"))
     assert (run.exit_code, run.num_failed) == (0, 0)
     assert results(run.path) == home
     events = [event for _, event in read_log(run.path / "event_storage.log")]
