@@ -1,5 +1,7 @@
 // What somebody sees of a run that is over.
-import { CUT, linesOf, OLD, REPRODUCED, TRAINED } from "./setup/storage";
+import { appendFileSync, cpSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { CUT, linesOf, OLD, REPRODUCED, storage, TRAINED } from "./setup/storage";
 import { cellsOf, expect, open, test, without } from "./setup/test";
 
 test("a link with a run opens it at once, on the first visit", async ({ strict, address }) => {
@@ -158,6 +160,23 @@ test("a run plays on from where it is", async ({ strict, address }) => {
   await strict.getByRole("button", { name: "Play the run" }).click();
   await expect.poll(() => Number(new URL(strict.url()).searchParams.get("at"))).toBeGreaterThan(10);
   await strict.getByRole("button", { name: "Pause" }).click();
+});
+
+test("a run that goes on is played, too", async ({ strict, address }) => {
+  const log = join(storage(), "growing", "event_storage.log");
+  cpSync(join(storage(), OLD), dirname(log), { recursive: true });
+  const lines = readFileSync(log, "utf8").replaceAll(OLD, "growing");
+  writeFileSync(log, lines);
+  await open(strict, address, { run_id: "growing", at: "1" });
+  await expect(strict.getByRole("region", { name: "Time travel" })).toContainText("event 1 of");
+  // Events come until it was seen that they stop nothing.
+  const growth = setInterval(() => appendFileSync(log, `${lines.trim().split("\n").at(-2) ?? ""}\n`), 50);
+  try {
+    await strict.getByRole("button", { name: "Play the run" }).click();
+    await expect.poll(() => Number(new URL(strict.url()).searchParams.get("at"))).toBeGreaterThan(3);
+  } finally {
+    clearInterval(growth);
+  }
 });
 
 test("charts are drawn, zoomed, and select what is clicked", async ({ strict, address }) => {

@@ -1,6 +1,6 @@
 // The slider over the events of a run: every page shows the state as it was, and plays on from there.
 import { IconPlayerPause, IconPlayerPlay, IconPlayerSkipBack } from "@tabler/icons-react";
-import { useQuery } from "@tanstack/react-query";
+import { useIsFetching, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useState, type ReactNode } from "react";
 import { Button, IconButton } from "@/components/Button";
 import { formatCount, formatMoment } from "@/lib/format";
@@ -15,6 +15,9 @@ const SETTLE_MS = 120;
 
 export function TimeTravel({ run }: { readonly run: string }): ReactNode {
   const at = useAt();
+  const client = useQueryClient();
+  // A frame stands until its pages have been read: faster than that nothing would be seen of it.
+  const isReading = useIsFetching() > 0;
   const { data: live } = useQuery(runQuery(run, null));
   const { data: timeline, refetch } = useQuery({ ...timelineQuery(run), enabled: live !== undefined });
   const [isPlaying, setPlaying] = useState(false);
@@ -33,14 +36,16 @@ export function TimeTravel({ run }: { readonly run: string }): ReactNode {
   }, [dragged, last]);
 
   useEffect(() => {
-    if (!isPlaying) return;
+    if (!isPlaying || isReading) return;
     const timer = setTimeout(() => {
-      const next = (at ?? 0) + Math.max(1, Math.ceil(last / FRAMES));
-      if (next >= last) setPlaying(false);
-      changeView({ at: next >= last ? null : String(next) }, { replace: true });
+      // Looked up only now: a run that goes on has more events with each moment, which must not put the next frame off.
+      const end = client.getQueryData(runQuery(run, null).queryKey)?.num_events ?? 0;
+      const next = (at ?? 0) + Math.max(1, Math.ceil(end / FRAMES));
+      if (next >= end) setPlaying(false);
+      changeView({ at: next >= end ? null : String(next) }, { replace: true });
     }, FRAME_MS);
     return () => clearTimeout(timer);
-  }, [isPlaying, at, last]);
+  }, [isPlaying, isReading, at, client, run]);
 
   // A link may come from a log that had more events, or from somebody's guess: after the last one comes the end.
   const isBeyond = live !== undefined && at !== null && at > last;
