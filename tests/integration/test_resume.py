@@ -131,7 +131,8 @@ def checkpoints_at(storage: Path, step: int) -> bool:
 
 def test_killed_drivers_cost_nothing(undisturbed: Path, tmp_path: Path) -> None:
     """Killed three times in the middle of epochs, the log ends with each result of an undisturbed run exactly once."""
-    command = ["run", str(held(tmp_path, after_batches=130)), "--run-id", "run", "--processes", "2"]
+    # The log hears of a checkpoint once the next one is taken, at the latest: 20 steps later, and one more.
+    command = ["run", str(held(tmp_path, after_batches=150)), "--run-id", "run", "--processes", "2"]
     for step in (100, 220, 340):
         program = start(*command, "--storage", str(tmp_path))
         assert send_when(program, signal.SIGKILL, partial(checkpoints_at, tmp_path, step)) == -9
