@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from mlgym.components.data import TensorData, labels_of, random_split, stratified_split
 from mlgym.components.data.labels import num_samples_of
 from mlgym.components.data.splits import round_shares
-from mlgym.errors import DataError
+from mlgym.config import check, load
+from mlgym.errors import ConfigError, DataError
 from tests.components.data.lazy_data import LazyData, inputs_of
 
 
@@ -48,6 +49,29 @@ def test_shares_that_do_not_add_up(fractions: Any) -> None:
     """Shares that sum to something else are refused."""
     with pytest.raises(DataError, match="fractions"):
         random_split(make_data([0] * 10), fractions, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("fractions", "told"),
+    [
+        ({"train": 0.7, "val": 0.2}, "of the dataset, but train 0.7 + val 0.2 is 0.9"),
+        ({"train": 0.7, "val": 3}, "but train 0.7 + val 3 is 3.7"),
+        ({"train": 0.7, "val": 0.3}, None),
+        ({"train": 1, "val": 0}, None),
+        # Whether these are all samples only the data shows.
+        ({"train": 7, "val": 2}, None),
+    ],
+)
+def test_shares_that_never_add_up_are_told_when_a_config_is_checked(fractions: Any, told: str | None) -> None:
+    """Before any data is read, with the place in the config."""
+    for name in ("random_split", "stratified_split"):
+        split = {"use": name, "dataset": {"use": "digits"}, "fractions": fractions}
+        config = {"version": 1, "components": {"split": split}, "experiment": {"use": "data_loaders"}}
+        with pytest.raises(ConfigError) as caught:
+            check(load(config))
+        said = [fault.message for fault in caught.value.faults if fault.path == "components.split.fractions"]
+        assert len(said) == (told is not None)
+        assert all(one.endswith(str(told)) for one in said)
 
 
 def test_largest_remainders_are_rounded_up() -> None:

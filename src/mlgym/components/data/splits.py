@@ -31,7 +31,8 @@ def _complaint(fractions: Mapping[str, float]) -> str | None:
     # What whole numbers have to sum to is known with the data.
     if abs(total - 1) <= _TOLERANCE or all(isinstance(value, int) for value in fractions.values()):
         return None
-    return f"must sum to 1, or be whole numbers that sum to the size of the dataset, but sum to {total:g}"
+    sums = " + ".join(f"{name} {value:g}" for name, value in fractions.items())
+    return f"must sum to 1, or be whole numbers that sum to the size of the dataset, but {sums} is {total:g}"
 
 
 Fractions: TypeAlias = Annotated[dict[str, Share], Whole(_complaint)]
