@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from mlgym.errors import TrainingError
+from mlgym.tracking.manifest import remove_checkpoint
 from mlgym.training import checkpoint as module
 from mlgym.training.checkpoint import (
     MODEL_FILE,
     CheckpointContent,
-    delete_checkpoint,
     list_checkpoints,
     load_weights,
     read_checkpoint,
@@ -132,8 +132,8 @@ def test_deleting_takes_one_away(tmp_path: Path) -> None:
     """The folder is gone and the others stay; one that is gone already is no error."""
     _write(tmp_path, 1)
     _write(tmp_path, 2)
-    delete_checkpoint(tmp_path / "epoch_1-step_10")
-    delete_checkpoint(tmp_path / "epoch_1-step_10")
+    remove_checkpoint(tmp_path / "epoch_1-step_10")
+    remove_checkpoint(tmp_path / "epoch_1-step_10")
     assert [path.name for path in tmp_path.iterdir()] == ["epoch_2-step_20"]
 
 
@@ -153,7 +153,7 @@ def test_a_name_is_gone_for_good_before_its_files_are(tmp_path: Path, monkeypatc
 
     for name in ("rename", "fsync", "unlink"):
         monkeypatch.setattr(os, name, noting(name))
-    delete_checkpoint(stored.path)
+    remove_checkpoint(stored.path)
     assert calls[:3] == ["rename", "fsync", "unlink"]
     assert "fsync" not in calls[2:]
 

@@ -16,12 +16,12 @@ from mlgym.components.loss import CrossEntropy
 from mlgym.errors import TrainingError
 from mlgym.events.sink import MemorySink
 from mlgym.events.types import Log
+from mlgym.tracking.manifest import remove_checkpoint
 from mlgym.tracking.places.url_place import UrlPlace
 from mlgym.training import checkpoint_courier, checkpoint_writer
 from mlgym.training.checkpoint import (
     CheckpointContent,
     checkpoint_name,
-    delete_checkpoint,
     list_checkpoints,
     write_checkpoint,
 )
@@ -133,7 +133,7 @@ def test_one_that_goes_before_it_is_read_is_not_sent(
 
     def then_it_goes() -> list[str]:
         names = lacking()
-        delete_checkpoint(stored.path)
+        remove_checkpoint(stored.path)
         return names
 
     monkeypatch.setattr(courier, "_lacking", then_it_goes)

@@ -32,7 +32,6 @@ from mlgym.tracking.manifest import (
     manifest_bytes,
     publish,
     read_manifest,
-    remove_checkpoint,
     sha256_of,
 )
 from mlgym.training.checkpoint_shards import (
@@ -191,15 +190,6 @@ def write_share(folder: Path, content: CheckpointContent, shares: Mapping[str, S
             give_up(temporary, member, str(error))
         raise
     hand_over(temporary, member, entry)
-
-
-def delete_checkpoint(path: Path) -> None:
-    """Removes a checkpoint if it is there; a crash in between leaves a hidden folder, never half a checkpoint.
-
-    Raises:
-        OSError: the disk refused.
-    """
-    remove_checkpoint(path)
 
 
 def tidy(folder: Path) -> None:

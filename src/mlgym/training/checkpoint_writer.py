@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from mlgym.errors import TrainingError
+from mlgym.tracking.manifest import remove_checkpoint
 from mlgym.training.checkpoint import (
     MODEL_SHARES,
     TRAINING_SHARES,
     CheckpointContent,
     StoredCheckpoint,
-    delete_checkpoint,
     write_checkpoint,
     write_share,
 )
@@ -199,7 +199,7 @@ def _delete(replaced: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[str, ...]
     complaints = []
     for path in replaced:
         try:
-            delete_checkpoint(path)
+            remove_checkpoint(path)
         except OSError as error:
             complaints.append(
                 f"checkpoint {path} is not needed any more, but cannot be deleted: {error.strerror or error}; the new "

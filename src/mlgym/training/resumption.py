@@ -12,13 +12,12 @@ from torch import Tensor
 
 from mlgym.errors import PlaceError, TrainingError
 from mlgym.tracking.backoff import Backoff
-from mlgym.tracking.manifest import FileEntry
+from mlgym.tracking.manifest import FileEntry, remove_checkpoint
 from mlgym.training.agreement import Agreement
 from mlgym.training.checkpoint import (
     CheckpointContent,
     StoredCheckpoint,
     age_of,
-    delete_checkpoint,
     list_checkpoints,
     read_checkpoint,
     tidy,
@@ -160,7 +159,7 @@ class Resumption:
 
     def _delete(self, path: Path) -> None:
         try:
-            delete_checkpoint(path)
+            remove_checkpoint(path)
         except OSError as error:
             self._reporter.warn(f"checkpoint {path} is not needed, but cannot be deleted: {error.strerror or error}")
 
