@@ -49,7 +49,7 @@ function plain(value: unknown): Value {
 export function compareValues(a: Value, b: Value, isDescending: boolean): number {
   const [lateA, lateB] = [lateness(a), lateness(b)];
   if (lateA !== lateB || lateA > 0) return lateA - lateB;
-  const order = typeof a === "number" && typeof b === "number" ? a - b : compareTexts(String(a), String(b));
+  const order = typeof a === "number" && typeof b === "number" ? a - b : kindOf(a) - kindOf(b) || compareTexts(String(a), String(b));
   return isDescending ? -order : order;
 }
 
@@ -65,6 +65,9 @@ function compareTexts(a: string, b: string): number {
 }
 
 const partsOf = (text: string): string[] | null => (/^\[.*\]$/.test(text) ? text.slice(1, -1).split(", ").filter(Boolean) : null);
+
+/** Numbers stand before texts, as the hub has them: were they compared by their digits, there would be no order at all. */
+const kindOf = (value: Value): number => (typeof value === "number" ? 0 : 1);
 
 const lateness = (value: Value): number => (value === null ? 2 : Number.isNaN(value) ? 1 : 0);
 const collator = new Intl.Collator("en", { numeric: true });

@@ -111,9 +111,14 @@ function spansOf(spec: ChartSpec, zoom: Span | null, zoomY: Span | null): readon
   return [wide, padded(y, spec.isLogY)];
 }
 
+/** By itself, uPlot would make a log axis end at a power of ten: of 30 epochs, half of the chart would be empty. */
+const asGiven: uPlot.Scale.Range = (_, low, high) => (low > 0 ? [low, high] : [0.1, 1]);
+
 /** How uPlot names linear and logarithmic scales; its enum exists in its types only. */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment
 const distribution = (isLog: boolean): uPlot.Scale.Distr => (isLog ? 3 : 1);
+
+const scaleOf = (isLog: boolean): uPlot.Scale => ({ distr: distribution(isLog), auto: false, ...(isLog ? { range: asGiven } : {}) });
 
 type Latest = { readonly current: Props };
 
@@ -132,11 +137,11 @@ function optionsOf(width: number, latest: Latest, zoomY: { current: Span | null 
     height,
     legend: { show: false },
     padding: [8, 22, 0, 0],
-    scales: { x: { time: false, distr: distribution(spec.isLogX), auto: false }, y: { distr: distribution(spec.isLogY), auto: false } },
+    scales: { x: { ...scaleOf(spec.isLogX), time: false }, y: scaleOf(spec.isLogY) },
     series: [{}, { show: true, paths: () => null, points: { show: false } }],
     axes: [
       { ...axis, size: 26, gap: 4, space: 60, ...(spec.xKind === "number" ? { incrs: WHOLE_STEPS } : {}), values: (_, splits) => splits.map((value) => xWords(value, spec.xKind)) },
-      { ...axis, ...(spec.isLogY ? { grid: { ...axis.grid, filter: onlyPowers } } : {}), size: (_, words) => sizeOf(words), gap: 5, space: 32, values: (_, splits) => splits.map((value) => yWords(value, spec.isLogY, stepOf(splits))) },
+      { ...axis, ...(spec.isLogY ? { filter: named, grid: { ...axis.grid, filter: named } } : {}), size: (_, words) => sizeOf(words), gap: 5, space: 32, values: (_, splits) => splits.map((value) => yWords(value, spec.isLogY, stepOf(splits))) },
     ],
     cursor: {
       points: { show: false },
@@ -228,7 +233,7 @@ function Readings({ hover, spec }: { readonly hover: Hover; readonly spec: Chart
   const { width } = hover;
   const isRight = hover.left > width / 2;
   return (
-    <div className={classes.readings} style={isRight ? { right: width - hover.left + 12 } : { left: hover.left + 12 }}>
+    <div className={classes.readings} style={isRight ? { right: width - hover.left + 12, maxWidth: hover.left - 12 } : { left: hover.left + 12, maxWidth: width - hover.left - 12 }}>
       <div className="dim number">{xWords(hover.x, spec.xKind)}</div>
       {hover.shown.map(({ line, y }) => (
         <div key={line.id} className={classes.reading} data-nearest={line === hover.nearest?.line}>
@@ -250,14 +255,16 @@ function xWords(value: number | null, kind: ChartSpec["xKind"]): string {
 
 const isPowerOfTen = (value: number): boolean => Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-9;
 
-/** Of a log axis only powers of ten have lines and names: the others would be a grey field. */
-const onlyPowers = (_: uPlot, splits: readonly number[]): (number | null)[] => splits.map((value) => (isPowerOfTen(value) ? value : null));
+const isHalfway = (value: number): boolean => [1, 2, 5].some((one) => isPowerOfTen(value / one));
 
-function yWords(value: number | null, isLog: boolean, step: number): string {
-  if (value === null) return "";
-  if (!isLog) return shorter(value, step);
-  return isPowerOfTen(value) ? logWords(value) : "";
+/** Of a log axis only powers of ten have lines and names, the others would be a grey field; within one, those of 2 and 5 do. */
+function named(u: uPlot, splits: readonly number[]): (number | null)[] {
+  const low = u.scales.y?.min ?? 0;
+  const isWide = splits.filter((value) => value >= low && isPowerOfTen(value)).length > 1;
+  return splits.map((value) => (isWide ? isPowerOfTen(value) : isHalfway(value)) ? value : null);
 }
+
+const yWords = (value: number | null, isLog: boolean, step: number): string => (value === null ? "" : isLog ? logWords(value) : shorter(value, step));
 
 const logWords = (value: number): string => (value >= 1e5 || value < 1e-3 ? value.toExponential(0).replace("+", "") : String(Number(value.toPrecision(3))));
 

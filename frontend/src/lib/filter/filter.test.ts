@@ -54,6 +54,8 @@ describe("a filter", () => {
       return "nothing";
     };
     expect(problem("statsu:failed")).toBe("no experiment has `statsu`; did you mean `status`?");
+    expect(problem("time>60")).toBe("no experiment has `time`; did you mean `duration`?");
+    expect(problem("!done")).toContain("write `not` instead of `!`");
     expect(problem("hidden=3")).toBe("`hidden` may be `model.hidden` or `loss.hidden`");
     expect(problem("lr<")).toBe("the filter is not understood at its end: expected a value after `<`");
     expect(problem("lr<big")).toContain("`<` compares with a number");

@@ -7,6 +7,11 @@ export type RowTest = (row: ExperimentRow) => boolean;
 
 const SHORT: Readonly<Record<string, string>> = { id: "experiment_id", duration: "duration_s" };
 
+/** What columns of the table are called, where that is not their key. */
+const TITLES: ReadonlyMap<string, string> = new Map([
+  ["state", "status"], ["time", "duration"], ["rate", "steps_per_s"], ["memory", "rss_bytes"], ["checkpoints", "num_checkpoints"], ["reproduced", "verdict"], ["search", "standing"], ["why", "decision"],
+]); // prettier-ignore
+
 /** Gives the test that a text stands for; null for an empty one. Throws a `FilterError`. */
 export function filterOf(text: string, columns: readonly Column[]): RowTest | null {
   const expression = parseFilter(text);
@@ -61,7 +66,7 @@ function keyOf(key: string, columns: readonly Column[]): string {
   const ending = known.filter((one) => one.endsWith(`.${key}`) || one.endsWith(`/${key}`));
   if (ending.length === 1) return ending[0] ?? key;
   if (ending.length > 1) throw new FilterError(`\`${key}\` may be ${ending.map((one) => `\`${one}\``).join(" or ")}`);
-  const nearest = nearestOf(key, known);
+  const nearest = TITLES.get(key.toLowerCase()) ?? nearestOf(key, known);
   throw new FilterError(`no experiment has \`${key}\`${nearest === null ? "" : `; did you mean \`${nearest}\`?`}`);
 }
 

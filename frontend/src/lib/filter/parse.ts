@@ -101,7 +101,7 @@ class Parser {
     TOKEN.lastIndex = position;
     const match = TOKEN.exec(this.text);
     if (match === null) {
-      if (isStrict && this.rest() !== "") throw this.fault("this is not understood");
+      if (isStrict && this.rest() !== "") throw this.fault(this.rest().startsWith("!") ? "write `not` instead of `!`" : "this is not understood");
       return null;
     }
     const [end, found] = [position + match[0].length, match.groups ?? {}];

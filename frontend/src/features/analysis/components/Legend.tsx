@@ -18,7 +18,7 @@ export function Legend({ context, metric }: Props): ReactNode {
   return (
     <div className={classes.legend}>
       <span>
-        {rows.length === table.rows.length ? "" : view.top === null ? `${formatCount(rows.length)} of ` : `${formatCount(rows.length)}, the best ${view.top} by ${metric ?? ""}, of `}
+        {rows.length === table.rows.length ? "" : view.top === null ? `${formatCount(rows.length)} of ` : `the best ${view.top} by ${metric ?? ""}${rows.length > view.top ? ", and those selected" : ""}, of `}
         {countOf(table.rows.length, "experiment")}
         {isCrowded ? ", those not selected as one grey layer" : ""}
       </span>

@@ -42,7 +42,7 @@ const FACTS: readonly FlowColumn[] = [
 /** Gives the width at which a title is not cut, within reason. */
 const widthOf = (title: string, least: number): number => Math.min(220, Math.max(least, title.length * 7.4 + 26));
 
-const PROGRESS_OVER_PX = 136;
+const EPOCHS_PX = 116;
 const SAMPLED_ROWS = 200;
 const widthOfValues = (table: ExperimentTable, key: string): number =>
   table.rows.slice(0, SAMPLED_ROWS).reduce((width, row) => Math.max(width, widthOf(shortValue(row.swept[key]), 0)), 0);
@@ -76,8 +76,9 @@ export function allColumns(table: ExperimentTable, short: ReadonlyMap<string, st
       { ...shared, id: LATEST + column.key, note: "last", hint: `${column.key}: the last value measured` },
     ];
   });
-  // Bars need room, the words that are left of them when a run is over do not.
-  const facts = FACTS.map((column) => (column.id === "progress" && !isRunning ? { ...column, width: PROGRESS_OVER_PX } : column));
+  // Bars need room, and why training ended early; how many epochs there were does not.
+  const isShort = !isRunning && table.rows.every((row) => row.stop_reason == null);
+  const facts = FACTS.map((column) => (column.id === "progress" && isShort ? { ...column, width: EPOCHS_PX } : column));
   return [...facts, ...parameters, ...trial, ...metrics];
 }
 
