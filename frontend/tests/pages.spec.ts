@@ -1,6 +1,7 @@
 // What somebody sees of a run that is over.
 import { appendFileSync, cpSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { startBoard } from "./setup/services";
 import { CUT, linesOf, OLD, REPRODUCED, storage, TRAINED } from "./setup/storage";
 import { cellsOf, expect, open, test, without } from "./setup/test";
 
@@ -194,6 +195,21 @@ test("charts are drawn, zoomed, and select what is clicked", async ({ strict, ad
   await expect(strict.getByRole("button", { name: "Whole range" })).toBeVisible();
   await plot.dblclick();
   await expect(strict.getByRole("button", { name: "Whole range" })).toBeHidden();
+});
+
+test("a page that is first opened while the hub is away is there when it is back", async ({ page }) => {
+  let board = await startBoard(storage());
+  try {
+    await open(page, board.address, { run_id: TRAINED, page: "settings" });
+    await expect(page.getByText(/^connected,/)).toBeVisible();
+    await board.stop();
+    await page.getByRole("button", { name: "Validation" }).click();
+    await expect(page.getByRole("alert")).toContainText("could not be read");
+    board = await startBoard(storage(), board.port);
+    await expect(page.getByRole("heading", { name: "grid search" })).toBeVisible({ timeout: 30_000 });
+  } finally {
+    await board.stop();
+  }
 });
 
 test("an old run folder opens", async ({ strict, address }) => {

@@ -8,13 +8,27 @@ interface Loadable<P> {
   readonly load: () => Promise<unknown>;
 }
 
+/** The program of a page could not be had: its server is away, or has another build of the board by now. */
+export class NotLoadedError extends Error {
+  override readonly name = "NotLoadedError";
+}
+
 /**
  * A page that is loaded when it is first opened, or before. One that is there is drawn at once: what stands in for a page
  * that is not makes React hold back what follows for 300 ms.
  */
 function page<P extends object>(load: () => Promise<ComponentType<P>>): Loadable<P> {
   let loaded: ComponentType<P> | null = null;
-  const ready = async (): Promise<{ readonly default: ComponentType<P> }> => ({ default: (loaded ??= await load()) });
+  let failure: NotLoadedError | null = null;
+  const ready = async (): Promise<{ readonly default: ComponentType<P> }> => {
+    // A second try would find the program without its style sheet: only the whole document begins anew.
+    if (failure !== null) throw failure;
+    try {
+      return { default: (loaded ??= await load()) };
+    } catch (cause) {
+      throw (failure = new NotLoadedError("The server of this board does not have it, or does not answer.", { cause }));
+    }
+  };
   const Later = lazy(ready) as unknown as ComponentType<P>;
   const Page = (props: P): ReturnType<typeof createElement> => {
     // As it is when it is opened, since another component would begin anew.
