@@ -17,7 +17,7 @@ async function picture(name, parameters, { scheme = "light", width = 1280, heigh
 }
 
 await picture("runs", { page: "runs" });
-await picture("flow", { run_id: grid, page: "flow", sel: "6,12", sort: "-val/f1_macro" });
+await picture("flow", { run_id: grid, page: "flow", sel: "6,12" }, { width: 1440 });
 await picture("analysis", { run_id: grid, page: "analysis", sel: "6,12", log: "y" });
 await picture("analysis-dark", { run_id: nested, page: "analysis", match: "^(val|test)/(f1|loss)" }, { scheme: "dark" });
 await picture("parameters", { run_id: grid, page: "parameters" });
