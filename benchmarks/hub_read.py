@@ -92,9 +92,9 @@ def write_run(storage: Path, run_id: str, num_experiments: int, num_epochs: int,
 
 
 def reads_over(storage: Path) -> Reads:
-    """Gives a read side with nothing in its memory."""
+    """Gives a read side with nothing in its memory, whose list waits for every log."""
     store, notes = HubStore(storage), NotesLog(storage)
-    return Reads(store, notes, Trash(store, notes))
+    return Reads(store, notes, Trash(store, notes), at_once_bytes=2**62)
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float]:

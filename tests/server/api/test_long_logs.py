@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 
 from mlgym.events.scan import whole_lines
+from mlgym.server.api import summaries
 from mlgym.server.api.models.runs import RunDetail, RunList
 from mlgym.server.api.reads import Reads
 from mlgym.server.limits import Limits
@@ -89,7 +90,8 @@ def is_unanswered(client: httpx.Client, path: str) -> bool:
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Path:
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(summaries, "_BYTES_OF_A_LOG", 100)
     write_run(tmp_path / LONG / "event_storage.log", LONG).add("run_finished", num_succeeded=3, num_failed=2)
     for name in ("short", "shorter"):
         Recorder(tmp_path / name / "event_storage.log", name).start(1)

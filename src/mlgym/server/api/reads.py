@@ -37,8 +37,8 @@ JSON: Final = "application/json"
 COLUMNS: Final = "application/vnd.mlgym.columns"
 _CONFIG_FILE: Final = "grid_search_config.yml"
 _MAX_CONFIG_BYTES: Final = 2**20
-_AT_ONCE_BYTES: Final = 8 * 2**20
-"""What is read within a third of a second."""
+_AT_ONCE_BYTES: Final = 16 * 2**20
+"""What is read within half a second."""
 _EXPORTS: Final = {
     "csv": (exports.as_csv, "text/csv; charset=utf-8"),
     "parquet": (exports.as_parquet, "application/vnd.apache.parquet"),

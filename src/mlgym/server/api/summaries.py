@@ -29,6 +29,8 @@ from mlgym.tracking import RunFolder, write_atomically
 _FILE: Final = "summaries.msgpack"
 _MAX_METRICS: Final = 50
 _WORTH_SAVING: Final = 20
+# To open a log and to say what is in it takes as long as to read so much.
+_BYTES_OF_A_LOG: Final = 2**14
 _NO_COUNTS: Final = dict.fromkeys(("waiting", "running", "done", "failed", "interrupted"), 0)
 
 
@@ -60,7 +62,7 @@ class Summaries:
         storage: the folder.
         projections: the runs in memory.
         reader: reads the logs that take long.
-        at_once_bytes: how much is read at most before the list is answered.
+        at_once_bytes: how much is read at most before the list is answered; each log counts a little more than it has.
     """
 
     def __init__(self, storage: Path, projections: Projections, reader: Reader, *, at_once_bytes: int) -> None:
@@ -90,9 +92,13 @@ class Summaries:
         """
         unread: list[tuple[int, int, int, RunFolder]] = []
         for folder in folders:
+            path = folder.log_path
             try:
-                stamp = stamp_of(folder.log_path)
-                num_unread = 0 if self._is_known(folder, stamp) else self._projections.num_unread(folder.log_path)
+                stamp, known = stamp_of(path), self._all_known().get(path)
+                if known is not None and known.stamp == stamp:
+                    yield folder, _as_it_is(path, known)
+                    continue
+                num_unread = self._projections.num_unread(path)
             except OSError as error:
                 yield folder, _unreadable(folder.run_id, str(error.strerror))
                 continue
@@ -102,7 +108,7 @@ class Summaries:
                 yield folder, self.of(folder)
         left = self._at_once_bytes
         for _, _, num_unread, folder in sorted(unread, key=lambda one: one[:2]):
-            left -= num_unread
+            left -= num_unread + _BYTES_OF_A_LOG
             is_read_now = left >= 0 or self._reader.cannot_read(folder)
             yield folder, self.of(folder) if is_read_now else self._being_read(folder)
 
@@ -113,9 +119,7 @@ class Summaries:
         except (MlgymError, OSError) as error:
             reason = error if isinstance(error, MlgymError) else error.strerror
             return _unreadable(folder.run_id, str(reason))
-        if found.can_crash and not is_written(folder.log_path, found.longest_silence_s):
-            return found.facts | crashed(found.facts)
-        return found.facts
+        return _as_it_is(folder.log_path, found)
 
     def save(self) -> None:
         """Keeps what was found for the next start; where the disk refuses, it is found anew then."""
@@ -153,10 +157,6 @@ class Summaries:
             self._sketches[path] = before = (stamp, summary_of(view, folder.run_id) | missing)
         return before[1]
 
-    def _is_known(self, folder: RunFolder, stamp: Stamp) -> bool:
-        known = self._all_known().get(folder.log_path)
-        return known is not None and known.stamp == stamp
-
     def _fresh(self, folder: RunFolder) -> Summary:
         known, path = self._all_known(), folder.log_path
         found = known.get(path)
@@ -190,6 +190,13 @@ class Summaries:
                 folder = RunFolder(self._storage, entry.name)
                 if folder.log_path.is_file() and not folder.log_path.is_symlink():
                     yield folder
+
+
+def _as_it_is(path: Path, found: Summary) -> dict[str, Any]:
+    """Gives the facts of a run, with what a log cannot say: that the run died."""
+    if found.can_crash and not is_written(path, found.longest_silence_s):
+        return found.facts | crashed(found.facts)
+    return found.facts
 
 
 @cache

@@ -243,10 +243,12 @@ def is_written(path: Path, longest_silence_s: float) -> bool:
         path: the log.
         longest_silence_s: the longest time between two events so far, in s.
     """
-    if has_writer(path) or has_sender(path.parent):
+    if has_writer(path):
         return True
     if is_written_from_here(path):
         return False
+    if has_sender(path.parent):
+        return True
     try:
         silence_s = time.time() - path.stat().st_mtime
     except OSError:
