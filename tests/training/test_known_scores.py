@@ -111,7 +111,7 @@ class Streaming:
         """Nothing."""
 
 
-class Named(NamedMetric, Streaming):  # type: ignore[misc]
+class Named(NamedMetric, Streaming):  # type: ignore[misc]  # their methods take and give more, or less
     """A metric that calls itself something."""
 
     def __init__(self) -> None:
