@@ -148,7 +148,7 @@ def test_killed_drivers_cost_nothing(undisturbed: Path, tmp_path: Path) -> None:
 
 def test_an_interrupted_run_goes_on_by_another_executor_elsewhere(undisturbed: Path, tmp_path: Path) -> None:
     """SIGUSR1 ends it with 130 and checkpoints; moved, and in this process, it ends as the undisturbed one did."""
-    storage, config = tmp_path / "here", held(tmp_path, after_batches=30, at_most_s=1)
+    storage, config = tmp_path / "here", held(tmp_path, after_batches=45, at_most_s=1)
     program = start("run", str(config), "--run-id", "run", "--processes", "2", "--storage", str(storage))
     assert send_when(program, signal.SIGUSR1, lambda: checkpoints_at(storage, 20)) == 130
     (tmp_path / "hold").unlink()
@@ -177,7 +177,7 @@ def test_more_epochs_give_what_a_longer_run_gives(config: Path, undisturbed: Pat
 @pytest.fixture
 def interrupted(tmp_path: Path) -> Path:
     """The storage folder of a run that was interrupted before its second experiment began; `held.yml` lies there."""
-    config = held(tmp_path, after_batches=30, at_most_s=1)
+    config = held(tmp_path, after_batches=45, at_most_s=1)
     program = start("run", str(config), "--run-id", "run", "--processes", "1", "--storage", str(tmp_path))
     assert send_when(program, signal.SIGTERM, lambda: checkpoints_at(tmp_path, 20)) == 130
     (tmp_path / "hold").unlink()

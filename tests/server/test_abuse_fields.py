@@ -220,7 +220,7 @@ _UPGRADE = (
 def test_what_is_no_request(service: Service, sent: bytes) -> None:
     """Bytes that are no HTTP, or half of it, are answered with 4xx or the end, and leave nothing."""
     before = everything(service.storage)
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=120) as connection:
         with suppress(OSError):
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)

@@ -47,7 +47,7 @@ def launched(
     config: Path, cluster: LoopbackCluster, storage: Path, *, on_event: Callable[[dict[str, Any]], bool], **options: Any
 ) -> RunSummary:
     """Runs a config on a cluster, slowly while there is the file `slow`, and shows each event."""
-    document = load(config, slowly(storage.with_name("slow"), after_batches=10))
+    document = load(config, slowly(storage.with_name("slow"), after_batches=20))
     on_ray = RunOptions(
         storage=storage, executor="ray", processes=2, ray=RayOptions(address=cluster.address), **options
     )
