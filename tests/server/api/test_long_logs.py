@@ -84,7 +84,7 @@ def until(client: httpx.Client, wanted: Any) -> dict[str, Any]:
 def is_unanswered(client: httpx.Client, path: str) -> bool:
     try:
         client.get(path, timeout=0.3)
-    except httpx.ReadTimeout:
+    except httpx.TimeoutException:
         return True
     return False
 
