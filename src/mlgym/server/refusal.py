@@ -65,6 +65,11 @@ def not_found(message: str) -> RefusedError:
     return RefusedError(404, "not_found", message)
 
 
+def ending() -> RefusedError:
+    """Gives the refusal of what a service does not finish, as it ends."""
+    return RefusedError(503, "ending", "the service ends; ask again when it is back")
+
+
 def no_such_range(num_bytes: int) -> RefusedError:
     """Gives the refusal for a range of bytes beyond the end."""
     headers = {"Content-Range": f"bytes */{num_bytes}"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import suppress
 
 from fastapi import Request
@@ -11,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from mlgym.errors import MlgymError
 from mlgym.server.api.reads import Reads
+from mlgym.server.refusal import ending
 
 
 def until_read(reads: Reads) -> Callable[[Request], Awaitable[None]]:
@@ -26,9 +28,16 @@ def until_read(reads: Reads) -> Callable[[Request], Awaitable[None]]:
             with suppress(MlgymError, OSError):  # whoever answers says so, each in its own words
                 reading = await run_in_threadpool(reads.reading, run_id)
             if reading is not None:
-                await asyncio.wrap_future(reading)
+                await _end_of(reading)
 
     return wait
+
+
+async def _end_of(reading: Future[None]) -> None:
+    try:
+        await asyncio.wrap_future(reading)
+    except asyncio.CancelledError:  # a service that ends waits for a few seconds only
+        raise ending() from None
 
 
 def _runs_of(request: Request) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from mlgym.server.projection.projections import Projections
-from mlgym.server.refusal import RefusedError
+from mlgym.server.refusal import ending
 from mlgym.tracking import RunFolder
 
 _PIECE_BYTES: Final = 2**19
@@ -165,4 +165,4 @@ class Reader:
 
     def _end(self, wanted: _Wanted) -> None:
         del self._wanted[wanted.folder.log_path]
-        wanted.read.set_exception(RefusedError(503, "ending", "the service ends; ask again when it is back"))
+        wanted.read.set_exception(ending())
