@@ -21,7 +21,7 @@ export function Header({ run, onPalette }: { readonly run: string | null; readon
   const scheme = useScheme();
   return (
     <header className={classes.header}>
-      <button type="button" className={classes.brand} onClick={() => changeView({ page: "runs", experiment: null })}>
+      <button type="button" className={classes.brand} aria-label="MLboard" onClick={() => changeView({ page: "runs", experiment: null })}>
         <img src="./icon.svg" alt="" width={18} height={18} />
         <span>MLboard</span>
       </button>
