@@ -1,13 +1,13 @@
 // Parallel coordinates: a line for each experiment over all parameters to the metric. Dragging along an axis selects the
 // experiments that pass there, on every page.
 import { useElementSize } from "@mantine/hooks";
-import { useEffect, useMemo, useRef, useState, type PointerEvent, type ReactNode } from "react";
+import { useEffect, useMemo, useRef, useState, type KeyboardEvent, type PointerEvent, type ReactNode } from "react";
 import { Button } from "@/components/Button";
-import { themeColour } from "@/lib/colours";
+import { selectionColour, themeColour, type Scheme } from "@/lib/colours";
 import { useScheme } from "@/lib/scheme";
 import { select, type Selection } from "@/lib/selection";
 import type { ExperimentRow } from "@/types/api";
-import { axisOf, brushed, valueAt, type Axis, type Brushes } from "../model/axes";
+import { axisOf, brushAfter, brushed, valueAt, type Axis, type Brushes, type Span } from "../model/axes";
 import type { Shared } from "../model/shared";
 import classes from "./Parameters.module.css";
 
@@ -38,9 +38,9 @@ export function ParallelCoordinates({ shared, metricAxis, selection }: Props): R
   const space = (width - 2 * SIDE) / Math.max(1, axes.length - 1);
   const hasGaps = useMemo(() => swept.some((key) => rows.some((row) => valueAt(row, key) === null)), [swept, rows]);
   useEffect(() => {
-    if (canvas.current !== null && width > 0) draw(canvas.current, width, axes, shared, selection);
+    if (canvas.current !== null && width > 0) draw(canvas.current, width, axes, shared, selection, scheme);
   }, [width, axes, shared, selection, scheme]);
-  const change = (axis: Axis, span: readonly [number, number] | null): void => {
+  const change = (axis: Axis, span: Span | null): void => {
     const next = new Map(brushes);
     if (span === null) next.delete(axis.key);
     else next.set(axis.key, span);
@@ -55,7 +55,7 @@ export function ParallelCoordinates({ shared, metricAxis, selection }: Props): R
   return (
     <section className={classes.section} aria-label="Parallel coordinates">
       <p>
-        Drag along an axis to select what passes there. {hasGaps ? "A line has a gap where an experiment does not have the parameter. " : ""}
+        Drag along an axis, or focus it and use the arrows, to select what passes there. {hasGaps ? "A line has a gap where an experiment does not have the parameter. " : ""}
         {brushes.size === 0 ? null : (
           <Button look="quiet" onClick={clear}>
             Clear the brushes
@@ -82,7 +82,7 @@ const yOf = (at: number): number => TOP + (1 - at) * (HEIGHT - TOP - BOTTOM);
 const STUB = 3;
 const atOf = (y: number): number => 1 - (y - TOP) / (HEIGHT - TOP - BOTTOM);
 
-function draw(canvas: HTMLCanvasElement, width: number, axes: readonly Axis[], shared: Shared, selection: Selection): void {
+function draw(canvas: HTMLCanvasElement, width: number, axes: readonly Axis[], shared: Shared, selection: Selection, scheme: Scheme): void {
   const ratio = window.devicePixelRatio;
   [canvas.width, canvas.height] = [Math.round(width * ratio), HEIGHT * ratio];
   const ctx = canvas.getContext("2d");
@@ -93,7 +93,8 @@ function draw(canvas: HTMLCanvasElement, width: number, axes: readonly Axis[], s
   const isAbove = (row: ExperimentRow): boolean => isSelecting && selection.set.has(row.experiment_id);
   const ordered = [...shared.rows].sort((a, b) => Number(isAbove(a)) - Number(isAbove(b)));
   for (const row of ordered) {
-    const colour = shared.colourOf(row);
+    const slot = selection.slotOf(row.experiment_id);
+    const colour = slot === null ? shared.colourOf(row) : selectionColour(slot, scheme);
     const isGrey = (isSelecting && !isAbove(row)) || colour === null;
     ctx.strokeStyle = isGrey ? grey : colour;
     ctx.globalAlpha = isGrey ? 0.35 : shared.rows.length > 200 ? 0.55 : 0.85;
@@ -118,13 +119,13 @@ interface MarksProps {
   /** To the next axis. */
   readonly space: number;
   readonly isLast: boolean;
-  readonly brush: readonly [number, number] | undefined;
-  readonly onBrush: (span: readonly [number, number] | null) => void;
+  readonly brush: Span | undefined;
+  readonly onBrush: (span: Span | null) => void;
 }
 
 function AxisMarks({ axis, x, space, isLast, brush, onBrush }: MarksProps): ReactNode {
   const start = useRef<number | null>(null);
-  const [drawn, setDrawn] = useState<readonly [number, number] | null>(null);
+  const [drawn, setDrawn] = useState<Span | null>(null);
   const at = (event: PointerEvent<SVGRectElement>): number => {
     const { top } = event.currentTarget.ownerSVGElement?.getBoundingClientRect() ?? { top: 0 };
     return Math.min(1.02, Math.max(-0.02, atOf(event.clientY - top)));
@@ -140,6 +141,17 @@ function AxisMarks({ axis, x, space, isLast, brush, onBrush }: MarksProps): Reac
     // A click without a drag takes the brush away.
     onBrush(drawn !== null && drawn[1] - drawn[0] > 0.01 ? drawn : null);
     setDrawn(null);
+  };
+  const onCancel = (): void => {
+    // The finger went to the side: the axes are scrolled.
+    start.current = null;
+    setDrawn(null);
+  };
+  const onKey = (event: KeyboardEvent): void => {
+    const next = brushAfter(brush, event.key, event.shiftKey);
+    if (next === undefined) return;
+    event.preventDefault();
+    onBrush(next);
   };
   const shown = drawn ?? brush;
   const numCharacters = Math.max(6, Math.floor(space / CHARACTER_PX)) - (axis.isLog ? 6 : 0);
@@ -171,7 +183,23 @@ function AxisMarks({ axis, x, space, isLast, brush, onBrush }: MarksProps): Reac
         }}
         onPointerMove={onMove}
         onPointerUp={onUp}
+        onPointerCancel={onCancel}
+        onKeyDown={onKey}
+        tabIndex={0}
+        role="slider"
+        aria-orientation="vertical"
+        aria-label={`Brush along ${axis.title}`}
+        aria-valuemin={0}
+        aria-valuemax={1}
+        aria-valuenow={brush === undefined ? 0 : (brush[0] + brush[1]) / 2}
+        aria-valuetext={brushWords(axis, brush)}
       />
     </g>
   );
+}
+
+function brushWords(axis: Axis, brush: Span | undefined): string {
+  if (brush === undefined) return "no brush";
+  const within = axis.ticks.filter(({ at }) => at >= brush[0] && at <= brush[1]).map(({ label }) => label);
+  return within.length === 0 ? "between two marks" : `about ${within.join(", ")}`;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ExperimentRow } from "@/types/api";
-import { axisOf, brushed, isVaried, metricAxisOf, valueAt } from "./axes";
+import { axisOf, brushAfter, brushed, isVaried, metricAxisOf, valueAt } from "./axes";
 
 const rows = [
   { experiment_id: 0, swept: { lr: 0.001, act: "relu" } },
@@ -34,6 +34,14 @@ describe("an axis", () => {
     const axes = [axisOf(rows.slice(0, 3), "lr", "lr"), axisOf(rows, "act", "act")];
     expect(brushed(rows, axes, new Map([["lr", [0, 0.6]]]))).toEqual([0, 2]);
     expect(brushed(rows, axes, new Map([["lr", [0, 0.6]], ["act", [0, 0.5]]]))).toEqual([]);
+  }); // prettier-ignore
+
+  it("is brushed by keys", () => {
+    const after = (brush: readonly [number, number] | undefined, key: string, isUpperEnd = false) => brushAfter(brush, key, isUpperEnd)?.map((at) => Number(at.toFixed(2)));
+    expect([after(undefined, "ArrowUp"), after(undefined, "ArrowDown")]).toEqual([[0, 0.25], [0.75, 1]]);
+    expect([after([0, 0.25], "ArrowUp"), after([0, 0.25], "ArrowDown"), after([0.74, 0.99], "ArrowUp")]).toEqual([[0.05, 0.3], [0, 0.25], [0.75, 1]]);
+    expect([after([0, 0.25], "ArrowUp", true), after([0, 0.05], "ArrowDown", true)]).toEqual([[0, 0.3], [0, 0.05]]);
+    expect([brushAfter([0, 1], "Escape", false), brushAfter([0, 1], "a", false)]).toEqual([null, undefined]);
   }); // prettier-ignore
 
   it("is logarithmic where values were drawn over orders of magnitude", () => {

@@ -142,7 +142,22 @@ function namedAxis(key: string, title: string, values: readonly Value[]): Axis {
   };
 }
 
-export type Brushes = ReadonlyMap<string, readonly [low: number, high: number]>;
+export type Span = readonly [low: number, high: number];
+export type Brushes = ReadonlyMap<string, Span>;
+
+const [BRUSH, BRUSH_STEP] = [0.25, 0.05];
+
+/** Gives a brush after a key: arrows move it, with shift its upper end; null takes it away, undefined where the key means nothing. */
+export function brushAfter(brush: Span | undefined, key: string, isUpperEnd: boolean): Span | null | undefined {
+  if (key === "Escape" || key === "Delete" || key === "Backspace") return null;
+  const step = { ArrowUp: BRUSH_STEP, ArrowDown: -BRUSH_STEP }[key];
+  if (step === undefined) return undefined;
+  if (brush === undefined) return step > 0 ? [0, BRUSH] : [1 - BRUSH, 1];
+  const [low, high] = brush;
+  if (isUpperEnd) return [low, Math.min(1, Math.max(low + BRUSH_STEP, high + step))];
+  const by = Math.min(1 - high, Math.max(-low, step));
+  return [low + by, high + by];
+}
 
 /** Gives the experiments that lie within every brush. */
 export function brushed(rows: readonly ExperimentRow[], axes: readonly Axis[], brushes: Brushes): number[] {
