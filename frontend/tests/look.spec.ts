@@ -31,6 +31,7 @@ for (const scheme of ["light", "dark"] as const) {
 }
 
 test("what opens above a page keeps WCAG AA, takes the focus, and closes with Escape", async ({ strict, address }) => {
+  test.setTimeout(120_000);
   const views = [
     { at: { run_id: TRAINED }, open: () => strict.keyboard.press("Control+k"), shown: () => strict.getByRole("dialog", { name: "Go to" }) },
     { at: { run_id: TRAINED }, open: () => strict.getByRole("button", { name: "Columns" }).click(), shown: () => strict.getByRole("dialog", { name: "Columns" }) },
