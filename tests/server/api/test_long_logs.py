@@ -164,12 +164,15 @@ def test_a_log_that_cannot_be_read(storage: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_service_that_ends(storage: Path) -> None:
     """Whoever waits for a long log is told to come again, instead of waiting for nothing."""
-    with served(storage, AT_ONCE) as (client, reads), ThreadPoolExecutor(2) as pool:
-        with kept_from_reading(reads, storage):
-            asked = pool.submit(client.get, f"{API}/{LONG}")
-            while not any(one.is_awaited for one in reads._reader._wanted.values()):
-                assert not asked.done()
-                time.sleep(0.01)
-            pool.submit(reads._reader.close)
-            answer = asked.result()
+    with (
+        served(storage, AT_ONCE) as (client, reads),
+        ThreadPoolExecutor(2) as pool,
+        kept_from_reading(reads, storage),
+    ):
+        asked = pool.submit(client.get, f"{API}/{LONG}")
+        while not any(one.is_awaited for one in list(reads._reader._wanted.values())):
+            assert not asked.done()
+            time.sleep(0.01)
+        pool.submit(reads._reader.close)
+        answer = asked.result()
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "ending")
