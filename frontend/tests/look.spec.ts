@@ -17,10 +17,11 @@ const VIEWS = [
 
 const nameOf = (view: (typeof VIEWS)[number]): string => ("part" in view ? `${view.page} (${view.part})` : view.page);
 
-for (const scheme of ["light", "dark"] as const) {
-  test(`every page keeps WCAG AA in ${scheme} colours`, async ({ strict, address }) => {
+for (const [scheme, where, width] of [["light", "on a screen", 1280], ["dark", "on a phone", 390]] as const) {
+  test(`every page keeps WCAG AA in ${scheme} colours ${where}`, async ({ strict, address }) => {
     test.setTimeout(180_000);
     await strict.emulateMedia({ colorScheme: scheme });
+    await strict.setViewportSize({ width, height: 844 });
     for (const view of VIEWS) {
       await open(strict, address, view);
       await strict.waitForLoadState("networkidle");
