@@ -1,9 +1,9 @@
-// Pictures of every page for the documentation: `node scripts/screenshots.js ADDRESS FOLDER NESTED GRID SEARCH`, with the ids
-// of a nested cross validation, of a grid and of a search.
+// Pictures of every page for the documentation: `node scripts/screenshots.js ADDRESS FOLDER NESTED GRID SEARCH FAILING`, with the ids
+// of a nested cross validation, of a grid, of a search, and of a run of which some failed.
 import { chromium } from "@playwright/test";
 import { join } from "node:path";
 
-const [address, folder, nested, grid, search] = process.argv.slice(2);
+const [address, folder, nested, grid, search, failing] = process.argv.slice(2);
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
 
 async function picture(name, parameters, { scheme = "light", width = 1280, height = 760 } = {}) {
@@ -17,7 +17,7 @@ async function picture(name, parameters, { scheme = "light", width = 1280, heigh
 }
 
 await picture("runs", { page: "runs" });
-await picture("flow", { run_id: grid, page: "flow", sel: "6,12" }, { width: 1440 });
+await picture("flow", { run_id: failing, page: "flow", sel: "1,7" }, { width: 1440, height: 560 });
 await picture("analysis", { run_id: grid, page: "analysis", sel: "6,12", log: "y" });
 await picture("analysis-dark", { run_id: nested, page: "analysis", match: "^(val|test)/(f1|loss)" }, { scheme: "dark" });
 await picture("parameters", { run_id: grid, page: "parameters" });
