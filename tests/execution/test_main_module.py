@@ -36,7 +36,10 @@ class Answers:
 
 def main(executor: str = "processes") -> None:
     config = {"version": 1, "experiment": {"use": "answers", "question": {"sweep": ["one", "two"]}}}
-    run = mlgym.run(config, storage="storage", run_id="run", processes=2, executor=executor, progress=False)
+    processes = 2 if executor == "processes" else None
+    run = mlgym.run(
+        config, storage="storage", run_id="run", processes=processes, executor=executor, progress=False
+    )
     print(run.status, run.state.counts["done"], [one.error for one in run.experiments])
     for experiment in run.experiments:
         print([line.message for line in experiment.state.recent_logs])
