@@ -31,8 +31,11 @@ from hub_read import evaluation, write_run
 from mlgym.events import EvaluationResult, EventLog, MetricScore, Producer
 from report import print_rows, verdict
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.server.service import free_port
+
 ROOT = Path(__file__).parent.parent
-PORT = 8798
 RUN = "measured"
 NUM_METRICS = 10
 LIVE_METRIC = "val/metric_0"
@@ -70,11 +73,14 @@ PEER_PAGES: dict[str, dict[str, tuple[str, str, int] | str]] = {
 @contextmanager
 def board_over(storage: Path) -> Iterator[str]:
     """Gives the address of `mlgym board` with the run in its memory."""
-    command = [sys.executable, "-m", "mlgym", "board", "--storage", str(storage), "--port", str(PORT)]
+    port = free_port()
+    command = [sys.executable, "-m", "mlgym", "board", "--storage", str(storage), "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{PORT}"
+    address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
+            if process.poll() is not None:
+                raise SystemExit(f"the board ended with {process.returncode}")
             try:
                 httpx.get(f"{address}/api/v1/runs/{RUN}/experiments", timeout=600).raise_for_status()
                 break

@@ -42,6 +42,10 @@ from mlgym.server.trash import Trash
 from report import print_rows, verdict
 from scratch import scratch
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.server.service import Service
+
 RUN_ID = "2026-11-23--16-14-30"
 NUM_METRICS = 10
 wall = time.perf_counter
@@ -118,22 +122,11 @@ def in_ms(work: Callable[[], Any], num_rounds: int, clock: Callable[[], float] =
 @contextmanager
 def served(storage: Path) -> Iterator[httpx.Client]:
     """Gives a client of a REST service in a process of its own."""
-    port = 8799
-    command = [sys.executable, "-m", "mlgym.server.rest_service", "--port", str(port)]
-    process = subprocess.Popen([*command, "--event_storage_path", str(storage)], stderr=subprocess.DEVNULL)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", trust_env=False, timeout=120) as client:
-            give_up_at = time.monotonic() + 60
-            while time.monotonic() < give_up_at:
-                try:
-                    client.get("/health")
-                    break
-                except httpx.TransportError:
-                    time.sleep(0.05)
-            yield client
-    finally:
-        process.terminate()
-        process.wait(60)
+    with (
+        Service(storage) as service,
+        httpx.Client(base_url=f"{service.url}/api/v1", trust_env=False, timeout=120) as client,
+    ):
+        yield client
 
 
 def restart_rows(num_experiments: int, num_epochs: int) -> list[dict[str, Any]]:
