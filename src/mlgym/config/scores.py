@@ -7,7 +7,7 @@ built. Whatever only building shows leaves the question open, and experiments lo
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
@@ -49,8 +49,11 @@ def known_scores(tree: Tree, registry: Registry) -> frozenset[str] | None:
         return None
 
 
-def is_measured(score: str, scores: frozenset[str]) -> bool:
-    """Says whether a score may be one of those, as the number of one class is: `val/f1/3` belongs to `val/f1`."""
+def is_measured(score: str, scores: Collection[str]) -> bool:
+    """Says whether a score may be one of those that are known before anything is computed.
+
+    Those of single classes come only with their numbers: `val/f1/3` belongs to `val/f1`.
+    """
     return score in scores or score.rpartition("/")[0] in scores
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from torch import nn
 
+from mlgym.config.scores import is_measured
 from mlgym.errors import TrainingError
 from mlgym.names import did_you_mean
 from mlgym.training.callbacks import Hooks
@@ -141,8 +142,7 @@ class Plan:
     def _refuse_unknown_metrics(self) -> None:
         known = [RUNNING, *(self.evaluator.names if self.evaluator else [])]
         for watcher, metric in self._watched():
-            # A metric per class is known by its class only once it was computed: `val/f1/3` belongs to `val/f1`.
-            if metric not in known and metric.rpartition("/")[0] not in known:
+            if not is_measured(metric, known):
                 raise TrainingError(_not_measured(watcher, metric, known))
 
     def _watched(self) -> list[tuple[object, str]]:
