@@ -135,6 +135,13 @@ def test_output_of_workers_is_in_the_log_and_in_text_files(tmp_path: Path) -> No
     assert not (text / summary.run_id / "1.log").exists()
 
 
+def test_nothing_is_left_of_a_run_that_cannot_begin(tmp_path: Path) -> None:
+    """Text logs to where no folder can be made, though it looks writable; a run without an event would be left."""
+    with pytest.raises(RunError, match="no text logs can be written to `/proc/x/"):
+        launch_straw(tmp_path, ["succeed"], text_logging_path=Path("/proc/x"))
+    assert not list(tmp_path.rglob("event_storage.log"))
+
+
 def test_a_printing_loop_cannot_flood_the_log(tmp_path: Path) -> None:
     """Of 100 MB of lines the log takes a few thousand, says how many are missing, and has the last one."""
     summary = launch_straw(tmp_path, ["print_much", "succeed"], config={"megabytes": 100}, processes=2)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from mlgym.config import Document, Point
-from mlgym.errors import MlgymError
 from mlgym.events import EventLog, RunStarted
 from mlgym.execution.driver import Driver, Places, Remaining, RunSummary, Watch
 from mlgym.execution.environment import package_versions
@@ -55,12 +55,11 @@ def launch(
     refuse_launch_while_importing()
     refuse_unshared(document, options.devices_per_experiment)
     main_script = main_script_of(document.data) if options.executor != "inline" else None
-    with Places.opened(options, document, code, main_script) as places:
+    with Places.opened(options, document, code, main_script) as places, ExitStack() as opened:
         folder = create_run_folder(options.storage.absolute(), options.run_id)
-        if options.checkpoint_place is not None:
-            _claim(options.checkpoint_place, folder, options.hubs.rest_endpoint)
-        text_logs = TextLogs(options.text_logging_path / folder.run_id) if options.text_logging_path else None
-        with EventLog.open(folder.log_path) as log:
+        with _nothing_left_on_failure(folder):
+            text_logs = TextLogs(options.text_logging_path / folder.run_id) if options.text_logging_path else None
+            log = opened.enter_context(EventLog.open(folder.log_path))
             journal = Journal(
                 log, folder.run_id, text_logs=text_logs, observer=observer, eager=options.executor == "inline"
             )
@@ -78,15 +77,18 @@ def launch(
             write_record(folder, record)
             folder.write_json(ENVIRONMENT_FILE, environment)
             opening = driver.opening(RunStarted, command, versions)
-            with delivering(folder, options.delivery, journal.warn_soon):
-                notes = [str(warning) for warning in getattr(space, "warnings", ())]
-                return driver.run(opening, environment, Remaining(settled=skip), notes=notes, on_event=on_event)
+            if options.checkpoint_place is not None:
+                claim_place(options.checkpoint_place, folder.run_id, options.hubs.rest_endpoint, is_new=True)
+        with delivering(folder, options.delivery, journal.warn_soon):
+            notes = [str(warning) for warning in getattr(space, "warnings", ())]
+            return driver.run(opening, environment, Remaining(settled=skip), notes=notes, on_event=on_event)
 
 
-def _claim(place: str, folder: RunFolder, rest_endpoint: str | None) -> None:
-    """Takes the place for the checkpoints of a new run, of which nothing is left where that fails."""
+@contextmanager
+def _nothing_left_on_failure(folder: RunFolder) -> Iterator[None]:
+    """Removes the folder of a new run that cannot begin: without a first event it would be a run of nothing."""
     try:
-        claim_place(place, folder.run_id, rest_endpoint, is_new=True)
-    except MlgymError:
+        yield
+    except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise

@@ -22,7 +22,9 @@ class TextLogs:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"no text logs can be written to `{folder}`: {error.strerror}") from error
+            raise RunError(
+                f"no text logs can be written to `{folder}`: {error.strerror}; name another folder"
+            ) from error
         self._folder = folder
         self._files: dict[int, IO[str]] = {}
 
