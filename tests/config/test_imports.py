@@ -16,13 +16,13 @@ from .conftest import Writer
 
 
 @pytest.fixture(autouse=True)
-def _imports_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Forgets what was imported and puts the path back."""
+def _imports_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Forgets what was imported from the test's folder, and nothing else, and puts the path back."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
     yield
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(f"{tmp_path}/"):
+            del sys.modules[name]
 
 
 def _write(path: Path, text: str) -> None:

@@ -200,10 +200,12 @@ def test_a_run_that_goes_on_elsewhere(
     write(folder, resumed("elsewhere"))
     push(folder, client)
     num_told = 1
-    for copy in (run, pull(RUN_ID, tmp_path / "copy", client)):
-        with Elsewhere(folder, hub.url) as elsewhere, pytest.raises(RunError, match="goes on elsewhere"):
-            catch_up(copy, client)
-        num_told += elsewhere.num_told
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_WATCH_S", 120.0)  # however slowly the other one tells
+        for copy in (run, pull(RUN_ID, tmp_path / "copy", client)):
+            with Elsewhere(folder, hub.url) as elsewhere, pytest.raises(RunError, match="goes on elsewhere"):
+                catch_up(copy, client)
+            num_told += elsewhere.num_told
     assert catch_up(run, client, while_it_goes_on=True).num_events == num_told
     monkeypatch.setattr(module, "_WATCH_S", 0.3)
     assert catch_up(run, client) == CaughtUp()  # it was killed: nothing came of it any more

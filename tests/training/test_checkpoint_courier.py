@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -64,10 +64,9 @@ def _saved(writer: CheckpointWriter, epoch: int, replaced: tuple[Path, ...] = ()
     return writer._folder / checkpoint_name(epoch, epoch)
 
 
-def _await(place: UrlPlace, name: str) -> None:
-    """Waits until a checkpoint stands there; asks the filesystem, since the place is the courier's."""
-    while not place._fs.exists(f"{place._root}/0/checkpoints/{name}/manifest.json"):
-        time.sleep(0.01)
+def _stands(place: UrlPlace, name: str) -> bool:
+    """Whether a checkpoint stands there; asks the filesystem, since the place is the courier's."""
+    return bool(place._fs.exists(f"{place._root}/0/checkpoints/{name}/manifest.json"))
 
 
 def test_what_the_folder_has_stands_there_and_deletions_are_told_once_they_are_true(
@@ -103,7 +102,7 @@ def test_the_last_good_one_stays_until_its_successor_stands(place: UrlPlace, fol
     courier = Courier(place, 0, folder)
     writer = CheckpointWriter(folder, courier)
     first = _saved(writer, 1)
-    _await(place, first.name)
+    wait_for(lambda: _stands(place, first.name))
     FaultyFileSystem.dies_in = "epoch_2"
     second = _saved(writer, 2, (first,))
     told: list[str] = []
@@ -147,7 +146,7 @@ def test_control_deleting_first_leaves_nothing(place: UrlPlace, folder: Path, mo
     courier = Courier(place, 0, folder)
     writer = CheckpointWriter(folder, courier)
     first = _saved(writer, 1)
-    _await(place, first.name)
+    wait_for(lambda: _stands(place, first.name))
     send = Courier._send
 
     def deletes_first(self: Courier, name: str) -> None:
@@ -158,6 +157,7 @@ def test_control_deleting_first_leaves_nothing(place: UrlPlace, folder: Path, mo
     monkeypatch.setattr(Courier, "_send", deletes_first)
     FaultyFileSystem.dies_in = "epoch_2"
     _saved(writer, 2, (first,))
+    wait_for(lambda: not _stands(place, first.name))
     _finish(courier, patience_s=0.5)
     assert place.checkpoints(0) == {}
 
@@ -249,6 +249,23 @@ def test_the_end_is_waited_for_as_long_as_it_may_be(
     assert "does not have epoch_1-step_1: " in complaints[-1]
 
 
+def _finish_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the end of training begin once a courier, whose thread may be slow to start, has failed and said so."""
+    has_failed = threading.Event()
+    failed, finish = Courier._failed, Courier.finish
+
+    def noted(self: Courier, error: Exception) -> None:
+        failed(self, error)
+        has_failed.set()
+
+    def later(self: Courier, **limits: Any) -> list[str]:
+        assert has_failed.wait(120)
+        return finish(self, **limits)
+
+    monkeypatch.setattr(Courier, "_failed", noted)
+    monkeypatch.setattr(Courier, "finish", later)
+
+
 @pytest.mark.parametrize("is_scratch", [False, True])
 def test_an_experiment_fails_only_where_its_checkpoints_would_be_lost(
     is_scratch: bool, context: ExperimentContext, sink: MemorySink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -257,6 +274,7 @@ def test_an_experiment_fails_only_where_its_checkpoints_would_be_lost(
     FaultyFileSystem.heal()
     FaultyFileSystem.is_down = True
     monkeypatch.setattr(checkpoint_writer, "_PATIENCE_S", 0.2)
+    _finish_after_a_failure(monkeypatch)
     surroundings = replace(context, checkpoint_place=f"faulty://{tmp_path}/place", is_scratch=is_scratch)
     model, loaders = make_model(), make_loaders()
     trainer = Trainer(model, torch.optim.SGD(model.parameters(), 0.1), loader=loaders["train"], loss=CrossEntropy())
