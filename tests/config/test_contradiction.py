@@ -9,7 +9,7 @@ import pytest
 
 from mlgym.config import load
 from mlgym.config.check import check
-from mlgym.config.contradiction import NotWith, contradictions_of_launch
+from mlgym.config.contradiction import AsManyAs, NotWith, contradictions_of_launch
 from mlgym.config.registry import Registry
 from mlgym.errors import ConfigError
 
@@ -51,6 +51,17 @@ class Car:
         volts: Annotated[int, NotWith(Petrol, ("engine",), "`petrol` stands 12 V", lambda value: value > 12)] = 12,
     ) -> None:
         self.engine = engine
+
+    def run(self, context: object) -> None:
+        """Drives."""
+
+
+@registry.register("train")
+class Train:
+    """As many tickets as wagons."""
+
+    def __init__(self, wagons: list[Engine], tickets: Annotated[list[int] | None, AsManyAs("wagons")] = None) -> None:
+        self.wagons = wagons
 
     def run(self, context: object) -> None:
         """Drives."""
@@ -143,3 +154,28 @@ def test_what_a_launch_gives_meets_what_the_config_has(car: str, told: list[str]
     found = contradictions_of_launch(load("car.yml"), "plug", registry=registry)
     assert [str(fault).removeprefix("car.yml:") for fault in found] == told
     assert contradictions_of_launch(load("car.yml"), "windows", registry=registry) == []
+
+
+@pytest.mark.parametrize(
+    ("train", "told"),
+    [
+        ("{use: train, wagons: [$e, $e], tickets: [1, 2]}", []),
+        ("{use: train, wagons: [$e, $e], tickets: null}", []),
+        (
+            "{use: train, wagons: [$e, $e], tickets: [1]}",
+            ["3:44: experiment.tickets: needs one for each of the 2 in `wagons`, but has 1"],
+        ),
+        (
+            "{use: train, wagons: $two, tickets: {sweep: [[1, 2], [1, 2, 3]]}}",
+            ["3:66: experiment.tickets.sweep[1]: needs one for each of the 2 in `wagons`, but has 3"],
+        ),
+        # Moved together, they always fit.
+        (
+            "{use: train, wagons: {sweep: [[$e], [$e, $e]], zip: z}, tickets: {sweep: [[1], [1, 2]], zip: z}}",
+            [],
+        ),
+    ],
+)
+def test_lists_of_two_lengths(train: str, told: list[str]) -> None:
+    """What needs one item for each of another list is refused where it has more or fewer."""
+    assert faults(train, components="{e: {use: electric}, two: [$e, $e]}") == told

@@ -1,14 +1,14 @@
 """Parameters of one component that do not go together, as their annotations say it.
 
-Types say what one parameter takes; what it takes only beside certain others is marked with `NotWith`, so that it is
-refused where it is written, before anything is started. The same holds for what a launch gives in its place.
+Types say what one parameter takes; what it takes only beside certain others is marked with `NotWith` or `AsManyAs`, so
+that it is refused where it is written, before anything is started. The same holds for what a launch gives in its place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from mlgym.config.choices import Choices, alternatives_of, go_together, taken_of
 from mlgym.config.circles import used_components
@@ -21,6 +21,8 @@ from mlgym.config.registry import REGISTRY, Registry
 from mlgym.config.signature import Signature, signature_of
 from mlgym.config.tree import Tree
 from mlgym.errors import Fault
+
+_Mark = TypeVar("_Mark")
 
 
 def _is_given(value: object) -> bool:
@@ -44,8 +46,19 @@ class NotWith:
     values: Callable[[Any], bool] = _is_given
 
 
+@dataclass(frozen=True, slots=True)
+class AsManyAs:
+    """Marks a list that needs one item for each of another one: `Annotated[list[float], AsManyAs("losses")]`.
+
+    Args:
+        other: the parameter of the same component that is the other list.
+    """
+
+    other: str
+
+
 def contradictions(use: Use, path: Path, signature: Signature, producer: Producer) -> Iterator[Fault]:
-    """Yields a fault for each marked parameter that meets what it does not go with, in some alternative.
+    """Yields a fault for each marked parameter that does not go with another one, in some alternative.
 
     Args:
         use: the component.
@@ -54,10 +67,11 @@ def contradictions(use: Use, path: Path, signature: Signature, producer: Produce
         producer: says what references become.
     """
     for key, form in use.params.items():
-        for mark in _marks(signature, key):
-            fault = _fault(mark, form, (*path, key), use, producer)
-            if fault is not None:
-                yield fault
+        faults = [
+            *(_fault(mark, form, (*path, key), use, producer) for mark in _marks(signature, key, NotWith)),
+            *(_other_length(mark, form, (*path, key), use, producer) for mark in _marks(signature, key, AsManyAs)),
+        ]
+        yield from (fault for fault in faults if fault is not None)
 
 
 def contradictions_of_launch(document: Document, parameter: str, *, registry: Registry = REGISTRY) -> list[Fault]:
@@ -77,15 +91,15 @@ def contradictions_of_launch(document: Document, parameter: str, *, registry: Re
         for _, form in tree.walk(section, path):
             component = producer.component(form.name) if isinstance(form, Use) else None
             if isinstance(form, Use) and component is not None:
-                for mark in _marks(signature_of(component), parameter):
+                for mark in _marks(signature_of(component), parameter, NotWith):
                     met = (place for _, place in _met(mark, form, producer))
                     faults.update((place.mark.fault(place.origin, mark.message), None) for place in met)
     return list(faults)
 
 
-def _marks(signature: Signature, name: str) -> list[NotWith]:
+def _marks(signature: Signature, name: str, kind: type[_Mark]) -> list[_Mark]:
     metadata = getattr(getattr(signature.parameter(name), "annotation", None), "__metadata__", ())
-    return [each for each in metadata if isinstance(each, NotWith)]
+    return [each for each in metadata if isinstance(each, kind)]
 
 
 def _met(mark: NotWith, use: Use, producer: Producer) -> Iterator[tuple[Choices, Use]]:
@@ -102,6 +116,32 @@ def _fault(mark: NotWith, form: Form, path: Path, use: Use, producer: Producer) 
         if is_meant and any(go_together(choices, one) for one in met):
             return value.mark.fault(where, mark.message)
     return None
+
+
+def _other_length(mark: AsManyAs, form: Form, path: Path, use: Use, producer: Producer) -> Fault | None:
+    if mark.other not in use.params:
+        return None
+    others = list(_lists(use.params[mark.other], path, {}, producer.tree))
+    for where, choices, own in _lists(form, path, {}, producer.tree):
+        for _, other_choices, other in others:
+            wanted, has = len(other.items), len(own.items)
+            if wanted != has and go_together(choices, other_choices):
+                message = f"needs one for each of the {wanted} in `{mark.other}`, but has {has}"
+                return own.mark.fault(where, message)
+    return None
+
+
+def _lists(
+    form: Form, path: Path, choices: Choices, tree: Tree, seen: frozenset[str] = frozenset()
+) -> Iterator[tuple[Path, Choices, Items]]:
+    """Yields the lists that a form can be, itself or by reference; what only building shows is left out."""
+    for where, taken, one in alternatives_of(tree, form, path, choices):
+        if isinstance(one, Items):
+            yield where, taken, one
+        elif isinstance(one, Reference) and one.target.output is None:
+            name = one.target.name
+            if name in tree.components and name not in seen:
+                yield from _lists(tree.components[name], where, taken, tree, seen | {name})
 
 
 def _places_of(kind: type, root: Form, producer: Producer) -> Iterator[tuple[Choices, Use]]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mlgym.components.loss.base import AnyLoss, Loss, Term, as_loss
 from mlgym.components.tensors import Tensors
+from mlgym.config.contradiction import AsManyAs
 from mlgym.config.registry import register
 from mlgym.errors import TrainingError
 
@@ -38,7 +39,7 @@ class WeightedSum(Loss):
     def __init__(
         self,
         losses: Annotated[list[AnyLoss], Field(min_length=1)],
-        weights: list[float] | None = None,
+        weights: Annotated[list[float] | None, AsManyAs("losses")] = None,
         *,
         scale_by_warm_up_mean: Annotated[int, Field(ge=1)] | None = None,
         name: str | None = None,
