@@ -110,11 +110,11 @@ def test_the_short_cut_is_taken() -> None:
     st.sampled_from(["min", "max"]),
 )
 def test_the_best_value_is_the_first_of_the_extremes(added: list[tuple[int, float]], best: Any) -> None:
-    """However often it is asked for between additions and replacements, NaN is never the best."""
+    """However often it is asked for between additions and replacements, only a finite value is the best."""
     history = MetricHistory()
     for step, value in added:
         history.add(MetricPoint(value, step, step))
-        numbers = [one for one in history.values if not math.isnan(one)]
+        numbers = [one for one in history.values if math.isfinite(one)]
         place = history.best(best)
         if not numbers:
             assert place is None

@@ -26,10 +26,13 @@ def _stops_at(rule: Any, values: list[float], metric: str = "val/f1") -> int | N
         (math.nan, None, "max", 0.0, False),
         (0.0, math.nan, "max", 0.0, True),
         (math.inf, 1.0, "min", 0.0, False),
+        (-math.inf, 1.0, "min", 0.0, False),
+        (math.inf, None, "max", 0.0, False),
+        (0.0, math.inf, "max", 0.0, True),
     ],
 )
 def test_improves(value: float, reference: float | None, best: Any, margin: float, expected: bool) -> None:
-    """NaN never improves, anything beats nothing, and the margin must be exceeded."""
+    """Only finite values improve, any of them beats nothing, and the margin must be exceeded."""
     assert improves(value, reference, best, margin) is expected
 
 
@@ -48,20 +51,20 @@ def test_patience_demands_an_improvement_large_enough() -> None:
 
 
 def test_patience_gets_over_an_infinite_loss() -> None:
-    """A loss that overflowed in the first epoch is improved on by any number."""
+    """A loss that overflowed in the first epoch is improved on by any number, also one that overflowed downwards."""
     rule = Patience("val/f1", "min", epochs=2, min_relative_improvement=0.01)
-    assert _stops_at(rule, [math.inf, 3.0, 2.0, 1.0, 1.0, 1.0]) == 6
+    assert _stops_at(rule, [-math.inf, 3.0, 2.0, 1.0, 1.0, 1.0]) == 6
     control = Patience("val/f1", "min", epochs=2, min_relative_improvement=0.01)
-    assert _stops_at(control, [math.inf, math.inf, math.inf]) == 3
+    assert _stops_at(control, [math.inf, math.inf, math.inf]) == 2
 
 
 def test_patience_with_nan_from_the_start_stops() -> None:
-    """A metric that is never a number never improves."""
+    """A metric that is never a finite number never improves."""
     reason = None
     rule = Patience("val/f1", "max", epochs=2)
     for epoch in (1, 2):
         reason = rule.update(epoch, {"val/f1": math.nan})
-    assert reason == "`val/f1` did not improve for 2 epochs (never a number at epoch 0)"
+    assert reason == "`val/f1` did not improve for 2 epochs (never finite at epoch 0)"
 
 
 def test_patience_goes_on_from_its_state() -> None:
@@ -79,6 +82,7 @@ def test_target_reached_in_both_directions() -> None:
     """It stops at or beyond the target."""
     assert _stops_at(TargetReached("val/f1", "max", target=0.5), [0.1, 0.4, 0.5]) == 3
     assert _stops_at(TargetReached("val/f1", "min", target=0.5), [0.9, 0.4]) == 2
+    assert _stops_at(TargetReached("val/f1", "min", target=0.5), [-math.inf, math.nan, 0.6]) is None
 
 
 def test_time_limit_counts_time_before_a_restart() -> None:

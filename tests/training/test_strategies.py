@@ -49,10 +49,12 @@ def test_what_is_kept(strategy: CheckpointStrategy, expected: list[list[int]]) -
     assert _kept(strategy, [0.2, 0.9, 0.9, 0.1]) == expected
 
 
-def test_nan_is_never_the_best() -> None:
-    """An epoch with NaN neither becomes the best nor replaces it."""
+def test_only_a_finite_score_is_the_best() -> None:
+    """An epoch with NaN or an infinity neither becomes the best nor replaces it."""
     assert _kept(KeepBest("val/f1", "max"), [0.2, math.nan, 0.1]) == [[1], [1], [1]]
     assert _kept(KeepBestAndLast("val/f1", "max"), [math.nan, math.nan, 0.1]) == [[1], [2], [3]]
+    assert _kept(KeepBestAndLast("val/f1", "min"), [0.2, -math.inf, 0.1]) == [[1], [1, 2], [3]]
+    assert _kept(KeepBest("val/f1", "min"), [-math.inf, math.inf, 0.1]) == [[], [], [3]]
 
 
 def test_epochs_without_evaluation_do_not_displace_the_best() -> None:

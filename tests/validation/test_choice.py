@@ -71,7 +71,7 @@ def test_ties_go_to_the_first() -> None:
     assert choice([[0.5, 0.5], [0.5, 0.25], [0.25, 0.5], [0.75, 0.0]], best="min").configuration == 1
 
 
-@pytest.mark.parametrize("lost", [None, math.nan])
+@pytest.mark.parametrize("lost", [None, math.nan, math.inf])
 def test_a_lost_score_ranks_last_and_is_told(lost: Any) -> None:
     """A configuration of which one experiment failed, or measured nothing, is never averaged over easier folds."""
     made = choice([[0.9, lost], [0.5, 0.4], [0.6, 0.5]])

@@ -31,10 +31,13 @@ def test_the_best_value_of_any_epoch_decides_and_ties_go_to_the_lower_id() -> No
 
 def test_failed_and_unmeasured_experiments_come_last_without_a_rank() -> None:
     """They are shown, but never win."""
-    state = _run({0: [0.99], 1: [0.5], 2: [], 3: [math.nan]})
+    state = _run({0: [0.99], 1: [0.5], 2: [], 3: [math.nan], 4: [math.inf], 5: [0.4, math.inf]})
     state.experiments[0].status = "failed"
     ranked = rank(state, Selection("val/f1_macro", "max"))
-    assert [(one.rank, one.experiment.experiment_id) for one in ranked] == [(1, 1), (None, 0), (None, 2), (None, 3)]
+    ids = [(one.rank, one.experiment.experiment_id) for one in ranked]
+    assert ids == [(1, 1), (2, 5), *((None, number) for number in (0, 2, 3, 4))]
+    last = rank(state, Selection("val/f1_macro", "max", at="last"))
+    assert [one.rank for one in last] == [1, None, None, None, None, None]
 
 
 def test_the_run_selects_by_what_its_checkpoints_watch() -> None:

@@ -29,13 +29,14 @@ const FACTS: Readonly<Record<string, (row: ExperimentRow) => Value>> = {
   decision: (row) => row.decision ?? null,
 };
 
-/** Gives the value; null where the row has none. A metric's key means its best value, `latest:` before it the last one. */
+/** Gives the value; null where the row has none. A metric's key means its best value, or the last
+ *  one where none is finite; `latest:` before it the last one. */
 export function valueOf(row: ExperimentRow, key: string): Value {
   const fact = FACTS[key];
   if (fact !== undefined) return fact(row);
   if (key.startsWith(LATEST)) return numberOf(row.latest[key.slice(LATEST.length)]);
   if (Object.hasOwn(row.swept, key)) return plain(row.swept[key]);
-  if (Object.hasOwn(row.best, key) || Object.hasOwn(row.latest, key)) return numberOf(row.best[key]);
+  if (Object.hasOwn(row.best, key) || Object.hasOwn(row.latest, key)) return numberOf(row.best[key] ?? row.latest[key]);
   if (key.startsWith(TRIAL)) return plain(row.trial[key.slice(TRIAL.length)] ?? null);
   return null;
 }
@@ -45,7 +46,7 @@ function plain(value: unknown): Value {
   return formatValue(value);
 }
 
-/** Orders values; what is missing, and then what is no number, comes last in either direction. */
+/** Orders values; what is missing, before it what is NaN or infinite, comes last in either direction. */
 export function compareValues(a: Value, b: Value, isDescending: boolean): number {
   const [lateA, lateB] = [lateness(a), lateness(b)];
   if (lateA !== lateB || lateA > 0) return lateA - lateB;
@@ -69,7 +70,7 @@ const partsOf = (text: string): string[] | null => (/^\[.*\]$/.test(text) ? text
 /** Numbers stand before texts, as the hub has them: were they compared by their digits, there would be no order at all. */
 const kindOf = (value: Value): number => (typeof value === "number" ? 0 : 1);
 
-const lateness = (value: Value): number => (value === null ? 2 : Number.isNaN(value) ? 1 : 0);
+const lateness = (value: Value): number => (value === null ? 2 : typeof value === "number" && !Number.isFinite(value) ? 1 : 0);
 const collator = new Intl.Collator("en", { numeric: true });
 
 export function sortRows(rows: readonly ExperimentRow[], key: string, isDescending: boolean): ExperimentRow[] {

@@ -116,7 +116,7 @@ class ExperimentState:
         return history[-1] if history else None
 
     def best(self, key: str, best: Best) -> MetricPoint | None:
-        """Gives the best value of a metric and when it was first reached; NaN is never the best."""
+        """Gives the best value of a metric and when it was first reached; only a finite one is."""
         history = self.metrics.get(key)
         place = None if history is None else history.best(best)
         return None if history is None or place is None else history[place]

@@ -6,6 +6,7 @@ values are kept too, aside: the state after any earlier number of events can be 
 
 from __future__ import annotations
 
+import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -124,7 +125,10 @@ class MetricHistory:
             self._drop(event_id)
 
     def best(self, best: Best) -> int | None:
-        """Gives the place of the smallest or largest value, of equals the first; None where every value is NaN."""
+        """Gives the place of the smallest or largest finite value, of equals the first; None where none is finite.
+
+        A loss of -inf or a score of +inf is an overflow or a bug, and no result: whatever chooses goes by this rule.
+        """
         if self._num_ranked < len(self.values):
             self._rank_fresh()
         place = self._lowest if best == "min" else self._highest
@@ -132,9 +136,8 @@ class MetricHistory:
 
     def _rank_fresh(self) -> None:
         fresh = self.values[self._num_ranked :]
-        total = sum(fresh)
-        # A sum is NaN where a value is, and where infinities cancel out.
-        numbers: Sequence[float] = fresh if total == total else [value for value in fresh if value == value]
+        # A sum is finite only where all values are; where it overflows, the look at each of them finds out.
+        numbers: Sequence[float] = fresh if math.isfinite(sum(fresh)) else [one for one in fresh if math.isfinite(one)]
         if numbers:
             low, high = min(numbers), max(numbers)
             if self._lowest < 0 or low < self.values[self._lowest]:

@@ -31,10 +31,10 @@ class EarlyStopping(Protocol):
 
 
 def improves(value: float, reference: float | None, best: Best, margin: float = 0.0) -> bool:
-    """Says whether `value` is better than `reference` by more than `margin`; NaN never is, and anything beats None."""
-    if math.isnan(value):
+    """Says whether `value` beats `reference` by more than `margin`; only a finite one does, and any beats None."""
+    if not math.isfinite(value):
         return False
-    if reference is None or math.isnan(reference):
+    if reference is None or not math.isfinite(reference):
         return True
     return value - reference > margin if best == "max" else reference - value > margin
 
@@ -73,14 +73,13 @@ class Patience:
         """Takes the scores of an evaluation; see `EarlyStopping.update`."""
         value = scores[self.metric]
         reference = self._best_score
-        # A share of infinity would be a margin that nothing exceeds.
-        share_of = abs(reference) if reference is not None and math.isfinite(reference) else 0.0
+        share_of = 0.0 if reference is None else abs(reference)
         margin = max(self.min_absolute_improvement, self.min_relative_improvement * share_of)
         if improves(value, reference, self.best, margin):
             self._best_score, self._best_epoch = value, epoch
         if epoch - self._best_epoch < self.epochs:
             return None
-        shown = "never a number" if self._best_score is None else f"best {self._best_score:.6g}"
+        shown = "never finite" if self._best_score is None else f"best {self._best_score:.6g}"
         return f"`{self.metric}` did not improve for {self.epochs} epochs ({shown} at epoch {self._best_epoch})"
 
     def state_dict(self) -> dict[str, Any]:
@@ -111,7 +110,7 @@ class TargetReached:
     def update(self, epoch: int, scores: Mapping[str, float]) -> str | None:
         """Takes the scores of an evaluation; see `EarlyStopping.update`."""
         value = scores[self.metric]
-        reached = value >= self.target if self.best == "max" else value <= self.target
+        reached = math.isfinite(value) and (value >= self.target if self.best == "max" else value <= self.target)
         return f"`{self.metric}` reached {value:.6g} (target {self.target:g})" if reached else None
 
 

@@ -54,7 +54,7 @@ def choose(plan: NestedPlan, state: RunState, outer_fold: int) -> SelectionMade:
     """Gives the winner of an outer fold whose inner experiments have all ended.
 
     The best mean wins, of equals the first in the order of the grid. A configuration with an inner experiment that
-    failed, or has no value of the metric, ranks behind all others and never wins.
+    failed, or has no finite value of the metric, ranks behind all others and never wins.
 
     Args:
         plan: the experiments of the run.
@@ -112,7 +112,7 @@ def _score(state: RunState, experiment_id: int, decision: Decision) -> float | N
     if experiment is None or experiment.status != "done":
         return None
     point = decision.selection.point_of(experiment)
-    return None if point is None or math.isnan(point.value) else point.value
+    return None if point is None else point.value
 
 
 def _ranked(scored: Sequence[_Scored], decision: Decision) -> list[_Scored]:

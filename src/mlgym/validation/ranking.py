@@ -35,11 +35,11 @@ class Selection:
         return self.metric.partition("/")[0]
 
     def point_of(self, experiment: ExperimentState) -> MetricPoint | None:
-        """Gives the value that an experiment is judged by, and when it was measured; None where there is none."""
+        """Gives the value that an experiment is judged by, and when it was measured; None where no finite one is."""
         if self.at == "best":
             return experiment.best(self.metric, self.best)
         point = experiment.latest(self.metric)
-        return None if point is None or math.isnan(point.value) else point
+        return None if point is None or not math.isfinite(point.value) else point
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +107,12 @@ def smaller_is_better(metric: str) -> bool:
 
 
 def rank(state: RunState, selection: Selection | None) -> list[Ranked]:
-    """Gives all experiments, the best first; of equals the lower id; failed ones and those without a value last."""
+    """Gives experiments, the best first, of equals the lower id; failed ones and those without a finite value last."""
     scored: list[tuple[float, int, ExperimentState, MetricPoint]] = []
     unscored: list[ExperimentState] = []
     for experiment in state.experiments.values():
         point = selection.point_of(experiment) if selection else None
-        if selection is None or point is None or experiment.status == "failed" or math.isnan(point.value):
+        if selection is None or point is None or experiment.status == "failed":
             unscored.append(experiment)
         else:
             sign = 1.0 if selection.best == "min" else -1.0

@@ -31,7 +31,7 @@ def test_one_run(http: httpx.Client, run: Recorder) -> None:
     assert detail.selected_metric == detail.metric_keys[0] == "val/f1"
     f1 = detail.metrics[0]
     assert f1.best is not None
-    assert (f1.direction, f1.best.non_finite, f1.best_experiment, f1.latest_experiment) == ("max", "inf", 2, 2)
+    assert (f1.direction, f1.best.value, f1.best_experiment, f1.latest_experiment) == ("max", 0.95, 2, 2)
 
 
 def test_the_list_of_runs(http: httpx.Client, run: Recorder, service: Service) -> None:
@@ -49,6 +49,8 @@ def test_the_list_of_runs(http: httpx.Client, run: Recorder, service: Service) -
     assert {RUN_ID, "alpha", "beta", "unreadable"} <= by_id.keys()
     assert (by_id["alpha"]["name"], by_id["alpha"]["tags"]) == ("Änderung", ["a", "b"])
     assert by_id["unreadable"]["num_events"] == 0
+    assert by_id["unreadable"]["problem"].startswith("the log is damaged in line 1 (byte 0): the 10 bytes from there")
+    assert by_id["alpha"]["problem"] is None
     assert by_id[RUN_ID]["metrics"][0]["best_experiment"] == 2
     assert [one["run_id"] for one in got(http, "", search="ÄNDER")["runs"]] == ["alpha"]
     assert [one["run_id"] for one in got(http, "", tag=["a", "b"])["runs"]] == ["alpha"]
@@ -57,7 +59,7 @@ def test_the_list_of_runs(http: httpx.Client, run: Recorder, service: Service) -
     names = [one["run_id"] for one in got(http, "", sort="run_id", order="asc", limit=3)["runs"]]
     assert names == sorted(by_id)[:3]
     assert got(http, "", sort="run_id", order="asc", limit=3, offset=2)["runs"][0]["run_id"] == names[2]
-    assert got(http, "", sort="val/f1", order="desc")["runs"][0]["metrics"][0]["best"]["non_finite"] == "inf"
+    assert got(http, "", sort="val/f1", order="desc")["runs"][0]["metrics"][0]["best"]["value"] == 0.95
     assert refused(http, "", sort="colour")["path"] == "sort"
     assert "did you mean `val/f1`? (`order=desc` sorts" in refused(http, "", sort="-val/f1")["message"]
     assert http.delete(f"{API}/beta").status_code == 200

@@ -321,3 +321,25 @@ def test_scores_of_broken_weights_are_warned_of(tmp_path: Path) -> None:
     assert any(one.startswith("experiments 0, 1: the training loss became NaN") for one in broken.warnings)
     whole = report(tmp_path / "two", grid(POINTS[:2]), more={"train/running_loss": 0.1}).facts
     assert not whole.warnings
+
+
+def test_what_is_not_finite_is_left_out_and_counted(tmp_path: Path) -> None:
+    """A value of +inf is no best one; who has no other has no rank and no mean; the report counts them."""
+
+    def overflowing(trial: dict[str, Any], epoch: int) -> float:
+        width, is_last = trial["swept"]["model.width"], epoch == 2
+        return math.inf if (trial["fold"] == 1 if width == 32 else is_last) else score(trial, epoch)
+
+    state = state_of(tmp_path, cross_validation(POINTS[:2], folds=2), overflowing, mode="cross_validation", sizes=SIZES)
+    facts = report_of(state).facts
+    assert [(one.configuration, one.rank, one.num_failed) for one in facts.configurations] == [(1, 1, 0), (0, None, 1)]
+    assert facts.configurations[0].mean == pytest.approx(mean([0.73, 0.70]))
+    assert facts.configurations[1].mean is None
+    left_out = "4 values of val/f1 are NaN or infinite and left out (experiments 1, 2, 3): no such value is a best one"
+    assert any(one.startswith(left_out) for one in facts.warnings)
+
+
+def test_a_metric_without_any_finite_value_is_told_apart_from_one_that_nobody_measured(tmp_path: Path) -> None:
+    """The name is right, so that no other is proposed."""
+    facts = report_of(state_of(tmp_path, grid(POINTS[:2]), lambda trial, epoch: -math.inf, sizes=SIZES)).facts
+    assert "val/f1 has no finite value so far; --metric ranks by another one: nothing can be ranked." in facts.missing

@@ -15,7 +15,7 @@ const table: ExperimentTable = {
   }],
 }; // prettier-ignore
 
-function after(first: number, experiment: number, scores: (number | null)[]): ExperimentTable {
+function after(first: number, experiment: number, scores: (number | "-inf" | null)[]): ExperimentTable {
   const fold = new DeltaFold("r", first);
   scores.forEach((score, i) =>
     fold.add({
@@ -23,7 +23,7 @@ function after(first: number, experiment: number, scores: (number | null)[]): Ex
       data: {
         event_type: "evaluation_result",
         creation_ts: 0,
-        payload: { experiment_id: experiment, epoch: 2 + i, step: 2 + i, loss_scores: [{ loss: "loss", split: "val", score }] },
+        payload: { experiment_id: experiment, epoch: 2 + i, step: 2 + i, loss_scores: [{ loss: "loss", split: "val", ...(score === "-inf" ? { score: null, non_finite: score } : { score }) }] },
       },
     }),
   );
@@ -38,9 +38,11 @@ describe("the table after a delta", () => {
     expect([row?.latest["val/loss"]?.value, row?.best["val/loss"]?.value]).toEqual([0.7, 0.2]);
   });
 
-  it("never takes NaN for the best", () => {
+  it("never takes NaN or an infinity for the best", () => {
     const row = after(10, 0, [null]).rows[0];
     expect([row?.latest["val/loss"]?.non_finite, row?.best["val/loss"]?.value]).toEqual(["nan", 0.5]);
+    const down = after(10, 0, ["-inf"]).rows[0];
+    expect([down?.latest["val/loss"]?.non_finite, down?.best["val/loss"]?.value]).toEqual(["-inf", 0.5]);
   });
 
   it("ignores what it has already", () => {

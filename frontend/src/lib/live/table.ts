@@ -70,8 +70,8 @@ function timedAfter(row: ExperimentRow, fields: RowChange["fields"]): Experiment
 
 function betterOf(best: MetricValue | undefined, value: MetricValue, direction: "min" | "max" | undefined): MetricValue | undefined {
   const [old, found] = [numberOf(best), numberOf(value)];
-  if (direction === undefined || found === null || Number.isNaN(found)) return best;
-  if (old === null || Number.isNaN(old)) return value;
+  if (direction === undefined || found === null || !Number.isFinite(found)) return best;
+  if (old === null || !Number.isFinite(old)) return value;
   return (direction === "min" ? found < old : found > old) ? value : best;
 }
 

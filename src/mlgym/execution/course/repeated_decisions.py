@@ -277,7 +277,7 @@ def _score_at(experiment: ExperimentState, selection: Selection, epochs: int | N
     points = [] if history is None else [history[place] for place in range(len(history))]
     values = [point.value for point in points if epochs is None or point.epoch <= epochs]
     if selection.at == "best":
-        numbers = [value for value in values if not math.isnan(value)]
+        numbers = [value for value in values if math.isfinite(value)]
         values = [(min if selection.best == "min" else max)(numbers)] if numbers else []
     return values[-1] if values and math.isfinite(values[-1]) else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from typing import Any, Literal, TypeAlias
 
@@ -150,7 +149,7 @@ class SearchRun(Course):
 
     def _score(self, experiment: ExperimentState) -> float | None:
         point = self._plan.decision.selection.point_of(experiment)
-        return None if point is None or not math.isfinite(point.value) else point.value
+        return None if point is None else point.value
 
     def _give_up(self, error: RunError) -> None:
         if self.error is None:

@@ -271,7 +271,7 @@ class Table:
             one.latest(metric) if way == "latest" else one.best(metric, self.directions[metric])
             for one in self.experiments
         ]
-        # An experiment that only ever measured NaN has a value all the same.
+        # An experiment that never measured a finite value has one all the same.
         points = [
             one.latest(metric) if point is None else point for point, one in zip(points, self.experiments, strict=True)
         ]
@@ -347,8 +347,8 @@ def _at(config: Any, steps: Sequence[str]) -> Any:
 
 
 def _order_of(value: Any) -> tuple[int, Any] | None:
-    """Gives what a value is sorted by; None for no value. NaN has no place among numbers."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    """Gives what a value is sorted by; None for no value, which no sorting puts first. NaN and infinities are none."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
     return (0, value) if is_number(value) else (1, text_of(value).casefold())
 

@@ -103,7 +103,7 @@ def warnings_of(state: RunState, findings: Findings, importance: ImportancesFact
             f"{count(num_lost, 'experiment')} failed or ended without a score. What configurations would have without "
             f"them is not shown: those concerned ({hit}) rank last and have no mean."
         )
-    found += _errors(trials) + _lost_losses(trials)
+    found += _errors(trials) + _lost_losses(trials) + _not_finite(trials, scoring)
     found += _cut(findings)
     found += _of_search(findings.search, importance)
     if nested is not None and scoring is not None and _flatters(trials, scoring.outer):
@@ -180,6 +180,26 @@ def _lost_losses(trials: Sequence[Trial]) -> list[str]:
     return [f"{_experiments(lost)}: {broken}: {remedy}."] if lost else []
 
 
+def _not_finite(trials: Sequence[Trial], scoring: Scoring | None) -> list[str]:
+    """Gives the values that count for nothing, for each metric that ranks or scores."""
+    if scoring is None:
+        return []
+    found = []
+    for metric in dict.fromkeys((scoring.selection.metric, scoring.score.metric, scoring.outer.metric)):
+        num_values, ids = 0, []
+        for experiment in (trial.experiment for trial in trials):
+            history = experiment.metrics.get(metric)
+            num = 0 if history is None else sum(not math.isfinite(value) for value in history.values)
+            num_values += num
+            ids += [experiment.experiment_id] if num else []
+        if ids:
+            found.append(
+                f"{count(num_values, 'value')} of {metric} {'is' if num_values == 1 else 'are'} NaN or infinite and "
+                f"left out ({_experiments(ids)}): no such value is a best one, ranks or enters a mean."
+            )
+    return found
+
+
 def _experiments(ids: Sequence[int]) -> str:
     listed = ", ".join(map(str, ids[:8])) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
     return f"experiment{'s' if len(ids) > 1 else ''} {listed}"
@@ -214,8 +234,10 @@ def _not_scored(findings: Findings) -> list[str]:
         found.append("no metric was measured: nothing can be ranked.")
     elif scoring is not None and trials and not any(trial.point for trial in trials):
         keys = dict.fromkeys(key for trial in trials for key in trial.experiment.metrics)
-        other = f"{did_you_mean(scoring.score.metric, keys)}; --metric ranks by another one" if keys else ""
-        found.append(f"{scoring.score.metric} was not measured so far{other}: nothing can be ranked.")
+        near = "" if scoring.score.metric in keys else did_you_mean(scoring.score.metric, keys)
+        none = "has no finite value" if scoring.score.metric in keys else "was not measured"
+        other = f"{near}; --metric ranks by another one" if keys else ""
+        found.append(f"{scoring.score.metric} {none} so far{other}: nothing can be ranked.")
     num_missing = findings.num_configurations - len(findings.configurations)
     if num_missing > 0:
         found.append(f"{count(num_missing, 'configuration')} of {findings.num_configurations} have no experiment yet.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -29,12 +30,13 @@ class Score:
         return self.metric.partition("/")[0]
 
     def point_of(self, experiment: ExperimentState) -> MetricPoint | None:
-        """Gives the score and when it was measured; None where there is none."""
+        """Gives the score and when it was measured; None where there is none, or none that is finite."""
         chosen = self.chosen_by.point_of(experiment)
         if chosen is None or self.metric == self.chosen_by.metric:
             return chosen
         history = experiment.metrics.get(self.metric)
-        return None if history is None else at_epoch(history, chosen.epoch)
+        point = None if history is None else at_epoch(history, chosen.epoch)
+        return None if point is None or not math.isfinite(point.value) else point
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ function bestOf(rows: readonly ExperimentRow[], metricKey: string, isLow: boolea
   let best: { readonly value: number; readonly row: ExperimentRow } | null = null;
   for (const row of rows) {
     const value = valueOf(row, metricKey);
-    if (typeof value !== "number" || Number.isNaN(value)) continue;
+    if (typeof value !== "number" || !Number.isFinite(value)) continue;
     if (best === null || (isLow ? value < best.value : value > best.value)) best = { value, row };
   }
   return best;
