@@ -155,6 +155,7 @@ def test_text_logs_need_a_folder_that_can_be_written(tmp_path: Path) -> None:
             ({"devices_per_experiment": 2, "optimizer.use": "lbfgs", "executor": kind}, "lbfgs.* instead of 2")
             for kind in ("processes", "ray", "slurm")
         ),
+        ({"devices_per_experiment": 4, "loaders.batch_size": 3}, "loaders.batch_size: must be at least 4.* but is 3"),
     ],
 )
 def test_a_launch_that_is_refused_leaves_nothing(

@@ -15,6 +15,7 @@ from mlgym.config.plan import Mode, ModeView, Outline, Plan
 from mlgym.config.registry import REGISTRY, Component, Registry, register
 from mlgym.config.resolve import config_id, resolve
 from mlgym.config.schema import json_schema
+from mlgym.config.shared_out import too_small_to_share
 from mlgym.config.space import Point, SearchSpace
 
 __all__ = [
@@ -52,5 +53,6 @@ __all__ = [
     "register",
     "render_with_places",
     "resolve",
+    "too_small_to_share",
     "use",
 ]

@@ -15,6 +15,7 @@ from mlgym.components.data.loader_choice import Reading, make_loader
 from mlgym.components.data.order import Order, Sampler, inverse_class_frequency
 from mlgym.components.data.table import TableData
 from mlgym.config.registry import register
+from mlgym.config.shared_out import SharedOut
 from mlgym.errors import DataError
 from mlgym.names import did_you_mean
 
@@ -24,7 +25,7 @@ BatchSize = Annotated[int, Field(ge=1, le=2**31)]
 @register("data_loaders", outputs="datasets")
 def data_loaders(
     datasets: dict[str, Dataset[Any]],
-    batch_size: BatchSize | dict[str, BatchSize],
+    batch_size: Annotated[BatchSize | dict[str, BatchSize], SharedOut()],
     *,
     seed: int,
     shuffle: tuple[str, ...] = ("train",),
