@@ -57,11 +57,20 @@ def test_without_a_watcher_the_validation_split_decides() -> None:
     assert default_selection(RunState()) is None
 
 
-@pytest.mark.parametrize("name", ["val/loss", "val/mse", "test/running_loss", "val/brier_score"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "val/loss", "val/mse", "test/running_loss", "val/brier_score", "val/brier_score/2", "val/rmse", "val/MSE",
+        "val/error_rate", "val/bce_with_logits", "val/expected_calibration_error", "val/cross_entropy_2",
+        "val/perplexity", "train/generator/loss", "val/loss_total",
+    ],
+)  # fmt: skip
 def test_losses_and_errors_are_better_small(name: str) -> None:
     """The direction follows from the name where the config does not say it."""
     assert smaller_is_better(name)
-    assert not smaller_is_better("val/f1_macro")
+    assert not any(
+        map(smaller_is_better, ["val/f1_macro", "val/f1/3", "val/r2", "val/lossless", "val/average_precision"])
+    )
     assert selection_of(_run({0: [1.0]}, name), name) == Selection(name, "min")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -11,7 +12,13 @@ from mlgym.errors import RunError
 from mlgym.events import ExperimentState, MetricPoint, RunState
 from mlgym.names import Best, did_you_mean
 
-_SMALLER_IS_BETTER: Final = ("loss", "mse", "mae", "error", "brier_score", "cross_entropy", "nll")
+_SMALLER_IS_BETTER: Final = frozenset(
+    """
+    loss losses error errors mse rmse msle rmsle mae medae mape smape nll bce ce logloss l1 lp huber hinge
+    brier calibration ece perplexity ppl wer cer eer fid
+    """.split()  # noqa: SIM905 - one long list reads better as text
+)
+_SMALLER_TOGETHER: Final = ("cross_entropy", "kl_divergence")
 _PREFERRED_SPLITS: Final = ("val", "validation", "test", "train")
 
 
@@ -102,8 +109,10 @@ def _epoch_that_counts(select: Any) -> Literal["best", "last"]:
 
 def smaller_is_better(metric: str) -> bool:
     """Says whether a metric is, by its name, one that training makes smaller."""
-    name = metric.rpartition("/")[2] if not metric.rpartition("/")[2].isdigit() else metric
-    return any(name == part or name.endswith(f"_{part}") for part in _SMALLER_IS_BETTER) or "calibration" in name
+    # That of a single class is called by its number: `val/brier_score/2`.
+    name = next((part for part in reversed(metric.lower().split("/")) if not part.isdigit()), "")
+    words = re.split(r"[^a-z0-9]+", name)
+    return not _SMALLER_IS_BETTER.isdisjoint(words) or any(part in name for part in _SMALLER_TOGETHER)
 
 
 def rank(state: RunState, selection: Selection | None) -> list[Ranked]:
