@@ -343,3 +343,19 @@ def test_a_metric_without_any_finite_value_is_told_apart_from_one_that_nobody_me
     """The name is right, so that no other is proposed."""
     facts = report_of(state_of(tmp_path, grid(POINTS[:2]), lambda trial, epoch: -math.inf, sizes=SIZES)).facts
     assert "val/f1 has no finite value so far; --metric ranks by another one: nothing can be ranked." in facts.missing
+
+
+def test_an_outer_fold_whose_score_is_not_finite_is_not_left_out_of_the_mean(tmp_path: Path) -> None:
+    """Its fit is done, and the mean over the other folds would look better than the procedure is."""
+
+    def overflowing(trial: dict[str, Any], epoch: int) -> float:
+        return math.inf if trial["role"] == "outer" and trial["outer_fold"] == 1 else score(trial, epoch)
+
+    state = state_of(
+        tmp_path, nested(POINTS), overflowing, mode="nested_cross_validation", section=NESTED_SECTION, sizes=SIZES
+    )
+    facts = report_of(state).facts
+    assert facts.nested is not None
+    assert [one.outer_score is None for one in facts.nested.outer_folds] == [False, True, False]
+    assert (facts.nested.mean, facts.nested.sd, facts.nested.interval) == (None, None, None)
+    assert "1 outer fold without an outer score: there is no mean." in facts.missing

@@ -246,7 +246,9 @@ def _not_scored(findings: Findings) -> list[str]:
         undecided = max(0, (nested.num_outer_folds or 0) - len(nested.outer_folds))
         undecided += sum(one.outer_score is None for one in nested.outer_folds)
         if undecided:
-            rest = "there is no mean yet" if nested.mean is None else "the mean is over the others"
+            is_lost = any(trial.is_lost for trial in findings.trials if trial.role == "outer")
+            none = "there is no mean" if is_lost else "there is no mean yet"
+            rest = none if nested.mean is None else "the mean is over the others"
             found.append(f"{count(undecided, 'outer fold')} without an outer score: {rest}.")
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from mlgym.events import ExperimentState, RunState, SelectionRecord
@@ -29,12 +28,12 @@ def nested_of(state: RunState, trials: Sequence[Trial], scoring: Scoring, confid
     numbers = sorted({one.outer_fold for one in trials if one.outer_fold is not None} | set(state.selections))
     folds = [_outer_fold(state, number, trials, scoring.selection.best) for number in numbers]
     scores = [one.outer_score for one in folds if one.outer_score is not None]
-    is_finite = all(map(math.isfinite, scores))
-    ratio = test_to_train([trial for trial in trials if trial.role == "outer"])
-    # A fold whose fit failed never disappears from a mean.
-    is_whole = all(one.status != "failed" for one in folds)
+    fits = [trial for trial in trials if trial.role == "outer"]
+    ratio = test_to_train(fits)
+    # A fold whose fit failed, or has no score that counts, never disappears from a mean.
+    is_whole = all(one.status != "failed" for one in folds) and not any(fit.is_lost for fit in fits)
     interval = None
-    if ratio is not None and is_whole and is_finite:
+    if ratio is not None and is_whole:
         interval = corrected_interval(scores, ratio, confidence, bounds_of(scoring.outer.metric, scores))
     return NestedFacts(
         metric=scoring.outer.metric,
