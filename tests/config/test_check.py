@@ -106,6 +106,7 @@ def test_values_that_fit(faults: Faults, value: str) -> None:
             "module: loss",
             'mnist.yml:1:29: experiment.module: needs Module, got "loss"; write `$loss` for the component of that name',
         ),
+        ("module: mlp", 'mnist.yml:1:29: experiment.module: needs Module, got "mlp"; write `{use: mlp}`'),
         (
             "module: {hidden: 3}",
             'mnist.yml:1:29: experiment.module: needs Module, got {"hidden": 3}; a component has `use: NAME`',
@@ -256,12 +257,18 @@ def test_groups_of_components(faults: Faults, space: Checker) -> None:
             "{sweep: [{use: mlp, hidden: []}, mlp]}",
             "components.m.sweep[1]: a component is a mapping with `use`, got mlp",
         ),
+        # As other tools have it.
+        ("{type: mlp, hidden: []}", "a component needs `use: NAME`; write `use: mlp` in place of `type: mlp`"),
+        ("{_target_: my.nets.Mlp, x: $x}", "write `use: mlp` in place of `_target_: my.nets.Mlp`"),
+        ("{class_path: a.Bcd, x: $x}", "write `use: NAME` in place of `class_path: a.Bcd`"),
+        ("{mlp: {hidden: []}}", "a component needs `use: NAME`; write `{use: mlp, ...}`"),
     ],
 )
 def test_named_components_that_are_none(faults: Faults, component: str, message: str) -> None:
-    """A forgotten `use` is told even where nothing uses the name."""
-    (fault,) = faults(RUN % "x: 1" + f"components: {{m: {component}}}")
-    assert message in fault
+    """A forgotten `use` is told even where nothing uses the name, and once where something does."""
+    for user in ("", ", o: {use: adam, model: $m}"):
+        (fault,) = faults(RUN % "x: 1" + f"components: {{x: {{use: mlp, hidden: []}}, m: {component}{user}}}")
+        assert message in fault
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,9 @@ def sets(shares: Annotated[dict[str, int], Whole(_complaint)], watch: Rule | Non
 class Measured:
     """An experiment that says what it measures."""
 
-    def __init__(self, sets: dict[str, str], kind: str | list[str] = "loss", rule: Rule | None = None) -> None:
+    def __init__(
+        self, sets: dict[str, str], kind: str | list[str] = "loss", rule: Rule | None = None, note: str = ""
+    ) -> None:
         self.rule = rule
 
     @classmethod
@@ -112,10 +114,28 @@ def test_what_may_be_is_fine(experiment: str, components: dict[str, str]) -> Non
     assert faults(experiment, **components) == []
 
 
-def test_other_faults_come_first() -> None:
-    """Of a config that cannot be built nothing is known."""
-    (fault,) = faults("{use: measured, sets: $sets, kin: f1, rule: {use: rule, metric: c/f1}}")
-    assert "has no parameter `kin`" in fault
+@pytest.mark.parametrize(
+    ("experiment", "components", "told"),
+    [
+        # Of parts that are wrong themselves nothing is known.
+        ("{use: measured, sets: $sets, kin: f1, rule: $rule}", {}, ["no parameter `kin`"]),
+        ("{use: measured, sets: $sets, kind: 3, rule: $rule}", {}, ["experiment.kind: "]),
+        ("{use: measured, sets: $sest, kind: f1, rule: $rule}", {}, ["no component named `sest`"]),
+        ("{use: measured, sets: $sets, kind: f1, rule: $rule}", {"sets": "{use: sets, shares: {a: 3}}"}, ["sums to 3"]),
+        ("{use: measured, sets: $sets, kind: $vars.kind, rule: $rule}", {}, ["`vars` has no `kind`"]),
+        ("{use: measured, sets: $a, kind: f1, rule: $rule}", {"a": "$b", "b": "$a"}, ["in a circle"]),
+        # Others do not matter.
+        ("{use: measured, sets: $sets, kind: f1, rul: 3, rule: $rule}", {}, ["no parameter `rul`"]),
+        ("{use: measured, sets: $sets, kind: f1, rule: $rule, note: 3}", {}, ["c/f1", "experiment.note: "]),
+        ("{use: measured, sets: $sets, kind: f1, rule: $rule}", {"other": "{use: tolt}"}, ["c/f1", "as `tolt`"]),
+        ("{use: measured, sets: $sets, kind: f1, rule: {use: rule, metric: 3}}", {}, ["rule.metric: "]),
+    ],
+)
+def test_beside_other_faults(experiment: str, components: dict[str, str], told: list[str]) -> None:
+    """One run of `mlgym check` tells all that is wrong, and each mistake once."""
+    found = faults(experiment, rule="{use: rule, metric: c/f1}", **components)
+    assert [sum(text in fault for fault in found) for text in told] == [1] * len(told)
+    assert len(found) == len(told)
 
 
 def test_a_look_ends() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from torch import Tensor, nn
 
-from mlgym.components.loss.base import Loss
+from mlgym.components.loss.base import Loss, PairLoss
 from mlgym.components.metric import NamedMetric
+from mlgym.components.metric.labels import F1
 from mlgym.config import REGISTRY, Registry, RunFacts, build, check, load
 from mlgym.config.scores import known_scores
 from mlgym.config.signature import signature_of
@@ -97,6 +98,14 @@ def test_whoever_waits_in_vain_is_told(experiment: dict[str, Any], fault: str) -
     assert "is not evaluated; did you mean" in found.message
 
 
+def test_a_name_is_no_metric() -> None:
+    """Told by `mlgym check`, with what to write."""
+    with pytest.raises(ConfigError) as caught:
+        check(load(config({"metrics": ["accuracy"]})))
+    assert "metrics[0]: needs NamedMetric" in str(caught.value)
+    assert 'got "accuracy"; write `{use: accuracy}`' in str(caught.value)
+
+
 class Streaming:
     """A metric without a name."""
 
@@ -118,6 +127,26 @@ class Named(NamedMetric, Streaming):  # type: ignore[misc]  # their methods take
         self.name = "whatever"
 
 
+class Inherits(F1):
+    """A metric that differs in what it counts."""
+
+    kind = "counted"
+
+
+class Nameless(Streaming, NamedMetric):  # type: ignore[misc]  # as above
+    """A metric that forgot its name."""
+
+
+class Difference(PairLoss):
+    """A loss without a constructor of its own."""
+
+    kind = "difference"
+
+    def compare(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The mean difference."""
+        return (prediction - target).mean()
+
+
 def _made_elsewhere(loss: str = "l1") -> Any:
     return [nn.L1Loss()]
 
@@ -129,11 +158,17 @@ def test_what_others_call_themselves_stays_open() -> None:
         registry.register(component.name, outputs=component.outputs, call_args=component.call_args)(component.target)
     registry.register("streaming")(Streaming)
     registry.register("named")(Named)
+    registry.register("inherits")(Inherits)
+    registry.register("nameless")(Nameless)
+    registry.register("difference")(Difference)
     registry.register("elsewhere")(_made_elsewhere)
     registry.register("distance", call_args=("prediction", "target"))(lambda prediction, target: prediction)
     one = {"splits": ["val"], "metrics": [{"use": "streaming"}], "loss": [{"use": "distance"}]}
     assert told(one, registry) == {"val/streaming", "val/distance"}
     assert told({**one, "loss": {"use": "distance"}}, registry) == {"val/streaming", "val/loss"}
+    inherited = {**one, "metrics": [{"use": "inherits", "average": "none"}], "loss": [{"use": "difference"}]}
+    assert told(inherited, registry) == {"val/counted", "val/difference"}
     assert told({"metrics": [{"use": "named"}]}, registry) is None
+    assert told({"metrics": [{"use": "nameless"}]}, registry) is None
     assert told({"loss": {"use": "elsewhere"}}, registry) is None
     assert told({"loss": [{"use": "elsewhere"}]}, registry) is None

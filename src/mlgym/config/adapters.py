@@ -7,7 +7,6 @@ looks at kinds, building at the objects themselves. So one adapter per parameter
 
 from __future__ import annotations
 
-import collections.abc
 import functools
 import json
 import re
@@ -100,8 +99,8 @@ class _WithTokens:
         wanted = wanted_text(annotation)
 
         def refuse(value: object, info: ValidationInfo) -> object:
-            names = info.context.get("names", ()) if isinstance(info.context, dict) else ()
-            context = {"wanted": wanted, "hint": _hint(value, names)}
+            known = info.context.get("known", _NOTHING) if isinstance(info.context, dict) else _NOTHING
+            context = {"wanted": wanted, "hint": _hint(value, known)}
             raise PydanticCustomError("mlgym_not_a_component", "needs {wanted}", context)
 
         return Annotated[Any, PlainValidator(refuse)]
@@ -127,9 +126,34 @@ def _make_adapter(annotation: Any) -> TypeAdapter[Any]:
 _cached_adapter = functools.lru_cache(maxsize=4096)(_make_adapter)
 
 
-def _hint(value: object, names: collections.abc.Container[str]) -> str:
-    if isinstance(value, str) and value in names:
+class Names(Protocol):
+    """Knows some names."""
+
+    def __contains__(self, name: str, /) -> bool:
+        """Whether it is one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNames:
+    """Names that people write where a component is wanted, for hints.
+
+    Args:
+        named: those of the config's components.
+        registered: those of the registry.
+    """
+
+    named: Names = ()
+    registered: Names = ()
+
+
+_NOTHING: Final = KnownNames()
+
+
+def _hint(value: object, known: KnownNames) -> str:
+    if isinstance(value, str) and value in known.named:
         return f"write `${value}` for the component of that name"
+    if isinstance(value, str) and value in known.registered:
+        return f"write `{{use: {value}}}`"
     if isinstance(value, dict):
         return "a component has `use: NAME`"
     return ""
@@ -146,22 +170,20 @@ def _replace_tokens(value: Any, info: ValidationInfo) -> object:
     return value
 
 
-def validate(
-    made: TypeAdapter[Any], data: Any, resolver: Resolver | None, names: collections.abc.Collection[str] = ()
-) -> Any:
+def validate(made: TypeAdapter[Any], data: Any, resolver: Resolver | None, known: KnownNames = _NOTHING) -> Any:
     """Gives the typed value of JSON-able data with tokens.
 
     Args:
         made: the adapter of its annotation.
         data: the value.
         resolver: knows what stands behind tokens; None where there are none.
-        names: names of components, for hints.
+        known: names, for hints.
 
     Raises:
         pydantic.ValidationError: it doesn't fit; `problems` reads it.
     """
     text = json.dumps(data, ensure_ascii=False)
-    return made.validate_json(text, strict=True, context={"resolver": resolver, "names": names})
+    return made.validate_json(text, strict=True, context={"resolver": resolver, "known": known})
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -10,17 +9,17 @@ from pydantic import Field
 from mlgym.config.circles import find_circles, needs_of, used_components
 from mlgym.config.component_check import ComponentCheck
 from mlgym.config.document import Document
-from mlgym.config.forms import Entries, FactReference, Form, Hole, Items, Reference, Sweep, Use, Value
+from mlgym.config.forms import Entries, FactReference, Items, Reference, Sweep, Use, Value
 from mlgym.config.implied import imply_references
 from mlgym.config.imports import import_faults
 from mlgym.config.kinds import bare, origin_class, type_text
 from mlgym.config.mode_check import check_mode
 from mlgym.config.modes import VALIDATION_MODES
-from mlgym.config.nodes import Path, shorten
+from mlgym.config.named_check import alternatives, check_named
+from mlgym.config.nodes import Path
 from mlgym.config.plan import Plan
 from mlgym.config.produce import Producer
 from mlgym.config.registry import REGISTRY, Registry
-from mlgym.config.scalars import word
 from mlgym.config.scores import known_scores, unmeasured
 from mlgym.config.space import SearchSpace
 from mlgym.config.tree import Tree
@@ -45,12 +44,13 @@ def check(document: Document, *, registry: Registry = REGISTRY, modes: Registry 
     try:
         tree = Tree.read(document.root)
         imply_references(tree, registry)
-        faults = [*document.faults, *broken_imports, *tree.faults]
+        circles = find_circles(needs_of(tree))
+        faults = [*document.faults, *broken_imports, *tree.faults, *circles]
         faults += _check_tree(tree, registry, names_are_known=not broken_imports)
-        # Only of a config that can be built is it known what its experiments measure.
-        scores = None if faults else known_scores(tree, registry)
+        scores = None if circles else known_scores(tree, registry, faults)
         if scores is not None:
-            faults += unmeasured(tree, registry, scores)
+            told = {fault.path for fault in faults}
+            faults += [fault for fault in unmeasured(tree, registry, scores) if fault.path not in told]
         mode, view, mode_faults = check_mode(document, tree, registry=registry, modes=modes, scores=scores)
         faults += mode_faults
     except RecursionError:
@@ -63,8 +63,9 @@ def check(document: Document, *, registry: Registry = REGISTRY, modes: Registry 
 
 def _check_tree(tree: Tree, registry: Registry, *, names_are_known: bool) -> list[Fault]:
     producer = Producer(tree, registry)
-    parts = ComponentCheck(tree, registry, producer, names_are_known=names_are_known)
-    faults = find_circles(needs_of(tree))
+    named = {name: found for name in tree.components if (found := check_named(tree, name, registry))}
+    parts = ComponentCheck(tree, registry, producer, names_are_known=names_are_known, told=named)
+    faults: list[Fault] = []
     for path, form in tree.sections():
         for where, inner in tree.walk(form, path):
             if isinstance(inner, Use):
@@ -72,7 +73,7 @@ def _check_tree(tree: Tree, registry: Registry, *, names_are_known: bool) -> lis
             elif isinstance(inner, Reference):
                 faults += _check_reference(inner, where, producer)
     faults += parts.check_value(tree.seed, ("seed",), _SEED) + _check_seed(tree)
-    faults += [fault for name, form in tree.components.items() for fault in _check_named(tree, name, form)]
+    faults += [fault for found in named.values() for fault in found]
     return faults + _check_experiment(tree, producer)
 
 
@@ -99,35 +100,9 @@ def _check_seed(tree: Tree) -> list[Fault]:
     ]
 
 
-def _check_named(tree: Tree, name: str, form: Form) -> list[Fault]:
-    """A named component that is none: a bare word, or a mapping in which `use` was forgotten."""
-    path = ("components", name)
-    faults = []
-    for where, inner in _alternatives(tree, form, path):
-        holds_component = any(isinstance(part, Use | Reference | Hole) for _, part in tree.walk(inner))
-        if isinstance(inner, Value):
-            shown = shorten(word(inner.value))
-            remedy = (
-                f"write `{{use: {inner.value}}}`" if isinstance(inner.value, str) else "shared values go into `vars`"
-            )
-            faults.append(inner.mark.fault(where, f"a component is a mapping with `use`, got {shown}; {remedy}"))
-        elif not holds_component:
-            faults.append(inner.mark.fault(where, "a component needs `use: NAME`; shared values go into `vars`"))
-    return faults
-
-
-def _alternatives(tree: Tree, form: Form, path: Path) -> Iterator[tuple[Path, Form]]:
-    form = tree.follow(form)
-    if not isinstance(form, Sweep):
-        yield path, form
-        return
-    for i, alternative in enumerate(form.alternatives):
-        yield from _alternatives(tree, alternative, (*path, *form.steps(i)))
-
-
 def _check_experiment(tree: Tree, producer: Producer) -> list[Fault]:
     faults = []
-    for where, form in _alternatives(tree, tree.experiment, ("experiment",)):
+    for where, form in alternatives(tree, tree.experiment, ("experiment",)):
         if isinstance(form, Items | Entries | Value | FactReference):
             faults.append(form.mark.fault(where, "the experiment must be a component: a mapping with `use: NAME`"))
             continue

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from mlgym.config.adapters import Misfit, Problem, adapter, joined, list_adapter, problems, validate
+from mlgym.config.adapters import KnownNames, Misfit, Problem, adapter, joined, list_adapter, problems, validate
 from mlgym.config.contradiction import contradictions
 from mlgym.config.document import MAX_FAULTS
 from mlgym.config.forms import Form, RangeForms, Sweep, Use, Value
@@ -29,7 +29,15 @@ _MAX_LISTED: Final = 8
 class ComponentCheck:
     """Checks components and values of one config."""
 
-    def __init__(self, tree: Tree, registry: Registry, producer: Producer, *, names_are_known: bool = True) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        registry: Registry,
+        producer: Producer,
+        *,
+        names_are_known: bool = True,
+        told: Container[str] = (),
+    ) -> None:
         """Sets what to check against.
 
         Args:
@@ -37,11 +45,14 @@ class ComponentCheck:
             registry: the components.
             producer: says what references become.
             names_are_known: whether an unregistered name is a fault; it is not where an import failed.
+            told: named components that are told to be none; whoever refers to them is not at fault.
         """
         self._tree = tree
         self._registry = registry
         self._producer = producer
         self._names_are_known = names_are_known
+        self._told = told
+        self._known = KnownNames(tree.components, registry)
 
     def check(self, use: Use, path: Path) -> list[Fault]:
         """Gives what is wrong with a component, what is wrong inside nested ones left out."""
@@ -82,7 +93,7 @@ class ComponentCheck:
 
     def _check_scalars(self, sweep: Sweep, values: list[PlainScalar], path: Path, annotation: Any) -> list[Fault]:
         try:
-            validate(list_adapter(annotation), values, None, self._tree.components)
+            validate(list_adapter(annotation), values, None, self._known)
         except ValidationError as error:
             by_index: dict[int, list[Problem]] = {}
             for problem in problems(error):
@@ -99,7 +110,7 @@ class ComponentCheck:
     def _check_selection(self, selection: Selection, made: Any) -> list[Fault]:
         tokens = Tokens()
         try:
-            validate(made, tokens.data(selection), _Kinds(self, tokens), self._tree.components)
+            validate(made, tokens.data(selection), _Kinds(self, tokens), self._known)
         except ValidationError as error:
             return [_fault(where, found) for where, found in _located(error, selection)]
         return []
@@ -121,7 +132,8 @@ class ComponentCheck:
 
     def _group_complaint(self, product: Product, wanted: Any) -> str | None:
         assert product.group is not None
-        if bare(wanted) is Any:
+        origin = product.group.origin
+        if bare(wanted) is Any or (origin[:1] == ("components",) and origin[1] in self._told):
             return None
         faults = self.check_value(product.group, product.group.origin, wanted)
         if not faults:

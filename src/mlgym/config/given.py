@@ -7,18 +7,18 @@ making one.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mlgym.config.build import RunFacts, build
 from mlgym.config.forms import Entries, Form, Items, RangeForms, Reference, Sweep, Use, Value
 from mlgym.config.kinds import bare
-from mlgym.config.nodes import Path, PlainScalar
+from mlgym.config.nodes import Path, PlainScalar, show_path
 from mlgym.config.registry import Component, Registry
 from mlgym.config.signature import signature_of
 from mlgym.config.tree import Tree
-from mlgym.errors import MlgymError
+from mlgym.errors import Fault, MlgymError
 
 _MOST_VARIANTS: Final = 64
 _MOST_STEPS: Final = 10_000
@@ -36,14 +36,16 @@ class Glance:
         tree: the config.
         registry: the components.
         steps_left: at how many more forms it may look.
+        seen: the forms at which it looked.
     """
 
     tree: Tree
     registry: Registry
     steps_left: int = _MOST_STEPS
+    seen: set[Form] = field(default_factory=set)
 
-    def take_step(self) -> None:
-        """Counts a form.
+    def take_step(self, form: Form) -> Form:
+        """Counts a form and gives what stands behind it.
 
         Raises:
             NotKnownError: it was one too many.
@@ -51,6 +53,24 @@ class Glance:
         self.steps_left -= 1
         if self.steps_left < 0:
             raise NotKnownError
+        followed = self.tree.follow(form)
+        self.seen |= {form, followed}
+        return followed
+
+    def meets(self, faults: Collection[Fault]) -> bool:
+        """Says whether something is wrong with a part of the config at which it looked."""
+        if not faults:
+            return False
+        places = {fault.path for fault in faults}
+        parts = {form.origin[:length] for form in self.seen for length in range(len(form.origin) + 1)}
+        unknown = (
+            (*form.origin, key)
+            for form in self.seen
+            if isinstance(form, Use) and form.name in self.registry
+            for key in form.params
+            if signature_of(self.registry.find(form.name)).parameter(key) is None
+        )
+        return not places.isdisjoint(map(show_path, (*parts, *unknown)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +94,7 @@ class Given:
         Raises:
             NotKnownError: a part of it is a fact of the runner, an output of an object, or wrong.
         """
-        glance.take_step()
-        form = glance.tree.follow(form)
+        form = glance.take_step(form)
         match form:
             case Sweep() if not isinstance(form.alternatives, RangeForms):
                 for number, alternative in enumerate(form.alternatives):

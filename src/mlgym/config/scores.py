@@ -40,13 +40,21 @@ def scores_of(given: Given) -> frozenset[str]:
     return frozenset(given.own("scores_of")(given))
 
 
-def known_scores(tree: Tree, registry: Registry) -> frozenset[str] | None:
-    """Gives the scores that the experiments of a config without faults will have; None where that is not known."""
+def known_scores(tree: Tree, registry: Registry, faults: Collection[Fault] = ()) -> frozenset[str] | None:
+    """Gives the scores that the experiments of a config will have; None where that is not known.
+
+    Args:
+        tree: the config; no components in it need each other in a circle.
+        registry: the components.
+        faults: what is wrong with it. Nothing is known where that is a part on which scores depend.
+    """
+    glance = Glance(tree, registry)
     try:
-        roots = Given.each(tree.experiment, ("experiment",), Glance(tree, registry))
-        return frozenset(score for root in roots for score in scores_of(root))
+        roots = Given.each(tree.experiment, ("experiment",), glance)
+        scores = frozenset(score for root in roots for score in scores_of(root))
     except (NotKnownError, RecursionError):
         return None
+    return None if glance.meets(faults) else scores
 
 
 def is_measured(score: str, scores: Collection[str]) -> bool:

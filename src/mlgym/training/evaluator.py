@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from mlgym.components.data.adapted_loader import as_loader
 from mlgym.components.data.loader import Loader
 from mlgym.components.loss.base import AnyLoss, Loss, Term, as_loss
-from mlgym.components.metric.base import NamedMetric, as_metric
+from mlgym.components.metric.base import AnyMetric, NamedMetric, as_metric
 from mlgym.components.step import predict
 from mlgym.components.tensors import TARGET, Step, StepOutput, Tensors, batch_size, named
 from mlgym.config.given import Given
@@ -51,7 +51,7 @@ class Evaluator:
         loss: AnyLoss | Sequence[AnyLoss] | None = None,
         *,
         loaders: Mapping[str, Loader | DataLoader[Any]],
-        metrics: Sequence[Any] = (),
+        metrics: Sequence[AnyMetric] = (),
         post_processors: Sequence[PostProcessor] = (),
         step: Step | None = None,
         splits: Sequence[str] | None = None,

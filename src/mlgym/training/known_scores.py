@@ -1,7 +1,8 @@
 """What an evaluator will measure, told from its config alone; `Evaluator.names` says it of one that is built.
 
-MLgym's own metrics are asked for their names, which costs nothing: only a constructor knows what it makes of its
-parameters. Those of others may load whatever they need, and are left alone; what they are called stays open.
+Metrics with a constructor of MLgym's are asked for their names, which costs nothing: only a constructor knows what it
+makes of its parameters. Those of others may load whatever they need, and are left alone; what they are called stays
+open.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def _names_of_loss(given: Given) -> Iterator[str]:
     target = given.component.target
     if not (isinstance(target, type) and issubclass(target, Loss)):
         yield _registered_name(given)
-    elif not _is_own(target):
+    elif not _is_made_by_own(target):
         raise NotKnownError
     elif names := given.parameter("name"):
         yield from (str(name.value or target.kind) for name in names)
@@ -72,10 +73,10 @@ def _metric_names(given: Given) -> Iterator[str]:
             target = metric.component.target
             if not (isinstance(target, type) and issubclass(target, NamedMetric)):
                 yield _registered_name(metric)
-            elif not _is_own(target):
+            elif not _is_made_by_own(target):
                 raise NotKnownError
             else:
-                yield from (built.name for built in metric.variants())
+                yield from map(_own_name, metric.variants())
 
 
 def _registered_name(given: Given) -> str:
@@ -95,5 +96,15 @@ def _makes_itself(component: Component) -> bool:
     return bool(component.call_args)
 
 
-def _is_own(target: type) -> bool:
-    return target.__module__.startswith("mlgym.")
+def _own_name(metric: NamedMetric) -> str:
+    name = getattr(metric, "name", None)
+    if not isinstance(name, str):
+        raise NotKnownError
+    return name
+
+
+def _is_made_by_own(target: type) -> bool:
+    """Says whether nothing but MLgym's code decides what an object of the class is called."""
+    others = [vars(base) for base in target.__mro__ if not base.__module__.startswith(("mlgym.", "torch.", "builtins"))]
+    is_plain = all(isinstance(base.get("name", ""), str) for base in others)
+    return is_plain and not any(name in base for base in others for name in ("__init__", "__new__", "__setattr__"))

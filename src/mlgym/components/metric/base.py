@@ -187,6 +187,10 @@ class StreamingMetric(Protocol):
         """Forgets all batches."""
 
 
+AnyMetric: TypeAlias = NamedMetric | StreamingMetric
+"""What serves as a metric: one of MLgym's or torchmetrics', or anything with the same three methods."""
+
+
 class PlainMetric(NamedMetric):
     """A metric made from one of torchmetrics, or anything with its `update`, `compute` and `reset`.
 
