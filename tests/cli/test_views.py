@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import mlgym
 from mlgym.api import Run
 from mlgym.events import EventLog, JobStatus, Log, Producer, RunFinished, RunStarted
 from tests.cli.calling import call
+from tests.events.samples import lines
 
 MODULE = """\
 from sklearn.datasets import load_iris
@@ -204,6 +206,27 @@ def test_a_log_that_holds_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert call("log", name, "--follow", "--storage", str(tmp_path)) == 0
     assert call("runs", "--storage", str(tmp_path)) == 0
     assert capsys.readouterr().out.count("crashed") == 2
+
+
+def test_a_damaged_log_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command that looks at it says where it is damaged and what to do; an end that is only torn is no damage."""
+    path = tmp_path / "hurt" / "event_storage.log"
+    path.parent.mkdir()
+    path.write_bytes(b"".join(lines(5)) + b"{not an event\n" + lines(1)[0])
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / path.name).write_bytes(b"".join(lines(5))[:-7])
+    for name in ("show", "log", "report"):
+        assert call(name, "hurt", "--storage", str(tmp_path)) == 0
+        printed = capsys.readouterr()
+        assert re.search(r"run hurt: the log is damaged in line 6 \(byte [\d,]+\)", printed.err), name
+        assert "`mlgym resume hurt` goes on from what stands" in printed.err
+    assert call("runs", "--storage", str(tmp_path)) == 0
+    printed = capsys.readouterr()
+    assert (printed.out.count(", damaged"), printed.err.count("is damaged")) == (1, 1)
+    assert call("runs", "--json", "--storage", str(tmp_path)) == 0
+    found = {run["run_id"]: run["problem"] for run in json.loads(capsys.readouterr().out)}
+    assert found["hurt"].startswith("the log is damaged in line 6")
+    assert found["torn"] is None
 
 
 def test_errors_do_not_drive_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mlgym.events import EventLog, read_log, read_torn
+from mlgym.events import EventLog, damage_of, fold_log, read_log, read_torn
 from mlgym.events.codec import is_whole
 from mlgym.events.scan import scan, whole_lines
 from tests.events.samples import LEGACY_LINE, lines, log_event
@@ -180,3 +180,18 @@ def test_samples_are_varied() -> None:
     assert {("producer" in event) for event in events} == {True, False}
     assert {line.isascii() for line in LINES} == {True, False}
     assert log_event().message == "hello"
+
+
+def test_damage_is_told_from_an_end(tmp_path: Path) -> None:
+    """Where a complete line is no event the log is damaged, and says where; a log that ends or is torn there is not."""
+    path = tmp_path / "log"
+    for number in (0, 7, NUM_EVENTS - 1):
+        data = bytearray(DATA)
+        data[STARTS[number] + 3] ^= 1
+        path.write_bytes(data)
+        assert damage_of(path) == (number, STARTS[number], len(DATA) - STARTS[number])
+        assert fold_log(path).damage == damage_of(path)
+        path.write_bytes(DATA[: STARTS[number + 1] - 1])
+        assert damage_of(path) is None
+    path.write_bytes(DATA)
+    assert fold_log(path).damage is None

@@ -5,6 +5,7 @@ import { useRunId } from "@/lib/hub/queries";
 import { keepPlace, placeOf } from "@/lib/places";
 import { changeView, toPage, usePage, useParameter } from "@/lib/url";
 import { Boundary } from "./Boundary";
+import { Damaged } from "./Damaged";
 import classes from "./Frame.module.css";
 import { Header } from "./Header";
 import { loadPage, OF_RUN, OF_STORAGE, PLACES } from "./pages";
@@ -37,6 +38,7 @@ export function Frame(): ReactNode {
       <Header run={run} onPalette={() => setPaletteOpen(true)} />
       <Places run={run} current={page} />
       <div className={classes.middle}>
+        {isOfRun && run !== null ? <Damaged run={run} /> : null}
         {isOfRun && run !== null ? <SelectionBar run={run} /> : null}
         <main id="page" ref={main} className={classes.page} tabIndex={-1} onScroll={(event) => keepPlace(place, event.currentTarget)}>
           <Boundary key={`${page} ${run ?? ""}`}>

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlgym.cli.options import Direction, Metric, RunId, Storage, choice, direction
+from mlgym.cli.view_commands import tell_damage
 from mlgym.names import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
@@ -61,8 +62,10 @@ def report(
     other = find_run(storage, against) if against is not None else None
     if other is not None and other.run_id == folder.run_id:
         raise typer.BadParameter(f"`{other.run_id}` is the run itself; name another one", param_hint="--against")
+    state = folder.state()
+    tell_damage(folder.run_id, state.damage)
     found = report_of(
-        folder.state(),
+        state,
         run_id=folder.run_id,
         metric=metric,
         best=direction(best),

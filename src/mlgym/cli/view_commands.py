@@ -16,7 +16,7 @@ from mlgym.texts import key_text
 
 if TYPE_CHECKING:
     from mlgym.errors import MlgymError
-    from mlgym.events import RunState
+    from mlgym.events import Damage, RunState
 
 
 def runs(storage: Storage = Path(DEFAULT_STORAGE), as_json: Json = False) -> None:
@@ -31,6 +31,8 @@ def runs(storage: Storage = Path(DEFAULT_STORAGE), as_json: Json = False) -> Non
         console().print(runs_table(found))
     else:
         print(f"no runs in {storage}; start one with: mlgym run CONFIG", file=sys.stderr)
+    for run_id, state in found:
+        tell_damage(run_id, state.damage)
 
 
 def show(
@@ -52,6 +54,7 @@ def show(
 
     folder = find_run(storage, run_id)
     state = folder.state()
+    tell_damage(folder.run_id, state.damage)
     selection = selection_of(state, metric, direction(best))
     if experiment is not None:
         _show_experiment(state, experiment, as_json)
@@ -79,7 +82,7 @@ def log(
 ) -> None:
     """Print what happened in a run, one event a line."""
     from mlgym.display.event_lines import event_line
-    from mlgym.events import follow_log, has_writer, read_log
+    from mlgym.events import damage_of, follow_log, has_writer, read_log
     from mlgym.tracking import find_run
 
     folder = find_run(storage, run_id)
@@ -104,6 +107,13 @@ def log(
             sys.stdout.flush()
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+    tell_damage(folder.run_id, damage_of(folder.log_path))
+
+
+def tell_damage(run_id: str, damage: Damage | None) -> None:
+    """Says on stderr that the log of a run is damaged, so that nobody takes what is shown for all of it."""
+    if damage is not None:
+        print(f"warning: run {run_id}: {damage.explained(run_id)}", file=sys.stderr)
 
 
 def add_to(app: typer.Typer) -> None:

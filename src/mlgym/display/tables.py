@@ -226,7 +226,7 @@ def _run_cells(run_id: str, state: RunState) -> dict[str, Text | str]:
     return {
         "run": run_id,
         "name": key_text(state.name or "") + (" (repetition)" if state.reproduces else ""),
-        "status": status_text(state.status),
+        "status": status_text(state.status) if state.damage is None else status_text(state.status).append(", damaged"),
         "done": f"{facts['counts']['done']}/{facts['num_experiments']}",
         "failed": str(facts["counts"]["failed"] or ""),
         "best": f"{key_text(best['metric'])} {number(best['value'])}" if best else NOTHING,
@@ -280,6 +280,7 @@ def run_facts(run_id: str, state: RunState) -> dict[str, Any]:
         "started_at": state.started_at,
         "finished_at": state.finished_at,
         "duration_s": end - state.started_at if end and state.started_at else None,
+        "problem": None if state.damage is None else state.damage.explained(run_id),
     }
 
 

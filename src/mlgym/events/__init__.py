@@ -1,6 +1,7 @@
 """Events: what they are, the log that keeps them, and the state of a run as a fold over it."""
 
 from mlgym.events.codec import MAX_LINE_BYTES, decode, encode
+from mlgym.events.damage import Damage, damage_of
 from mlgym.events.experiment_fold import ExperimentState
 from mlgym.events.fold import RunState, fold, fold_log
 from mlgym.events.history import Measurements, MetricHistory, MetricPoint
@@ -70,6 +71,7 @@ __all__ = [
     "CodeChanged",
     "ConfigurationRecord",
     "ConfigurationScore",
+    "Damage",
     "DataFingerprint",
     "Difference",
     "Digest",
@@ -120,6 +122,7 @@ __all__ = [
     "TableRecord",
     "TornPiece",
     "TrainingStopped",
+    "damage_of",
     "decode",
     "encode",
     "finite",

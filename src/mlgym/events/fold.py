@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from mlgym.errors import EventLogError
 from mlgym.events.codec import decode
+from mlgym.events.damage import Damage, damage_after
 from mlgym.events.experiment_fold import ON_EXPERIMENT_EVENT, ExperimentState, ExperimentStatusName, recent_logs
 from mlgym.events.fields import Fields
 from mlgym.events.quick import evaluation_line
@@ -53,6 +54,7 @@ class RunState:
         num_events: how many were folded in.
         first_event_at, last_event_at: creation of the first and of the latest event, s since the epoch.
         recent_logs: the driver's last `MAX_RECENT_LOGS` lines.
+        damage: where the log is damaged, so that there is more than could be folded in; None where it is not.
     """
 
     run_id: str | None = None
@@ -77,6 +79,7 @@ class RunState:
     first_event_at: float | None = None
     last_event_at: float | None = None
     recent_logs: deque[LogLine] = field(default_factory=recent_logs)
+    damage: Damage | None = None
 
     @property
     def status(self) -> RunStatusName:
@@ -198,11 +201,13 @@ def fold_log(path: Path | str) -> RunState:
     Raises:
         EventLogError: there is no such file or it cannot be read.
     """
-    state = RunState()
+    state, num_bytes = RunState(), 0
     try:
         with Path(path).open("rb", buffering=2**20) as file:
             for event_id, line in enumerate(whole_lines(file)):
                 state.apply_line(event_id, line)
+                num_bytes += len(line)
+            state.damage = damage_after(file, state.num_events, num_bytes)
     except OSError as error:
         raise EventLogError(f"`{path}` cannot be read: {error.strerror}") from error
     return state

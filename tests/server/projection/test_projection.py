@@ -60,6 +60,24 @@ def test_without_void_values_the_past_is_wrong(log: Path) -> None:
     assert any(shown(projection.view(count).state) != shown(state_after(log, count)) for count in range(num_events))
 
 
+def test_damage_is_told_until_somebody_mends_it(log: Path) -> None:
+    """A complete line that is no event is damage of the run as it is now, at whatever pieces the log was read."""
+    recorder = write_run(log)
+    whole = log.read_bytes()
+    log.write_bytes(whole + b"no event\n")
+    projection = Projection(log)
+    while projection.refresh(4096):
+        pass
+    assert projection.state.damage == (recorder.num_events, len(whole), 9)
+    assert projection.view(3).state.damage is None
+    EventLog.open(log).close()
+    projection.refresh()
+    assert projection.state.damage is None
+    log.write_bytes(whole + b"the beginning of an event")
+    projection.refresh()
+    assert projection.state.damage is None
+
+
 def test_it_reads_only_what_was_added(log: Path) -> None:
     """Each refresh takes the new events in, in whatever pieces they come, and tells how many."""
     recorder = write_run(log)

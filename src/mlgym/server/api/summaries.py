@@ -233,7 +233,7 @@ def summary_of(view: View, run_id: str) -> dict[str, Any]:
         "reproduction": _reproduction(table),
         "metrics": [metric for key in table.metrics[:_MAX_METRICS] if (metric := run_metric(table, key)) is not None],
         "is_trashed": False,
-        "problem": None,
+        "problem": None if state.damage is None else state.damage.explained(run_id),
         "reading": None,
     }
     return facts | crashed(facts) if view.is_crashed else facts

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final
 
 from mlgym.errors import EventLogError
 from mlgym.events import RunState, has_writer
+from mlgym.events.damage import damage_after
 from mlgym.events.scan import whole_lines
 from mlgym.events.writer_mark import is_written_from_here
 from mlgym.server.projection.index import LogIndex
@@ -182,16 +183,18 @@ class Projection:
             raise EventLogError(f"the log cannot be read: {error.strerror}") from error
 
     def _read_on(self, file: BinaryIO, max_bytes: int | None) -> tuple[int, bool]:
+        self.state.damage = None
         file.seek(self.num_bytes - len(self.tail))
         # A writer takes back what the disk refused, and another run may have got this name.
         if file.read(len(self.tail)) != self.tail:
             self._reset()
             file.seek(0)
-        if max_bytes is None:
-            return self._take(whole_lines(file)), True
-        start = self.num_bytes
-        added = self._take(_about(max_bytes, whole_lines(file)))
-        return added, self.num_bytes - start < max_bytes
+        start, lines = self.num_bytes, whole_lines(file)
+        added = self._take(lines if max_bytes is None else _about(max_bytes, lines))
+        is_all = max_bytes is None or self.num_bytes - start < max_bytes
+        if is_all:
+            self.state.damage = damage_after(file, self.state.num_events, self.num_bytes)
+        return added, is_all
 
     def _take(self, lines: Iterator[bytes]) -> int:
         state, index, num_bytes = self.state, self.index, self.num_bytes

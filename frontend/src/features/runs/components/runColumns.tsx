@@ -3,6 +3,7 @@ import { IconArrowBackUp, IconPencil, IconRepeat } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import { IconButton } from "@/components/Button";
 import type { GridColumn } from "@/components/grid/columns";
+import { fitted, sumOf, type Sized } from "@/components/grid/fit";
 import { ProgressBar } from "@/components/ProgressBar";
 import { Status } from "@/components/Status";
 import { Verdict } from "@/components/Verdict";
@@ -18,6 +19,7 @@ interface Around {
   readonly runs: readonly RunSummary[];
   readonly chosen: ReadonlySet<string>;
   readonly now: number;
+  readonly room: number;
   readonly onToggle: (run: string) => void;
   readonly onEdit: (run: RunSummary) => void;
 }
@@ -27,16 +29,24 @@ export function durationOfRun(run: RunSummary, now: number): number | null {
   return run.status === "running" && run.started_at !== null ? now - run.started_at : null;
 }
 
-export function runColumns({ chosen, now, onToggle, onEdit }: Around): GridColumn<RunSummary>[] {
-  return [
-    { id: "name", title: "run", width: 226, isWide: true, isPinned: true, render: (run) => <Name run={run} isChosen={chosen.has(run.run_id)} onToggle={onToggle} onEdit={onEdit} /> },
-    { id: "run_id", title: "id", width: 164, isSortable: false, render: identityOf },
-    { id: "status", title: "state", width: 112, render: (run) => <Status status={run.status} /> },
-    { id: "num_experiments", title: "experiments", width: 178, render: progressOfRun },
-    { id: "best", title: "best", width: 182, isNumber: true, isSortable: false, hint: "the best value of the metric that the run selects by", render: bestOf },
-    { id: "reproduction", title: "reproduced", width: 154, isSortable: false, hint: "the gravest verdict of `mlgym reproduce`", render: verdictOf },
-    { id: "duration_s", title: "time", width: 76, isNumber: true, render: (run) => formatDuration(durationOfRun(run, now)) },
-    { id: "created_at", title: "started", width: 114, isNumber: true, render: (run) => <span title={formatWhole(run.created_at)}>{formatMoment(run.created_at)}</span> },
+type RunColumn = GridColumn<RunSummary> & Sized;
+
+/** Gives the columns: those that say which run it is and how it stands fit into so many px, or do without the id. */
+export function runColumns({ chosen, now, room, onToggle, onEdit }: Around): GridColumn<RunSummary>[] {
+  const first: RunColumn[] = [
+    { id: "name", title: "run", width: 226, least: 186, isWide: true, isPinned: true, render: (run) => <Name run={run} isChosen={chosen.has(run.run_id)} onToggle={onToggle} onEdit={onEdit} /> },
+    { id: "run_id", title: "id", width: 168, least: 168, isSortable: false, render: identityOf },
+    { id: "status", title: "state", width: 112, least: 112, render: (run) => <Status status={run.status} /> },
+    { id: "num_experiments", title: "experiments", width: 178, least: 164, render: progressOfRun },
+    { id: "best", title: "best", width: 182, least: 150, isNumber: true, isSortable: false, hint: "the best value of the metric that the run selects by", render: bestOf },
+    { id: "reproduction", title: "reproduced", width: 154, least: 96, isSortable: false, hint: "the gravest verdict of `mlgym reproduce`", render: verdictOf },
+    { id: "duration_s", title: "time", width: 76, least: 70, isNumber: true, render: (run) => formatDuration(durationOfRun(run, now)) },
+    { id: "created_at", title: "started", width: 114, least: 106, isNumber: true, render: (run) => <span title={formatWhole(run.created_at)}>{formatMoment(run.created_at)}</span> },
+  ]; // prettier-ignore
+  const identity = first.filter(({ id }) => id === "run_id");
+  const others = first.filter(({ id }) => id !== "run_id");
+  const isWhole = sumOf(first, "least") <= room;
+  return [...(isWhole ? fitted(first, room) : [...fitted(others, room), ...identity]),
     { id: "tags", title: "tags", width: 130, isSortable: false, render: (run) => <Tags run={run} /> },
     { id: "mode", title: "validation", width: 140, isSortable: false, render: (run) => <span className="dim">{run.validation_mode?.replaceAll("_", " ") ?? ""}</span> },
     { id: "num_events", title: "events", width: 84, isNumber: true, render: (run) => formatCount(run.num_events) },
@@ -79,6 +89,7 @@ function identityOf({ name, run_id: id }: RunSummary): ReactNode {
 
 export function progressOfRun(run: RunSummary): ReactNode {
   if (run.reading != null) return <Reading reading={run.reading} />;
+  if (run.problem != null) return <Unread problem={run.problem} numEvents={run.num_events} />;
   const ended = run.counts.done + run.counts.failed;
   const total = plannedExperiments(run);
   const words = `${ended}/${total}`;
@@ -86,6 +97,15 @@ export function progressOfRun(run: RunSummary): ReactNode {
     <span className={classes.progress}>
       <ProgressBar fraction={total === 0 ? 0 : ended / total} label={words} isMuted={run.status !== "running"} />
       <span className={classes.failed}>{run.counts.failed === 0 ? "" : `${run.counts.failed} failed`}</span>
+    </span>
+  );
+}
+
+/** A log that is damaged says less than happened: no number of experiments stands for all. */
+function Unread({ problem, numEvents }: { readonly problem: string; readonly numEvents: number }): ReactNode {
+  return (
+    <span className={classes.failed} title={problem}>
+      {numEvents === 0 ? "log cannot be read" : `log damaged after ${formatCount(numEvents)} events`}
     </span>
   );
 }

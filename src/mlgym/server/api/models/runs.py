@@ -116,7 +116,9 @@ class RunSummary(Model):
     reproduction: RunReproduction | None = Field(default=None, description="null where nothing was run again")
     metrics: list[RunMetric] = Field(description="of the whole run, the selected one first; at most 50 are sent")
     is_trashed: bool = False
-    problem: str | None = Field(default=None, description="why the log cannot be read, where that is so")
+    problem: str | None = Field(
+        default=None, description="why the log, or the end of it, cannot be read, and what to do"
+    )
     reading: Reading | None = Field(
         default=None,
         description=(
