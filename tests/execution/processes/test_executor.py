@@ -275,10 +275,8 @@ def test_a_lost_server_is_replaced_once(own_processes: Processes, tmp_path: Path
     poll_until(executor, lambda: len(handler.exits) == 2)
     assert handler.exits[lost.job_id].reason == "was lost: the fork server was killed by SIGKILL"
     assert handler.exits[later.job_id].code == 0
-    worker, child, daemon = (int(pid) for pid in children.read_text().split())
-    poll_until(executor, lambda: not psutil.pid_exists(worker) and not psutil.pid_exists(child))
-    # What left the worker's group is out of reach once the server itself is gone.
-    os.kill(daemon, signal.SIGKILL)
+    # The daemon, too, which is in no group and no family of theirs any more.
+    poll_until(executor, lambda: not any(psutil.pid_exists(int(pid)) for pid in children.read_text().split()))
     os.kill(executor.server_pid, signal.SIGKILL)
     with pytest.raises(RunError, match="for the second time"):
         poll_until(executor, lambda: False)

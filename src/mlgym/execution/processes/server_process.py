@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import IO, Any, Final
 from mlgym.execution.executor import Stream
 from mlgym.execution.job import Exit
 from mlgym.execution.launcher import python_command, worker_environment
+from mlgym.execution.linux import kill_marked
 from mlgym.execution.processes.channel import Channel, ChannelClosedError, Report, Request, Start
 
 PRELOAD: Final = ("torch", "torch._dynamo", "mlgym.config", "mlgym.components", "mlgym.training")
@@ -24,6 +26,8 @@ PRELOAD_IF_INSTALLED: Final = ("torch.profiler._cupti_monitor",)
 run: whatever the server holds, used or not, makes every fork and every end of a process dearer."""
 
 _END_S: Final = 5.0
+_FAMILY: Final = "MLGYM_PROCESS_FAMILY"
+"""Tells everything that was started under one server from all else on the machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,7 @@ class ServerProcess:
         self.ready = False
         self.ended: str | None = None
         self.importing = "mlgym.execution.processes.forkserver"
+        self._family = uuid.uuid4().hex
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             command = python_command("mlgym.execution.processes.forkserver", str(theirs.fileno()), str(os.getpid()))
@@ -76,7 +81,7 @@ class ServerProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=(theirs.fileno(),),
-                env=worker_environment(settings.threads, settings.environment),
+                env=worker_environment(settings.threads, {**settings.environment, _FAMILY: self._family}),
                 start_new_session=True,
             )
         self.channel: Channel[Request, Report] = Channel(ours, Report)
@@ -125,5 +130,8 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
+        if code:
+            # It did not end in its own way, with all that it had started: daemons of its workers are nobody's children.
+            kill_marked(_FAMILY, self._family)
         self.ended = Exit(signal=-code).describe() if code < 0 else f"exited with code {code}"
         return self.ended
