@@ -71,7 +71,7 @@ are those of PyTorch {torch}."""
 _MODES_INTRODUCTION: Final = """\
 What the section `validation` of a config takes, mode by mode. [Validation](../validation.md) says when to use which,
 with pictures. `select` has the keys `metric` (`split/metric`), `best` (`min` or `max`), `at` (`best` or `last`: the
-epoch that counts) and `rule` (`best` or `one_standard_error`)."""
+epoch that counts) and, where winners are chosen, `rule` (`best` or `one_standard_error`)."""
 _EVENTS_INTRODUCTION: Final = """\
 A run writes what happens as events into `event_storage.log`, one JSON object a line. Lines are never edited. Readers
 keep fields and pass over event types that they do not know. `mlgym log` prints the events of a run."""

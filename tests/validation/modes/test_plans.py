@@ -202,6 +202,9 @@ FOLDS, NESTED, GRID = "cross_validation", "nested_cross_validation", "grid_searc
         (FOLDS, {"shares": {"tst": 0.1}}, [], "shares: no part `tst` is cut off beside the folds"),
         (FOLDS, {"select": {"metric": "f1"}}, [], "select: `metric` is `split/metric`"),
         (FOLDS, {"select": {"metric": "val/f1", "rule": "x"}}, [], "select.rule: input should be 'best' or"),
+        *((mode, {"select": {"metric": "val/f1_macro", "rule": "one_standard_error"}}, [],
+           "select: `rule: one_standard_error` chooses the winners of a nested cross validation")
+          for mode in (FOLDS, GRID)),
         (FOLDS, {}, NO_STOPPING, "select: nothing says which metric decides"),
         (FOLDS, {"seeds": [1, 1]}, [], "seeds: has the seed 1 twice"),
         (GRID, {"seeds": []}, [], "seeds: needs at least one seed"),

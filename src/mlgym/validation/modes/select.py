@@ -34,8 +34,8 @@ class Select(_Metric, total=False):
         best: whether its smallest or largest value is the best; by default what early stopping or checkpoints say of
             it, else what is usual for its name.
         at: which epoch of an experiment counts: the one with the best value (default), or the last.
-        rule: `best`, or `one_standard_error`: the first configuration whose mean is within one standard error of the
-            best; sweep from the simple to the complex then.
+        rule: `best`, or in a nested cross validation `one_standard_error`: the first configuration whose mean is within
+            one standard error of the best; sweep from the simple to the complex then.
     """
 
     best: Best
@@ -131,14 +131,18 @@ def _watch(tree: Tree, use: Use, path: Path) -> Iterator[Watch]:
             yield Watch(metric.value, "max", metric, (*path, "metric"))
 
 
-def faults_of_select(view: ModeView, select: Select | None, *, needed: bool) -> list[Fault]:
+def faults_of_select(view: ModeView, select: Select | None, *, needed: bool, takes_rule: bool = False) -> list[Fault]:
     """Gives what is wrong with the setting.
 
     Args:
         view: the config.
         select: as given.
         needed: whether the mode cannot do without.
+        takes_rule: whether the mode itself chooses, by the rule.
     """
+    rule = "best" if select is None else select.get("rule", "best")
+    if rule != "best" and not takes_rule:
+        return [view.fault("select", f"`rule: {rule}` chooses the winners of a nested cross validation: leave it out")]
     if select is not None and not all(select["metric"].partition("/")[::2]):
         return [view.fault("select", f"`metric` is `split/metric`, such as `val/f1_macro`, got `{select['metric']}`")]
     if select is not None and view.scores is not None and not is_measured(select["metric"], view.scores):
