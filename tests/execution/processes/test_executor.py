@@ -262,6 +262,17 @@ def test_a_preload_with_threads_makes_fresh_interpreters(tmp_path: Path) -> None
     made.executor.close()
 
 
+def test_a_preload_that_spoils_cuda_makes_fresh_interpreters(tmp_path: Path) -> None:
+    """Where PyTorch would refuse CUDA in forked children, none are: else each experiment on a GPU would fail."""
+    made = Processes(ServerSettings(preload=("tests.execution.spoils_cuda",), preload_if_installed=()))
+    job = make_job("succeed", tmp_path, 0)
+    run_all(made.executor, made.handler, job)
+    assert made.handler.types(job.job_id) == [*RESULTS, "job_status:DONE"]
+    (note,) = made.handler.notes
+    assert "forking is unsafe: an imported module has looked for GPUs through the CUDA runtime" in note[1]
+    made.executor.close()
+
+
 def test_a_lost_server_is_replaced_once(own_processes: Processes, tmp_path: Path) -> None:
     """What ran under a killed server is lost with that reason and its children; later jobs run on a new one."""
     children = tmp_path / "children"

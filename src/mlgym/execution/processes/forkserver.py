@@ -89,6 +89,7 @@ class ForkServer:
         self._own_children: set[int] = set()
         self._wake: tuple[int, int] = (-1, -1)
         self._starts_threads: str | None = None
+        self._spoils_cuda = False
 
     def run(self) -> None:
         """Imports, then serves until the driver closes its end or is gone."""
@@ -105,6 +106,7 @@ class ForkServer:
             with suppress(Exception):  # an experiment that needs it will say what is wrong
                 worker.warm_up(start.example)
         admit_info()
+        self._spoils_cuda = _cuda_is_lost_in_children()
         adopt_orphans()
         gc.collect()
         gc.freeze()  # collections in the children then leave the shared pages alone
@@ -281,6 +283,8 @@ class ForkServer:
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
             return "an imported module has initialised CUDA"
+        if self._spoils_cuda:
+            return "an imported module has looked for GPUs through the CUDA runtime"
         return None
 
     def _import(self, start: Start) -> None:
@@ -327,6 +331,24 @@ class ForkServer:
     def _look_for_threads(self, imported: str) -> None:
         if self._starts_threads is None and num_threads() != 1:
             self._starts_threads = imported
+
+
+def _cuda_is_lost_in_children() -> bool:
+    """Tells whether PyTorch would refuse CUDA in children of this process, which only a child can find out.
+
+    Where NVML does not answer for the devices, as for MIG instances and on boards without it, counting them asks the
+    CUDA runtime, and PyTorch notes that for all forks to come; no module of its own is marked as initialised.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or num_threads() != 1:
+        return False
+    pid = os.fork()
+    if pid == 0:
+        lost = False
+        with suppress(BaseException):  # nothing may run the server's code in the child
+            lost = bool(torch.cuda._is_in_bad_fork())
+        os._exit(int(lost))
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
 
 
 def _report(module: str, error: BaseException) -> ImportFailed:
