@@ -138,6 +138,14 @@ def test_values_that_fit(faults: Faults, value: str) -> None:
             "mnist.yml:1:37: experiment.thing: `sgd` needs the parameters `model`, `lr`",
         ),
         (
+            "thing: {use: sgd, model: $m, lr:0.1}",
+            "mnist.yml:1:58: experiment.thing.lr:0.1: `sgd` has no parameter `lr:0.1`; write `lr: 0.1`, with a space",
+        ),
+        (
+            "thing: {use: weighted_sum, losses: $loss}",
+            "mnist.yml:1:56: experiment.thing.losses: needs list[Loss], but $loss is CrossEntropy; put it into a list",
+        ),
+        (
             "x: $run.sed",
             (
                 "mnist.yml:1:29: experiment.x: `$run.sed` is no fact of the run; did you mean `seed`? "
@@ -286,6 +294,7 @@ def test_named_components_that_are_none(faults: Faults, component: str, message:
         (RUN % "" + "seed: -1", "seed: input should be greater than or equal to 0, got -1"),
         (RUN % "" + "seed: {sweep: [1, x]}", 'seed.sweep[1]: input should be a valid integer, got "x"'),
         (RUN % "" + "seed: $run.seed", "seed: the seed must be a number that the config itself gives"),
+        (RUN % "" + "sweep: {lr: [1]}", "`sweep` is no section: alternatives stand where the value is"),
         (RUN % "" + "model: {}", "model: there is no section `model` (known: version, name, seed"),
         (RUN % "" + "component: {}", "component: there is no section `component`; did you mean `components`?"),
         (

@@ -59,6 +59,14 @@ def test_faults_are_placed_in_their_own_file(config_file: Writer) -> None:
     assert fault.startswith("x/base.yml:2:1: sead: there is no section `sead`; did you mean `seed`?")
 
 
+def test_a_sweep_among_sections_replaces_nothing(config_file: Writer) -> None:
+    """It is one fault; what is extended is still there."""
+    config_file("experiment: {use: y}", "base.yml")
+    document = load(config_file("extends: base.yml\nsweep: {lr: [1]}"))
+    assert [fault.path for fault in document.faults] == ["sweep"]
+    assert "experiment" in document.data
+
+
 def test_files_in_a_circle(config_file: Writer) -> None:
     """The ring is shown; the same file twice without a circle is fine (the control)."""
     config_file("extends: b.yml", "a.yml")

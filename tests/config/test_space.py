@@ -226,6 +226,12 @@ def test_references_as_alternatives(space: Checker) -> None:
     assert grid[4].swept == {"opt": "$s", "s.lr": 2}
 
 
+def test_an_unused_variable_is_noted(space: Checker) -> None:
+    """Such as one that was misspelled on the command line; one that another variable needs is used."""
+    grid = space(RUN % "x: $vars.a" + "vars: {a: $vars.b, b: 1, c: 2}", ["vars.d=3"])
+    assert [note.message for note in grid.notes] == [f"`{x}` is not used: nothing refers to `$vars.{x}`" for x in "cd"]
+
+
 def test_an_unused_component_is_noted(space: Checker) -> None:
     """It is no error, adds no experiments, and is not part of their configs."""
     grid = space(RUN % "x: 1" + "components: {u: {use: mlp, hidden: [{sweep: [1, 2]}]}, v: {use: mlp, hidden: []}}")
@@ -294,6 +300,8 @@ def test_nothing_stands_beside_a_sweep(faults: Faults) -> None:
     """Parameters beside `sweep` would be lost, so they are refused."""
     (fault,) = faults(RUN % "thing: {sweep: [1], lr: 3}")
     assert "`lr` cannot stand beside `sweep`" in fault
+    (fault,) = faults(RUN % "thing: {use: sgd, sweep: {lr: [1, 2]}}")
+    assert fault.endswith("for alternatives of `lr` write `lr: {sweep: [...]}`")
 
 
 def test_indices(space: Checker) -> None:

@@ -116,9 +116,14 @@ def _check_experiment(tree: Tree, producer: Producer) -> list[Fault]:
 
 
 def _unused(tree: Tree) -> list[Fault]:
-    """Gives a note for each component that no alternative of the experiment needs."""
+    """Gives a note for each component that no alternative of the experiment needs, and for each unused variable."""
     used = used_components(tree)
-    notes = []
+    notes = [
+        form.mark.fault(
+            form.origin, f"`{form.origin[-1]}` is not used: nothing refers to `${'.'.join(map(str, form.origin))}`"
+        )
+        for form in tree.unused_variables()
+    ]
     for name, form in tree.components.items():
         if name not in used:
             has_sweep = any(isinstance(inner, Sweep) for _, inner in tree.walk(form))

@@ -11,7 +11,7 @@ from mlgym.config.adapters import KnownNames, Misfit, Problem, adapter, joined, 
 from mlgym.config.contradiction import contradictions
 from mlgym.config.document import MAX_FAULTS
 from mlgym.config.forms import Form, RangeForms, Sweep, Use, Value
-from mlgym.config.kinds import bare, fits, type_text, wanted_text
+from mlgym.config.kinds import bare, fits, fits_item, type_text, wanted_text
 from mlgym.config.nodes import Path, PlainScalar, show_path
 from mlgym.config.produce import Producer, Product
 from mlgym.config.registry import Component, Registry
@@ -124,6 +124,7 @@ class ComponentCheck:
             elif not fits(product.kind, wanted):
                 verb = "is" if len(products) == 1 else "can be"
                 message = f"needs {wanted_text(wanted)}, but {product.text} {verb} {type_text(product.kind)}"
+                message += "; put it into a list" if fits_item(product.kind, wanted) else ""
             else:
                 message = None
             if message:
@@ -165,18 +166,26 @@ def _check_names(use: Use, path: Path, component: Component, signature: Signatur
             message = f"`{component.name}` is given `{key}` at each call; leave it out"
             faults.append(form.mark.fault((*path, key), message))
         elif signature.parameter(key) is None:
-            tail = did_you_mean(key, signature.params, max_listed=_MAX_LISTED, intro="it has")
+            tail = _split_key(key, signature) or did_you_mean(
+                key, signature.params, max_listed=_MAX_LISTED, intro="it has"
+            )
             tail = tail or "; it has none"
             faults.append(form.mark.fault((*path, key), f"`{component.name}` has no parameter `{key}`{tail}"))
     # What is misspelled isn't missing too.
     unknown = [key for key in use.params if signature.parameter(key) is None][:MAX_FAULTS]
-    given = {*use.params, *(nearest(key, signature.params) for key in unknown)}
+    given = {*use.params, *(nearest(key.partition(":")[0], signature.params) for key in unknown)}
     missing = [f"`{name}`" for name, param in signature.params.items() if param.is_required and name not in given]
     if missing:
         plural = "s" if len(missing) > 1 else ""
         message = f"`{component.name}` needs the parameter{plural} {', '.join(missing)}"
         faults.append(use.name_mark.fault(path, message))
     return faults
+
+
+def _split_key(key: str, signature: Signature) -> str:
+    """Gives what to write for `lr:0.1`, which YAML reads as one word."""
+    name, colon, value = key.partition(":")
+    return f"; write `{name}: {value}`, with a space" if colon and name in signature.params else ""
 
 
 def _scalars(sweep: Sweep) -> list[PlainScalar] | None:

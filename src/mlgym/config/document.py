@@ -148,6 +148,8 @@ def _section_faults(root: MapNode) -> list[Fault]:
 
 def _section_complaint(key: str, node: Node) -> str | None:
     shown = shorten(str(to_plain(node)))
+    if key == "sweep":
+        return "`sweep` is no section: alternatives stand where the value is, such as `lr: {sweep: [0.1, 0.01]}`"
     if key not in SECTIONS:
         return f"there is no section `{key}`{did_you_mean(key, SECTIONS)}"
     if key in _MAPPINGS and not isinstance(node, MapNode):

@@ -303,6 +303,9 @@ class FormReader:
                 message = (
                     f"`{key}` cannot stand beside `sweep`; only `zip` can, everything else goes into the alternatives"
                 )
+                swept = node.entries["sweep"].value
+                if isinstance(swept, MapNode) and (name := next(iter(swept.entries), None)) not in (None, *_RANGE_KEYS):
+                    message += f"; for alternatives of `{name}` write `{name}: {{sweep: [...]}}`"
                 return self._hole(entry.mark, (*path, key), message)
         entry = node.entries["sweep"]
         match entry.value:

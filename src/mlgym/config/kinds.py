@@ -103,6 +103,16 @@ def fits(kind: Any, wanted: Any) -> bool:
     return _fits_class(kind, wanted)
 
 
+def fits_item(kind: Any, wanted: Any) -> bool:
+    """Says whether an object of type `kind` may be an item of the list that a parameter of type `wanted` takes."""
+    return any(
+        len(args := typing.get_args(member)) == 1
+        and issubclass(origin_class(member) or object, collections.abc.Sequence)
+        and fits(kind, args[0])
+        for member in map(bare, union_members(wanted))
+    )
+
+
 def _fits_callable(kind: Any, wanted: Any) -> bool:
     if is_callable_type(kind):
         return is_callable_type(wanted) or is_protocol(wanted) or origin_class(wanted) in (None, types.FunctionType)

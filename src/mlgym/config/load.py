@@ -84,13 +84,26 @@ def _syntax_error(error: yaml.MarkedYAMLError, source: Source, text: str) -> Con
     context = f" {error.context}" if error.context else ""
     if error.context and error.context_mark and error.context_mark.line + 1 != mark.line:
         context += f" that starts at line {error.context_mark.line + 1}"
-    return mark.error("", f"is not YAML:{context}{':' if context else ''} {error.problem or 'cannot be read'}")
+    problem = error.problem or "cannot be read"
+    remedy = next((remedy for part, remedy in _REMEDIES.items() if part in problem), "")
+    if "${" in "".join(text.splitlines()[mark.line - 1 : mark.line]):
+        remedy = "; there are no `${...}` here: `$vars.x` is a value of `vars`"
+    return mark.error("", f"is not YAML:{context}{':' if context else ''} {problem}{remedy}")
 
 
 def _reader_problem(error: Exception, text: str) -> str:
     reason = getattr(error, "reason", None) or "it holds characters that are not allowed"
     bad = next((i for i, char in enumerate(text) if char < " " and char not in "\t\n\r"), None)
     return reason if bad is None else f"{reason} (line {text.count(chr(10), 0, bad) + 1})"
+
+
+# By what libyaml says; what PyYAML's own parser says in its place behind it.
+_REMEDIES: Final = {
+    "could not find expected ':'": "; write `key: value`, with a colon and a space",
+    "mapping values are not allowed": "; text with `: ` in it needs quotes, and keys stand each on a line of their own",
+    "did not find expected key": "; the keys of one mapping begin in the same column",
+    "expected <block end>": "; the keys of one mapping begin in the same column",
+}
 
 
 @dataclass(slots=True)

@@ -23,6 +23,10 @@ def merged(base: Node, over: Node) -> Node:
     """Gives `over` on top of `base`; each value keeps the place where it is written."""
     if not isinstance(base, MapNode) or not isinstance(over, MapNode) or _replaces(base, over):
         return over
+    return _merged_entries(base, over)
+
+
+def _merged_entries(base: MapNode, over: MapNode) -> MapNode:
     entries = dict(base.entries)
     for key, entry in over.entries.items():
         below = entries.get(key)
@@ -68,14 +72,10 @@ class Extender:
             return node
         below = MapNode(node.mark, {})
         for name, mark in _names(entry):
-            base = self._read(name, mark, folder, trail)
-            result = merged(below, base)
-            assert isinstance(result, MapNode)
-            below = result
+            below = _merged_entries(below, self._read(name, mark, folder, trail))
         own = MapNode(node.mark, {key: value for key, value in node.entries.items() if key != "extends"})
-        result = merged(below, own)
-        assert isinstance(result, MapNode)
-        return result
+        # Sections are no alternatives: a `sweep` among them is a fault of its own and replaces nothing.
+        return _merged_entries(below, own)
 
     def _read(self, name: str, mark: Mark, folder: Path, trail: tuple[tuple[str, str], ...]) -> MapNode:
         self._num_files += 1

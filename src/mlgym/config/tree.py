@@ -90,6 +90,11 @@ class Tree:
         """Gives every `$name` inside a form, in all alternatives."""
         return ((where, inner) for where, inner in self.walk(form, path) if isinstance(inner, Reference))
 
+    def unused_variables(self) -> list[Form]:
+        """Gives what stands in `vars` and is referred to nowhere."""
+        used = {reference.target.steps[0] for reference in self._followed}
+        return [form for name, form in self.variables.entries.items() if name not in used]
+
     def _check_names(self) -> None:
         for name, form in self.components.items():
             if name in RESERVED_NAMES or not COMPONENT_NAME.fullmatch(name):
