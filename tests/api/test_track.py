@@ -63,6 +63,7 @@ def test_numbers(tmp_path: Path) -> None:
         ({"val/name": "adam"}, "`val/name` must be a number, but is a str: texts go to `run.log_text`"),
         ({"val": {"grads": np.ones(3)}}, "`val/grads` must be a number, but is a ndarray: log a mean of it"),
         ({"a": torch.ones(2)}, "`a` must be a number, but is a Tensor"),
+        ({"t": np.array([["a"]])}, "`t` must be a matrix of numbers, but is a ndarray: texts go to `run.log_text`"),
         ({3: 1.0}, "a key is 3"),
         ({"/": 1.0}, "a key is '/'"),
     ],
@@ -72,7 +73,7 @@ def test_no_numbers(metrics: dict[Any, Any], told: str, tmp_path: Path) -> None:
     with mlgym.track("wrong", storage=tmp_path) as run:
         with pytest.raises(RunError, match=told.replace("(", r"\(")):
             run.log({"good": 1.0, **metrics})
-        for step in (-1, "3", 1.5, [1]):
+        for step in (-1, "3", 1.5, [1], 2**63):
             with pytest.raises(RunError, match="`step` must be"):
                 run.log({"good": 1.0}, step=step)  # type: ignore[arg-type]  # no step
         run.log({"good": 2.0}, step=0)
@@ -298,13 +299,14 @@ def test_resume(tmp_path: Path) -> None:
     """A program that is started again goes on with its run: the same curves, artifacts and id."""
     for attempt in range(2):
         with mlgym.track("again", {"lr": attempt}, storage=tmp_path, run_id="run", resume=True) as run:
-            run.log({"loss": float(attempt)})
+            run.log({"loss": float(attempt)}, epoch=None if attempt else 3)
             run.log_text("sample", str(attempt))
             if not attempt:
                 with pytest.raises(RunError, match="goes on already"):
                     mlgym.track("again", storage=tmp_path, run_id="run", resume=True)
     found = loaded(run)
     experiment = found.experiments[0]
+    assert list(experiment.history("run/loss").epochs) == [3, 3]
     assert (list(experiment.history("run/loss").steps), experiment.config, experiment.state.attempt) == (
         [0, 1],
         {"lr": 1},

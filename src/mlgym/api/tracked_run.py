@@ -37,7 +37,7 @@ from mlgym.texts import printable
 from mlgym.tracking import RunFolder
 from mlgym.tracking.artifacts import next_version, safe_file_name, safe_suffix, save_artifact
 from mlgym.tracking.delivery import Delivery, Hubs
-from mlgym.tracking.scores import measured, split_key, step_number
+from mlgym.tracking.scores import MAX_STEP, measured, split_key, step_number
 
 _EXPERIMENT_ID: Final = 0
 _SYNC_EVERY_S: Final = 0.02
@@ -65,8 +65,9 @@ class TrackedRun:
     """
 
     def __init__(
-        self, folder: RunFolder, log: EventLog, hubs: Hubs, config: dict[str, Any], *, num_jobs: int, last_step: int
-    ) -> None:
+        self, folder: RunFolder, log: EventLog, hubs: Hubs, config: dict[str, Any], *, num_jobs: int, last_step: int,
+        last_epoch: int,
+    ) -> None:  # fmt: skip
         """Use `mlgym.track`.
 
         Args:
@@ -76,6 +77,7 @@ class TrackedRun:
             config: as plain data.
             num_jobs: how often it was worked on before.
             last_step: the last step that was logged then; -1 for none.
+            last_epoch: the epochs that were finished then.
         """
         self.run_id = folder.run_id
         self.config = config
@@ -84,7 +86,7 @@ class TrackedRun:
         self._sink = LogSink(log)
         self._pid = os.getpid()
         self._step = last_step
-        self._epoch = 0
+        self._epoch = last_epoch
         self._series: dict[str, _Series] = {}
         self._versions: dict[str, int] = {}
         self._attempt = num_jobs
@@ -122,7 +124,7 @@ class TrackedRun:
         """
         if self._has_ended:
             raise self._cannot_log()
-        if type(step) is not int or step < 0:
+        if type(step) is not int or not 0 <= step < MAX_STEP:
             step = self._step + 1 if step is None else step_number(step)
         if epoch is not None:
             self._epoch = step_number(epoch)

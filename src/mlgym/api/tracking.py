@@ -80,7 +80,7 @@ def track(
         if before.log_path.is_file():
             return _resumed(before, hubs, name, plain)
     folder = create_run_folder(place, run_id)
-    run = TrackedRun(folder, EventLog.open(folder.log_path), hubs, plain, num_jobs=0, last_step=-1)
+    run = TrackedRun(folder, EventLog.open(folder.log_path), hubs, plain, num_jobs=0, last_step=-1, last_epoch=0)
     _begin(run, folder, RunStarted, name, num_jobs=0)
     return run
 
@@ -96,7 +96,8 @@ def _resumed(folder: RunFolder, hubs: Hubs, name: str, config: dict[str, Any]) -
             raise RunError(
                 f"run `{folder.run_id}` was started by `mlgym run`, which goes on with it: mlgym resume {folder.run_id}"
             )
-        run = TrackedRun(folder, log, hubs, config, num_jobs=state.num_jobs, last_step=_last_step(state))
+        step, epoch = _last(state)
+        run = TrackedRun(folder, log, hubs, config, num_jobs=state.num_jobs, last_step=step, last_epoch=epoch)
         _begin(run, folder, RunResumed, name, num_jobs=state.num_jobs)
     except BaseException:
         log.close()
@@ -104,9 +105,10 @@ def _resumed(folder: RunFolder, hubs: Hubs, name: str, config: dict[str, Any]) -
     return run
 
 
-def _last_step(state: RunState) -> int:
+def _last(state: RunState) -> tuple[int, int]:
+    """Gives the last step that was logged and the epoch that it was in; -1 and 0 where nothing was."""
     histories = [history for one in state.experiments.values() for history in one.metrics.values()]
-    return max((history[-1].step for history in histories if history), default=-1)
+    return max(((history[-1].step, history[-1].epoch) for history in histories if history), default=(-1, 0))
 
 
 def _begin(run: TrackedRun, folder: RunFolder, event: type[RunStarted], name: str, *, num_jobs: int) -> None:

@@ -9,6 +9,8 @@ from typing import Any, Final
 from mlgym.errors import RunError
 from mlgym.events import MetricScore, MetricTable, finite
 
+MAX_STEP: Final = 2**63
+"""No step is as large: columns of steps have 64 bits."""
 NO_SPLIT: Final = "run"
 """Split of a number whose key names none: `loss` is `run/loss`."""
 
@@ -39,7 +41,7 @@ def measured(metrics: Mapping[str, Any]) -> tuple[list[MetricScore], list[Metric
     for key, value in _flat(metrics, ""):
         split, metric = split_key(key)
         if getattr(value, "ndim", 0) == 2:
-            tables.append(MetricTable(metric, split, [[float(cell) for cell in row] for row in value.tolist()]))
+            tables.append(MetricTable(metric, split, _matrix(key, value)))
         else:
             scores.append(MetricScore(metric, split, *finite(_number(key, value))))
     return scores, tables
@@ -55,8 +57,8 @@ def step_number(step: Any) -> int:
         number = int(step) if isinstance(step, float) and step.is_integer() else operator.index(_scalar(step))
     except TypeError:
         raise RunError(f"`step` must be a whole number, but is {step!r}") from None
-    if not 0 <= number < 2**63:
-        raise RunError(f"`step` must be 0 or more, but is {number}")
+    if not 0 <= number < MAX_STEP:
+        raise RunError(f"`step` must be 0 or more, and less than 2**63, but is {number}")
     return number
 
 
@@ -67,6 +69,15 @@ def _flat(metrics: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _flat(value, name)
         elif value is not None:
             yield name, value
+
+
+def _matrix(key: str, value: Any) -> list[list[float]]:
+    try:
+        return [[float(cell) for cell in row] for row in value.tolist()]
+    except (AttributeError, TypeError, ValueError):
+        kind = type(value).__name__
+        remedy = "texts go to `run.log_text`, tables of data to `run.log_artifact`"
+        raise RunError(f"`{key}` must be a matrix of numbers, but is a {kind}: {remedy}") from None
 
 
 def _number(key: str, value: Any) -> float:
