@@ -13,7 +13,7 @@ from mlgym.execution import RunOptions
 from mlgym.execution.driver import Places
 from mlgym.execution.memory_admission import DeviceMemory, MemoryAdmission, Seen, has_room
 from mlgym.execution.nvml import open_nvml, visible_name
-from mlgym.execution.slots import Slots
+from mlgym.execution.slots import Admission, Slots
 
 GB = 2**30
 TWO = [("cuda:0",), ("cuda:1",), ("cuda:0",), ("cuda:1",)]
@@ -40,6 +40,22 @@ def test_a_group_waits_for_each_of_its_devices() -> None:
     slots = Slots([("cuda:0", "cuda:1"), ("cuda:1", "cuda:2"), ("cuda:3",)])
     slots.keep(0)
     assert slots.first_free() == 2
+
+
+def test_a_device_is_asked_once_for_all_its_slots() -> None:
+    """Its driver takes its time, and the question comes with each event of an experiment."""
+    asked: list[str] = []
+
+    class Full(Admission):
+        def admits(self, device: str, num_running: int) -> bool:
+            asked.append(device)
+            return False
+
+        def started(self, device: str) -> None:
+            pass
+
+    assert Slots(TWO * 32, Full()).first_free() is None
+    assert asked == ["cuda:0", "cuda:1"]
 
 
 def used(gigabytes: float) -> DeviceMemory:
@@ -121,23 +137,38 @@ def test_gpus_of_several_kinds_need_numbers_that_cuda_and_the_driver_share(
             measure("cuda:0")
 
 
-def _driver(kinds: list[str]) -> Any:
-    """A driver of GPUs of these kinds, which it has lost."""
+def _driver(kinds: list[str], uses: dict[str, int] | None = None, *, is_cut_up: bool = False) -> Any:
+    """A driver of GPUs of these kinds and uses in bytes, or of such that it has lost."""
+    uuids = [*(uses or {"GPU-8a2b": 0, "GPU-77": 0})]
 
     class NVMLError(Exception):
         pass
 
-    def lost(handle: object) -> None:
-        raise NVMLError("GPU is lost")
+    def memory(handle: str) -> object:
+        if uses is None:
+            raise NVMLError("GPU is lost")
+        return SimpleNamespace(used=uses[handle], total=80 * GB)
+
+    def by_uuid(uuid: str) -> str:
+        if uuid not in uuids:
+            raise NVMLError(f"no {uuid}")
+        return uuid
+
+    def mig_mode(handle: str) -> list[int]:
+        if not is_cut_up:
+            raise NVMLError("not supported")
+        return [1, 1]
 
     return SimpleNamespace(
         NVMLError=NVMLError,
         nvmlInit=lambda: None,
         nvmlDeviceGetCount=lambda: len(kinds),
-        nvmlDeviceGetHandleByIndex=lambda index: index,
-        nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
-        nvmlDeviceGetName=lambda index: kinds[index],
-        nvmlDeviceGetMemoryInfo=lost,
+        nvmlDeviceGetHandleByIndex=lambda index: uuids[index],
+        nvmlDeviceGetHandleByUUID=by_uuid,
+        nvmlDeviceGetUUID=lambda handle: handle,
+        nvmlDeviceGetName=lambda handle: kinds[uuids.index(handle)],
+        nvmlDeviceGetMigMode=mig_mode,
+        nvmlDeviceGetMemoryInfo=memory,
     )
 
 
@@ -150,7 +181,28 @@ def test_devices_are_numbered_as_cuda_shows_them(device: str, shown: str | None,
     assert visible_name(device, {} if shown is None else {"CUDA_VISIBLE_DEVICES": shown}) == name
 
 
-def test_a_device_that_cuda_does_not_show_is_refused() -> None:
-    """It has no memory that could be measured."""
-    with pytest.raises(RunError, match="shows 1"):
-        visible_name("cuda:1", {"CUDA_VISIBLE_DEVICES": "0"})
+@pytest.mark.parametrize(
+    ("shown", "count"), [("0", 1), ("0,-1,1", 1), ("3,GPU-8a2b", 1), ("MIG-1,GPU-2", 1), ("-1", 0), ("", 0), ("1,1", 0)]
+)
+def test_a_device_that_cuda_does_not_show_is_refused(shown: str, count: int) -> None:
+    """It has no memory that could be measured; what follows a name of another form is not shown."""
+    with pytest.raises(RunError, match=f"shows {count} "):
+        visible_name("cuda:1", {"CUDA_VISIBLE_DEVICES": shown})
+
+
+def test_devices_are_found_by_the_beginning_of_their_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA takes as much of it as no other device has; the driver alone would want all of it."""
+    monkeypatch.setitem(sys.modules, "pynvml", _driver(["A", "A"], uses={"GPU-8a2b-1": 1, "GPU-77c0-2": 2}))
+    measure = open_nvml(["cuda:0", "cuda:1"], {"CUDA_VISIBLE_DEVICES": "GPU-77,GPU-8a2b-1"})
+    assert [measure(device).used_bytes for device in ("cuda:0", "cuda:1")] == [2, 1]
+    with pytest.raises(RunError, match=r"cannot be read .*GPU-9f"):
+        open_nvml(["cuda:0"], {"CUDA_VISIBLE_DEVICES": "GPU-9f"})
+
+
+@pytest.mark.parametrize("variables", [{}, {"CUDA_VISIBLE_DEVICES": "GPU-8a2b-1"}])
+def test_a_gpu_that_is_cut_up_is_refused(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory of the whole GPU is not that of the instance that CUDA shows; an instance's own is measured."""
+    monkeypatch.setitem(sys.modules, "pynvml", _driver(["A"], uses={"GPU-8a2b-1": 1, "MIG-5": 3}, is_cut_up=True))
+    with pytest.raises(RunError, match=r"`cuda` is a GPU that is cut up into MIG instances.*by its UUID"):
+        open_nvml(["cuda"], variables)
+    assert open_nvml(["cuda"], {"CUDA_VISIBLE_DEVICES": "MIG-5"})("cuda").used_bytes == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -66,7 +67,27 @@ def _refuse_other_numbers(pynvml: Any, devices: Sequence[str], variables: Mappin
 
 def _handle(pynvml: Any, device: str, variables: Mapping[str, str]) -> Any:
     name = visible_name(device, variables)
-    return pynvml.nvmlDeviceGetHandleByUUID(name) if isinstance(name, str) else pynvml.nvmlDeviceGetHandleByIndex(name)
+    handle = pynvml.nvmlDeviceGetHandleByIndex(name) if isinstance(name, int) else _handle_by_uuid(pynvml, name)
+    if not str(name).startswith("MIG-") and _is_cut_up(pynvml, handle):
+        raise RunError(
+            f"`{device}` is a GPU that is cut up into MIG instances, of which CUDA shows one, but the driver tells the "
+            f"memory of all: name an instance by its UUID in CUDA_VISIBLE_DEVICES (`nvidia-smi -L`), or {_REMEDY}"
+        )
+    return handle
+
+
+def _handle_by_uuid(pynvml: Any, uuid: str) -> Any:
+    """Gives a device by as much of its UUID as CUDA needs, which is the beginning that no other one has."""
+    handles = (pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount()))
+    found = [handle for handle in handles if pynvml.nvmlDeviceGetUUID(handle).startswith(uuid)]
+    return found[0] if len(found) == 1 else pynvml.nvmlDeviceGetHandleByUUID(uuid)
+
+
+def _is_cut_up(pynvml: Any, handle: Any) -> bool:
+    try:
+        return bool(pynvml.nvmlDeviceGetMigMode(handle)[0])
+    except pynvml.NVMLError:
+        return False  # most GPUs do not have that
 
 
 def visible_name(device: str, variables: Mapping[str, str]) -> int | str:
@@ -83,7 +104,15 @@ def visible_name(device: str, variables: Mapping[str, str]) -> int | str:
     shown = variables.get("CUDA_VISIBLE_DEVICES")
     if shown is None:
         return number
-    names = [name.strip() for name in shown.split(",") if name.strip()]
+    names = _shown_names(shown)
     if number >= len(names):
         raise RunError(f"device `{device}` is not there: CUDA_VISIBLE_DEVICES shows {len(names)} (`{shown}`)")
     return int(names[number]) if names[number].isdecimal() else names[number]
+
+
+def _shown_names(shown: str) -> list[str]:
+    """Gives what CUDA takes of CUDA_VISIBLE_DEVICES: all up to one of another form, and nothing where one repeats."""
+    names = [name.strip() for name in shown.split(",")]
+    form = next((prefix for prefix in ("GPU-", "MIG-") if names[0].startswith(prefix)), None)
+    taken = list(itertools.takewhile(lambda name: name.isdecimal() if form is None else name.startswith(form), names))
+    return taken if len(set(taken)) == len(taken) else []

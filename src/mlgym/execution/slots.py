@@ -48,11 +48,14 @@ class Slots:
     def first_free(self) -> int | None:
         """Gives the first slot that an experiment may start on now; None where it has to wait."""
         passed_over: list[int] = []
+        closed: set[Slot] = set()  # many slots are of the same devices, and asking how these are takes time
         found = None
         while self._free and found is None:
-            if self._is_open(self._free[0]):
+            devices = self._slots[self._free[0]]
+            if devices not in closed and self._is_open(devices):
                 found = self._free[0]
             else:
+                closed.add(devices)
                 passed_over.append(heapq.heappop(self._free))
         for number in passed_over:
             heapq.heappush(self._free, number)
@@ -87,8 +90,7 @@ class Slots:
         """Tells whether nothing runs on the devices of a slot."""
         return not any(self._running[device] for device in self._slots[number])
 
-    def _is_open(self, number: int) -> bool:
-        devices = self._slots[number]
+    def _is_open(self, devices: Slot) -> bool:
         if any(self._kept[device] for device in devices):
             return False
         admission = self._admission
