@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -211,6 +212,27 @@ def test_the_command_of_a_run_is_recorded_without_secrets(
     assert {path.name for path in files} >= {"event_storage.log", "run_config.yml", "environment.json"}
     assert [path.name for path in files if secret in path.read_text()] == []
     assert "***" in (tmp_path / "runs" / "masked" / "run_config.yml").read_text()
+
+
+def test_a_file_system_without_links(inside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stick with exFAT takes an archive, too, and keeps the one that is there; other errors stay errors."""
+    away = tmp_path / "away.zip"
+
+    def refuse(number: int) -> None:
+        def link(*names: Path) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "link", link)
+
+    refuse(errno.EPERM)
+    pack(RUN_ID, to=away)
+    with pytest.raises(RunError, match="exists already"):
+        pack(RUN_ID, to=away)
+    refuse(errno.EIO)
+    with pytest.raises(RunError, match="cannot be written: Input/output error"):
+        pack(RUN_ID, to=tmp_path / "other.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["away.zip"]
+    assert unpack(away, tmp_path / "there").folder.run_id == RUN_ID
 
 
 def test_what_is_there_stays(packed: Packed, tmp_path: Path) -> None:

@@ -282,6 +282,9 @@ def test_a_log_that_is_being_written_is_left_alone(copy: Path, capsys: pytest.Ca
     ("options", "message"),
     [
         ({"experiments": [7]}, "has no experiment 7"),
+        ({"experiments": []}, "`experiments` is `best`, `all`, an outer fold or a list of numbers, but is \\[\\]"),
+        ({"experiments": "bset"}, "but is 'bset'"),
+        ({"experiments": 0}, "but is 0"),
         ({"changes": ["vars.x=1"]}, "has no `vars` any more"),
         ({"changes": ["optimizer.lr={sweep: [1, 2]}"]}, "makes 2 experiments of one"),
         ({"changes": ["optimizer.lrr=1"]}, "did you mean `lr`"),

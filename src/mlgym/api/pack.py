@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -47,6 +48,8 @@ _TEXTS: Final = (".py", ".yml", ".yaml", ".json", ".log", ".txt", ".md")
 _COMPRESSED_ALREADY: Final = (".safetensors", ".png", ".jpg", ".jpeg", ".gz", ".zip", ".parquet", ".npz")
 _EPOCH_OF_ZIP: Final = (1980, 1, 1, 0, 0, 0)
 _FILE_MODE: Final = 0o100644
+_WITHOUT_LINKS: Final = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems say that have no links, such as exFAT and some of networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,8 +240,7 @@ def _write(target: Path, manifest: Manifest, contents: Mapping[str, Path | bytes
             )
             for name, member in manifest.members.items():
                 _add(archive, f"{manifest.run_id}/{name}", _checked_chunks(name, contents[name], member))
-        # A name that has come to exist meanwhile is not replaced.
-        os.link(temporary, target)
+        _give_name(temporary, target)
         return target.stat().st_size
     except FileExistsError:
         raise RunError(f"`{target}` exists already; name another file with `--to FILE`") from None
@@ -246,6 +248,17 @@ def _write(target: Path, manifest: Manifest, contents: Mapping[str, Path | bytes
         raise RunError(f"`{target}` cannot be written: {error.strerror}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _give_name(temporary: Path, target: Path) -> None:
+    """Gives a file its name; one that has come to exist meanwhile is not replaced."""
+    try:
+        os.link(temporary, target)
+    except OSError as error:
+        if error.errno not in _WITHOUT_LINKS:
+            raise
+        target.touch(exist_ok=False)  # the name is ours from here on
+        temporary.replace(target)
 
 
 def _add(archive: zipfile.ZipFile, name: str, chunks: Any) -> None:

@@ -140,6 +140,7 @@ class Original:
             return [self._best()]
         if isinstance(choice, OuterFold):
             return self._of_outer_fold(choice.number)
+        _refuse_other_than_numbers(choice)
         return [self._checked(number) for number in dict.fromkeys(choice)]
 
     def _finished(self) -> list[int]:
@@ -183,6 +184,12 @@ class Original:
         if number not in self.results or self.results[number].is_empty:
             return f"experiment {number} of run {self.run_id} has no digests and no metrics to compare"
         return None
+
+
+def _refuse_other_than_numbers(choice: object) -> None:
+    """Refuses a choice that names no experiment; a text would be taken for a list of its letters."""
+    if isinstance(choice, str) or not isinstance(choice, Sequence) or not choice:
+        raise RunError(f"`experiments` is `best`, `all`, an outer fold or a list of numbers, but is {choice!r}")
 
 
 class Repetition(Sequence[Point], OwnCourse):
