@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +26,13 @@ from tests.server.service import Service
 
 CONTENT = {"model.safetensors": b"weights" * 1000, "state.json": b"{}"}
 BASE = f"/api/v1/runs/{RUN_ID}"
+
+
+@pytest.fixture(autouse=True)
+def no_checkpoints(service: Service) -> None:
+    """Takes away what other tests have left there."""
+    for path in service.storage.glob("*/*/checkpoints"):
+        shutil.rmtree(path)
 
 
 def facts(content: dict[str, bytes]) -> dict[str, Any]:
@@ -47,6 +55,7 @@ def visible(service: Service) -> list[str]:
 def test_events(service: Service, http: httpx.Client) -> None:
     """Lines come in once however often they are sent, and go out as they stand, from any event on."""
     sent = [line for index, line in enumerate(lines(100)) if index % 10 != 9]
+    shutil.rmtree(service.storage / RUN_ID, ignore_errors=True)  # of the tests beside it
     assert http.get(BASE).status_code == 404
     first = http.post(f"{BASE}/events", content=b"".join(sent[:50]))
     assert first.json() == {"num_received": 50, "num_stored": 50, "num_events": 50}
