@@ -86,6 +86,9 @@ def test_folds_of_one_side_only_are_left_out_and_counted(tmp_path: Path) -> None
     torn = state_of(tmp_path, planned, ahead(0.05), run_id="a", mode="cross_validation", sizes=SIZES)
     found = compared(torn, run(tmp_path, 0.0, "b"))
     assert (found.num_pairs, found.num_unpaired) == (4, 1)
+    assert "over 4 folds. 1 more fold has a score on one side only and is left out." in found.claim
+    whole = compared(run(tmp_path, 0.05, "c"), run(tmp_path, 0.0, "d"))
+    assert "left out" not in whole.claim
 
 
 def test_nested_runs_are_compared_over_their_outer_folds(tmp_path: Path) -> None:

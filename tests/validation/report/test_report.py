@@ -359,3 +359,19 @@ def test_an_outer_fold_whose_score_is_not_finite_is_not_left_out_of_the_mean(tmp
     assert [one.outer_score is None for one in facts.nested.outer_folds] == [False, True, False]
     assert (facts.nested.mean, facts.nested.sd, facts.nested.interval) == (None, None, None)
     assert "1 outer fold without an outer score: there is no mean." in facts.missing
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"confidence": 95}, "`confidence` lies between 0 and 1, such as 0.95, but is 95"),
+        ({"confidence": math.nan}, "`confidence` lies"),
+        ({"rope": -0.01}, "`rope` is 0 or more, in units of the metric, but is -0.01"),
+        ({"rope": math.inf}, "`rope` is 0 or more"),
+    ],
+)
+def test_margins_that_mean_nothing(settings: dict[str, float], told: str, tmp_path: Path) -> None:
+    """They would give intervals of NaN and probabilities beyond 1."""
+    state = state_of(tmp_path, cross_validation(POINTS[:2], folds=2), score, mode="cross_validation", sizes=SIZES)
+    with pytest.raises(RunError, match=told):
+        report_of(state, **settings)  # type: ignore[arg-type]  # of mixed kinds

@@ -237,7 +237,16 @@ def _evidence(facts: ComparisonFacts) -> str:
             f"{share_text(facts.probability_equivalent)} equivalent within {number(facts.rope)}, "
             f"{share_text(facts.probability_second_better)} worse"
         )
-    return f"{', '.join(parts)}, over {facts.num_pairs} {facts.over}."
+    return f"{', '.join(parts)}, over {facts.num_pairs} {facts.over}.{_left_out(facts)}"
+
+
+def _left_out(facts: ComparisonFacts) -> str:
+    """Says that pairs are missing: over what is left, the side that failed may look better than it is."""
+    num = facts.num_unpaired
+    if not num:
+        return ""
+    which = f"{facts.over} have" if num > 1 else f"{facts.over.removesuffix('s')} has"
+    return f" {num} more {which} a score on one side only and {'are' if num > 1 else 'is'} left out."
 
 
 def _scope(facts: ComparisonFacts) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from mlgym.errors import RunError
 from mlgym.events import RunState
 from mlgym.names import Best
 from mlgym.texts import jsonable
@@ -130,8 +132,13 @@ def report_of(
         confidence: of intervals, in (0, 1).
 
     Raises:
-        RunError: nobody measured that metric, no such key was swept, or the two runs cannot be compared.
+        RunError: nobody measured that metric, no such key was swept, the two runs cannot be compared, or a number is out
+            of its range.
     """
+    if not 0 < confidence < 1:
+        raise RunError(f"`confidence` lies between 0 and 1, such as 0.95, but is {confidence:g}")
+    if rope is not None and not 0 <= rope < math.inf:
+        raise RunError(f"`rope` is 0 or more, in units of the metric, but is {rope:g}")
     findings = findings_of(state, run_id or state.run_id or "", metric, best, confidence=confidence)
     margins = Margins(rope, confidence)
     comparisons = compare_choices(compare, findings, margins) if compare is not None else []
