@@ -5,9 +5,14 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
+import msgspec
+import pytest
+
+import mlgym.execution.perform as perform_module
 from mlgym.errors import Interrupted
 from mlgym.events import EventSink, JobStatus, Log, MemorySink
 from mlgym.execution.job import Job
+from mlgym.execution.out_of_memory import is_out_of_memory
 from mlgym.execution.perform import perform
 from mlgym.execution.stop_request import StopRequest
 
@@ -58,6 +63,34 @@ def test_success_failure_interruption_and_time_limit() -> None:
     assert done.error == "ValueError"
     assert done.stacktrace is not None
     assert "KeyError: 'inner'" in done.stacktrace
+
+
+def lose_a_reader(job: Job, sink: EventSink, stop: StopRequest) -> None:
+    raise RuntimeError(job.config["says"])
+
+
+@pytest.mark.parametrize(
+    ("says", "num_kills", "lacked_memory"),
+    [
+        ("DataLoader worker (pid 70) is killed by signal: Killed. ", 1, True),
+        ("DataLoader worker (pid(s) 70, 71) exited unexpectedly", 1, True),
+        ("DataLoader worker (pid 70) is killed by signal: Killed. ", 0, False),
+        ("DataLoader worker (pid 70) is killed by signal: Segmentation fault. ", 1, False),
+        ("labels out of range", 1, False),
+    ],
+)
+def test_readers_that_the_kernel_killed_lacked_memory(
+    says: str, num_kills: int, lacked_memory: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The experiment itself lives, and tells of a lost process; it gets its try alone as one that was killed does."""
+    kills = iter([5, 5 + num_kills])
+    monkeypatch.setattr(perform_module, "oom_kills", lambda: next(kills))
+    sink = MemorySink()
+    perform(msgspec.structs.replace(job("lose_a_reader"), config={"says": says}), sink, StopRequest(), nullcontext())
+    done = sink.payloads[-1]
+    assert isinstance(done, JobStatus)
+    assert is_out_of_memory(done.error) is lacked_memory
+    assert ("fewer `num_workers`" in str(done.error)) is lacked_memory
 
 
 def test_an_error_after_a_request_to_end_is_no_failure() -> None:

@@ -14,6 +14,8 @@ import msgspec
 from mlgym.errors import Interrupted, RankFailedError
 from mlgym.events import EventSink, JobStatus, Log
 from mlgym.execution.job import Job, time_limit_error
+from mlgym.execution.linux import oom_kills
+from mlgym.execution.out_of_memory import KERNEL_KILLED, lost_reader
 from mlgym.execution.stop_request import Killed, StopRequest
 from mlgym.texts import printable
 
@@ -39,8 +41,7 @@ def perform(
     Returns:
         Whether it succeeded.
     """
-    started = time.time()
-
+    started, kills_before = time.time(), oom_kills()
     running = JobStatus(
         job_id=job.job_id,
         status="RUNNING",
@@ -70,6 +71,8 @@ def perform(
         }
     except BaseException as failure:
         error, facts = describe_error(failure), {"stacktrace": describe_traceback(failure)}
+        if lost_reader(error) and oom_kills() > kills_before:
+            error += f"; {KERNEL_KILLED}: run fewer processes, or fewer `num_workers`"
         if stop.requested and not stop.out_of_time:
             # Batch systems signal all processes at once: an experiment that loses a loader's worker fails before it has
             # come to its next step.

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mlgym.execution.job import Exit
+from mlgym.execution.out_of_memory import is_out_of_memory
 from mlgym.execution.ray.frames import FrameReader, Hello
 from mlgym.execution.ray.task_errors import exit_of, is_not_started
 
@@ -20,10 +21,11 @@ def reader(*, is_anywhere: bool = True) -> FrameReader:
 
 
 def test_what_was_lost_is_told_from_what_failed() -> None:
-    """Another try helps against a lost node, not against lack of memory or a broken task."""
+    """A lost node is tried again elsewhere, what lacked memory as such, and a broken task not at all."""
     node = exit_of(exceptions.NodeDiedError("gone"), reader(), killed=False)
     worker = exit_of(exceptions.WorkerCrashedError(), reader(), killed=False)
     memory = exit_of(exceptions.OutOfMemoryError("killed"), reader(), killed=False)
+    assert is_out_of_memory(memory.describe())
     broken = exit_of(RuntimeError("first\nthe last line"), reader(), killed=False)
     assert node == Exit(reason="was lost with its node: 10.0.0.3", lost=True)
     assert worker.lost

@@ -6,6 +6,7 @@ import signal
 from typing import Final
 
 from mlgym.execution.job import Exit
+from mlgym.execution.out_of_memory import NODE_LACKED_MEMORY
 from mlgym.execution.ray.frames import FrameReader
 
 _NOT_STARTED: Final = "was not started: "
@@ -37,7 +38,7 @@ def exit_of(error: Exception, reader: FrameReader, killed: bool) -> Exit:
     if isinstance(error, exceptions.TaskCancelledError):
         return Exit(reason="was stopped before it started")
     if isinstance(error, exceptions.OutOfMemoryError):
-        return Exit(reason=f"was ended by Ray, because node {node} was running out of memory: run fewer at a time")
+        return Exit(reason=f"was ended by Ray, because node {node} {NODE_LACKED_MEMORY}: run fewer at a time")
     if isinstance(error, exceptions.NodeDiedError):
         return Exit(reason=f"was lost with its node: {node}", lost=True)
     if isinstance(error, (exceptions.WorkerCrashedError, exceptions.ObjectLostError)):
