@@ -132,8 +132,8 @@ def report_of(
         confidence: of intervals, in (0, 1).
 
     Raises:
-        RunError: nobody measured that metric, no such key was swept, the two runs cannot be compared, or a number is out
-            of its range.
+        RunError: nobody measured that metric, no such key was swept, the two runs cannot be compared, or a number is
+            out of its range.
     """
     if not 0 < confidence < 1:
         raise RunError(f"`confidence` lies between 0 and 1, such as 0.95, but is {confidence:g}")
