@@ -13,8 +13,10 @@ import pytest
 from mlgym.errors import HubError, InvalidNameError, RunError
 from mlgym.events import EventLog, RunFinished, RunResumed
 from mlgym.events.codec import read_origin
-from mlgym.tracking import RunFolder, mirror
+from mlgym.server.senders import announce, has_sender
+from mlgym.tracking import RunFolder, mirror, presence
 from mlgym.tracking import pull as module
+from mlgym.tracking.delivery import Hubs, delivering
 from mlgym.tracking.histories import OTHER_HISTORY
 from mlgym.tracking.hub_client import HubClient
 from mlgym.tracking.hub_socket import HubSocket
@@ -25,6 +27,7 @@ from tests.cli.calling import call
 from tests.events.samples import RUN_ID, lines
 from tests.server.service import Service
 from tests.tracking.conftest import MIB, content, save, write
+from tests.waiting import wait_for
 
 
 def test_pull(hub: Service, client: HubClient, run: RunFolder, tmp_path: Path) -> None:
@@ -241,6 +244,44 @@ def test_a_silent_run_whose_driver_is_connected(
         found = client.head(RUN_ID)
         assert found is not None
         assert (found.is_live, found.has_sender) == (False, False)
+
+
+def test_a_silent_run_whose_driver_has_no_connection(
+    hub: Service, client: HubClient, run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It announces itself, and goes on however long it says nothing; control: at its end it takes that back."""
+    monkeypatch.setattr(module, "_WATCH_S", 0.1)
+    monkeypatch.setattr(module, "_WATCH_SENDER_S", 0.1)
+    monkeypatch.setattr(presence, "_EVERY_S", 0.05)
+    monkeypatch.setattr(presence, "_LAST_WORD_S", 60.0)
+    push(run, client)
+    copy = pull(RUN_ID, tmp_path / "copy", client)
+    with delivering(run, Hubs(rest_endpoint=hub.url), warn=pytest.fail):
+        wait_for(lambda: has_sender(hub.storage / RUN_ID))
+        os.utime(hub.storage / RUN_ID / copy.log_path.name, (0, 0))
+        found = client.head(RUN_ID)
+        assert found is not None
+        assert (found.is_live, found.has_sender) == (True, True)
+        with pytest.raises(RunError, match="goes on elsewhere"):
+            catch_up(copy, client)
+    found = client.head(RUN_ID)
+    assert found is not None
+    assert (found.is_live, found.has_sender) == (False, False)
+    assert catch_up(copy, client) == CaughtUp()
+
+
+def test_an_announcement_ends_by_itself(hub: Service, client: HubClient, run: RunFolder) -> None:
+    """A driver that was killed is not there for ever, nor one of which a clock says so; unknown runs are none."""
+    assert not client.announce(RUN_ID, 1.0)
+    push(run, client)
+    assert client.announce(RUN_ID, 0.01)
+    wait_for(lambda: not has_sender(hub.storage / RUN_ID))
+    announce(hub.storage / RUN_ID, 60.0)
+    assert has_sender(hub.storage / RUN_ID)
+    os.utime(hub.storage / RUN_ID / ".sender", (2**33, 2**33))
+    assert not has_sender(hub.storage / RUN_ID)
+    with pytest.raises(HubError, match="for_s"):
+        client.announce(RUN_ID, 301.0)
 
 
 def test_a_service_that_cannot_give_back(hub: Service, client: HubClient, run: RunFolder) -> None:

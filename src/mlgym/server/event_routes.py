@@ -1,4 +1,4 @@
-"""Events in and out in bulk, as lines of JSON."""
+"""Events in and out in bulk, as lines of JSON; and word that more of them may come."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from mlgym.errors import EventLogError
 from mlgym.events.codec import check_addressed
@@ -20,6 +20,7 @@ from mlgym.server.bodies import groups_of_lines
 from mlgym.server.incoming import invalid_event
 from mlgym.server.ingest import Ingest, StoredIds
 from mlgym.server.refusal import RefusedError, no_such_range
+from mlgym.server.senders import MAX_ANNOUNCED_S, announce, has_sender
 from mlgym.server.store import HubStore
 from mlgym.tracking.portable import body_of
 
@@ -44,6 +45,21 @@ class Received(BaseModel):
     num_received: int
     num_stored: int
     num_events: int
+
+
+class Announcement(BaseModel):
+    """How long the driver of a run goes on at least, in s, though no event may come; 0 where it has ended."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"for_s": 20.0}]})
+
+    for_s: Annotated[float, Field(ge=0, le=MAX_ANNOUNCED_S, allow_inf_nan=False)]
+
+
+class Announced(BaseModel):
+    """Whether the driver of a run is there now: connected, or announced."""
+
+    run_id: str
+    has_sender: bool
 
 
 def event_routes(store: HubStore) -> APIRouter:
@@ -105,6 +121,13 @@ def event_routes(store: HubStore) -> APIRouter:
         return Received(
             num_received=received.num_received, num_stored=received.num_stored, num_events=follower.view.num_events
         )
+
+    @routes.put("/runs/{run}/sender")
+    def announce_sender(run: str, announcement: Announcement) -> Announced:
+        """Says that the driver of a run goes on, for one that has no connection to the websocket service."""
+        folder = store.run(run)
+        announce(folder.path, announcement.for_s)
+        return Announced(run_id=folder.run_id, has_sender=has_sender(folder.path))
 
     return routes
 

@@ -1,7 +1,8 @@
-"""Whose driver is connected: it has said that it sends the events of a run as long as the run goes on.
+"""Whose driver is there: it has said that it sends the events of a run as long as the run goes on.
 
 Silence tells nothing of a run: it may be busy, or dead. A connection does, as it ends with the process that holds it. A
-lock on the folder of the run tells it to every process over the storage, and ends with the service.
+lock on the folder of the run tells it to every process over the storage, and ends with the service. A driver without a
+connection says from time to time that it will come again; until when stands beside the log.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ import asyncio
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from mlgym.tracking import RunFolder
+
+MAX_ANNOUNCED_S: Final = 300.0
+"""How long a driver may say nothing after it has said that it goes on."""
+_ANNOUNCED: Final = ".sender"
 
 _MAX_RUNS: Final = 1000
 """Each takes a file descriptor; of more it is not known."""
@@ -72,12 +78,45 @@ class Senders:
                 os.close(self._locks.pop(run_id))
 
 
+def announce(run_path: Path, for_s: float) -> None:
+    """Notes that the driver of a run goes on for some time at least, whatever it says meanwhile.
+
+    Args:
+        run_path: the folder of the run.
+        for_s: how long, in s, at most `MAX_ANNOUNCED_S`; 0 takes it back.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    path = run_path / _ANNOUNCED
+    if for_s <= 0:
+        path.unlink(missing_ok=True)
+        return
+    until = time.time() + min(for_s, MAX_ANNOUNCED_S)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        os.utime(descriptor, (until, until))  # its time is what it says
+    finally:
+        os.close(descriptor)
+
+
 def has_sender(run_path: Path) -> bool:
-    """Tells whether the driver of a run is connected to a service over this storage.
+    """Tells whether the driver of a run is connected to a service over this storage, or has announced itself.
 
     Args:
         run_path: the folder of the run.
     """
+    return _is_announced(run_path) or _is_connected(run_path)
+
+
+def _is_announced(run_path: Path) -> bool:
+    with suppress(OSError):
+        # A clock that was put back makes nobody go on for longer than that.
+        return 0 < (run_path / _ANNOUNCED).lstat().st_mtime - time.time() <= MAX_ANNOUNCED_S
+    return False
+
+
+def _is_connected(run_path: Path) -> bool:
     try:
         descriptor = _opened(run_path)
     except OSError:

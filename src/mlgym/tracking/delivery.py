@@ -2,6 +2,7 @@
 
 Events go to every websocket server within a moment of their happening. The one REST endpoint gets configs, checkpoints
 and artifacts every few seconds, and those events that it does not have yet: where both are services of one hub, none.
+Without a websocket server, it is told from time to time that the run goes on.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mlgym.tracking.hub_client import authorization, checked_url
+from mlgym.tracking.presence import Presence
 from mlgym.tracking.run_folder import RunFolder
 from mlgym.tracking.streamer import Streamer
 from mlgym.tracking.uploader import Uploader
@@ -79,13 +81,17 @@ class Delivery:
             if hubs.rest_endpoint is None
             else Uploader(folder, hubs.rest_endpoint, warn, with_checkpoints=hubs.with_checkpoints)
         )
+        # A connection, where there is one, tells it better: it ends when the process does.
+        is_alone = hubs.rest_endpoint is not None and not urls
+        self._presence = Presence(folder.run_id, str(hubs.rest_endpoint)) if is_alone else None
 
     def start(self) -> None:
         """Begins to send."""
-        for thread in self._streamers:
-            thread.start()
-        if self._uploader is not None:
-            self._uploader.start()
+        for streamer in self._streamers:
+            streamer.start()
+        for thread in (self._uploader, self._presence):
+            if thread is not None:
+                thread.start()
 
     def finish(self) -> None:
         """Sends what is left, as long as there is hope; the log must not change any more."""
@@ -96,3 +102,5 @@ class Delivery:
             streamer.finish()
         if self._uploader is not None:
             self._uploader.finish()
+        if self._presence is not None:
+            self._presence.finish()

@@ -39,7 +39,7 @@ class RunHead(msgspec.Struct):
         num_events: how many events.
         last_crc: the checksum of the last one.
         is_live: whether more may come.
-        has_sender: whether the driver of the run is connected.
+        has_sender: whether the driver of the run is connected, or has announced itself.
     """
 
     num_events: int
@@ -102,6 +102,19 @@ class HubClient:
         """Gives what the hub has of a log; None where it does not know the run."""
         answer = self._request("GET", f"runs/{run_id}", missing_ok=True)
         return None if answer is None else _parsed(answer, RunHead)
+
+    def announce(self, run_id: str, for_s: float) -> bool:
+        """Says that a run goes on, and tells whether the hub knows the run, and such an announcement.
+
+        Args:
+            run_id: the run.
+            for_s: how long it goes on at least, in s, though nothing may come of it; 0 where it has ended.
+        """
+        body = msgspec.json.encode({"for_s": for_s})
+        answer = self._request(
+            "PUT", f"runs/{run_id}/sender", missing_ok=True, content=body, headers=_typed("application/json")
+        )
+        return answer is not None
 
     def send_events(self, run_id: str, lines: bytes, *, start: int | None) -> int:
         """Sends lines of a log and gives how many the hub did not have.

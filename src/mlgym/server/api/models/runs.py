@@ -149,7 +149,7 @@ class RunDetail(RunSummary):
     num_starts: int = Field(description="how often it was started or resumed")
     is_live: bool = Field(description="whether it goes on at this moment; never so in the past")
     has_sender: bool = Field(
-        description="whether its driver is connected; one that lost its machine or network counts for 45 s more"
+        description="whether its driver is connected, or announced; one that lost its machine counts for 45 s more"
     )
     metric_keys: list[str]
     swept_keys: list[str]
