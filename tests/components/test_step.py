@@ -50,3 +50,17 @@ def test_other_failures_are_left_alone() -> None:
         predict(Own(), torch.zeros(3, dtype=torch.int64))
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         predict(MLP([4], 2, num_inputs=6), torch.zeros(3, 7))
+
+
+@pytest.mark.parametrize(
+    ("output", "given"), [(None, r"nothing: does its `forward` end with `return`\?"), ((torch.zeros(1),), "a tuple")]
+)
+def test_a_model_without_a_prediction_is_named(output: object, given: str) -> None:
+    """A forgotten `return` gives None, several outputs without names a tuple."""
+
+    class Own(nn.Module):
+        def forward(self, inputs: Any) -> Any:
+            return output
+
+    with pytest.raises(TrainingError, match=f"the model Own must give a tensor or tensors by name, but gave {given}$"):
+        predict(Own(), torch.zeros(1))

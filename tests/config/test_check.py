@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
 import pytest
+from pydantic import BaseModel, Field
 
 from mlgym.config import Mode, Registry, load
 from mlgym.config.check import check
+from mlgym.config.signature import fields_at
 from mlgym.errors import ConfigError
 
 from .conftest import Checker, Faults, Writer
-from .parts import parts
+from .parts import Point, parts
 
 RUN = "experiment: {use: anything, %s}\n"
 PARTS = (
@@ -74,10 +79,16 @@ def test_values_that_fit(faults: Faults, value: str) -> None:
             "color: bleu",
             "mnist.yml:1:29: experiment.color: input should be 'red' or 'blue', got \"bleu\"; did you mean `blue`?",
         ),
-        ("point: {x: 1, z: 2}", "mnist.yml:1:43: experiment.point.z: there is no key `z` here"),
+        ("point: {x: 1, z: 2}", "mnist.yml:1:43: experiment.point.z: there is no key `z` here (it has x, y)"),
         ("point: {x: 1}", 'mnist.yml:1:29: experiment.point: `y` is missing, got {"x": 1}'),
         ("settings: {rate: a}", 'mnist.yml:1:40: experiment.settings.rate: input should be a valid number, got "a"'),
-        ("settings: {rte: 1, rate: 1}", "mnist.yml:1:40: experiment.settings.rte: there is no key `rte` here"),
+        (
+            "settings: {rte: 1, rate: 1}",
+            (
+                "mnist.yml:1:40: experiment.settings.rte: there is no key `rte` here; did you mean `rate`? "
+                "(it has rate, where)"
+            ),
+        ),
         (
             "settings: {rate: $m}",
             (
@@ -359,6 +370,39 @@ def test_a_python_config_is_placed_as_such() -> None:
     with pytest.raises(ConfigError) as caught:
         check(load({"experiment": {"use": "anything", "x": "a"}}), registry=parts)
     assert str(caught.value) == 'python: experiment.x: input should be a valid integer, got "a"'
+
+
+@dataclass
+class _Base:
+    width: int
+    kinds: ClassVar[list[str]] = []
+
+
+@dataclass
+class _Inner(_Base):
+    depth: int = 1
+
+
+class _Model(BaseModel):
+    parts: dict[str, tuple[_Inner, ...]]
+    one: Annotated[_Inner | None, Field()] = None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "location", "fields"),
+    [
+        (_Model, (), ["parts", "one"]),
+        (_Model | None, ("one",), ["depth", "width"]),
+        # What pydantic adds to locations is passed over.
+        (list[_Model], (0, "\0value", "parts", "\0value", "a", 1), ["depth", "width"]),
+        (_Inner | Point, (), ["depth", "width", "x", "y"]),
+        (Any, ("a", 0), []),
+        (dict[str, int], ("a",), []),
+    ],
+)
+def test_fields_inside_of_values(annotation: Any, location: tuple[str | int, ...], fields: list[str]) -> None:
+    """Of dataclasses, typed dicts and models, inherited ones too, in lists, mappings and unions."""
+    assert fields_at(annotation, location) == fields
 
 
 def test_circles_do_not_hide_other_faults(faults: Faults) -> None:

@@ -33,16 +33,23 @@ def predict(model: nn.Module, inputs: Any) -> Tensors:
         inputs: a tensor (batch, ...) or tensors by name.
 
     Raises:
-        TrainingError: inputs of a type that the model does not compute with, or too few to normalize.
+        TrainingError: inputs of a type that the model does not compute with, or too few to normalize; no prediction.
         Exception: whatever else the model raises.
     """
     try:
-        return named(model(inputs), PREDICTION)
+        output = model(inputs)
     except (RuntimeError, ValueError) as error:
         remedy = _remedy(str(error), inputs)
         if remedy is None:
             raise
         raise TrainingError(f"the model {type(model).__name__} cannot take this batch: {remedy}") from error
+    try:
+        return named(output, PREDICTION)
+    except TrainingError:
+        given = "nothing: does its `forward` end with `return`?" if output is None else f"a {type(output).__name__}"
+        raise TrainingError(
+            f"the model {type(model).__name__} must give a tensor or tensors by name, but gave {given}"
+        ) from None
 
 
 def _remedy(problem: str, inputs: Any) -> str | None:

@@ -22,7 +22,8 @@ from pydantic_core import PydanticCustomError
 from mlgym.config.kinds import wanted_text
 from mlgym.config.nodes import shorten
 from mlgym.config.rewrite import STRICT, rewrite
-from mlgym.names import nearest
+from mlgym.config.signature import fields_at
+from mlgym.names import did_you_mean, nearest
 
 _YAML_WORDS: Final = (
     ("an array", "a list"),
@@ -206,11 +207,16 @@ class Problem:
         return joined([self])
 
 
-def problems(error: pydantic.ValidationError) -> list[Problem]:
-    """Gives what is wrong; that a value is not null is left out where it could be something else too."""
+def problems(error: pydantic.ValidationError, annotation: Any = Any) -> list[Problem]:
+    """Gives what is wrong; that a value is not null is left out where it could be something else too.
+
+    Args:
+        error: what pydantic found.
+        annotation: what the value was compared with, for hints.
+    """
     details = error.errors(include_url=False)
     real = [detail for detail in details if detail["type"] != "none_required"]
-    return [_problem(detail) for detail in real or details]
+    return [_problem(detail, annotation) for detail in real or details]
 
 
 def joined(found: Sequence[Problem]) -> str:
@@ -222,12 +228,14 @@ def joined(found: Sequence[Problem]) -> str:
     return " or ".join([first, *others]) + got + hint
 
 
-def _problem(detail: Any) -> Problem:
+def _problem(detail: Any, annotation: Any) -> Problem:
     kind, location, value = detail["type"], detail["loc"], detail["input"]
     if kind in {"missing", "missing_argument", "missing_keyword_only_argument"}:
         return Problem(location[:-1], f"`{location[-1]}` is missing", _shown(value))
     if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
-        return Problem(location, f"there is no key `{location[-1]}` here")
+        *steps, key = location
+        tail = did_you_mean(str(key), fields_at(annotation, steps), intro="it has")
+        return Problem(location, f"there is no key `{key}` here{tail}")
     if kind == "mlgym_misfit":
         return Problem(location, detail["msg"])
     if kind == "mlgym_not_a_component":

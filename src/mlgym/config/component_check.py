@@ -88,7 +88,7 @@ class ComponentCheck:
         made = adapter(annotation)
         faults: dict[Fault, None] = {}
         for selection in selections(self._tree, form, path):
-            faults.update(dict.fromkeys(self._check_selection(selection, made)))
+            faults.update(dict.fromkeys(self._check_selection(selection, made, annotation)))
         return list(faults)
 
     def _check_scalars(self, sweep: Sweep, values: list[PlainScalar], path: Path, annotation: Any) -> list[Fault]:
@@ -107,12 +107,12 @@ class ComponentCheck:
             ]
         return []
 
-    def _check_selection(self, selection: Selection, made: Any) -> list[Fault]:
+    def _check_selection(self, selection: Selection, made: Any, annotation: Any) -> list[Fault]:
         tokens = Tokens()
         try:
             validate(made, tokens.data(selection), _Kinds(self, tokens), self._known)
         except ValidationError as error:
-            return [_fault(where, found) for where, found in _located(error, selection)]
+            return [_fault(where, found) for where, found in _located(error, selection, annotation)]
         return []
 
     def complaint(self, token: Selection, wanted: Any) -> str | None:
@@ -196,10 +196,10 @@ def _scalars(sweep: Sweep) -> list[PlainScalar] | None:
     return values if len(values) == len(sweep.alternatives) else None
 
 
-def _located(error: ValidationError, selection: Selection) -> list[tuple[Selection, list[Problem]]]:
+def _located(error: ValidationError, selection: Selection, annotation: Any) -> list[tuple[Selection, list[Problem]]]:
     """Gives the problems by the place they belong to; of a union only the branch that got furthest counts."""
     found: dict[Path, tuple[Selection, list[Problem]]] = {}
-    for problem in problems(error):
+    for problem in problems(error, annotation):
         where = selection.at(problem.location)
         found.setdefault(where.path, (where, []))[1].append(problem)
     return [

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -175,6 +176,39 @@ def class_hints(cls: type) -> Mapping[str, Any]:
             if hint is not EMPTY:
                 hints.setdefault(name, hint)
     return hints
+
+
+def fields_at(annotation: Any, location: Sequence[str | int]) -> list[str]:
+    """Gives the names of the fields of a value inside another one.
+
+    Args:
+        annotation: the type of the outer value.
+        location: keys and indices that lead to the inner one; steps that are none are passed over.
+    """
+    kinds: Sequence[Any] = [annotation]
+    for step in location:
+        kinds = [inner for kind in kinds for inner in _inside(kind, step)] or kinds
+    return list(dict.fromkeys(name for kind in kinds for each in union_members(kind) for name in _fields(each)))
+
+
+def _inside(kind: Any, step: str | int) -> Iterator[Any]:
+    for each in map(bare, union_members(kind)):
+        cls, args = origin_class(each) or object, typing.get_args(each)
+        if isinstance(step, int) and args and not issubclass(cls, Mapping):
+            yield args[0]
+        elif isinstance(step, str) and step in _fields(each):
+            yield class_hints(cls)[step]
+        elif isinstance(step, str) and len(args) == 2 and issubclass(cls, Mapping) and step.isprintable():
+            yield args[1]
+
+
+def _fields(kind: Any) -> list[str]:
+    """Gives the fields that a dataclass, a model of pydantic or a typed dict is made from."""
+    cls = origin_class(bare(kind))
+    if cls is None or not (dataclasses.is_dataclass(cls) or is_typed_dict(cls) or hasattr(cls, "model_fields")):
+        return []
+    hints = class_hints(cls).items()
+    return [name for name, hint in hints if name[0] != "_" and typing.get_origin(bare(hint)) is not typing.ClassVar]
 
 
 def outputs_of_kind(kind: Any) -> Outputs:

@@ -208,6 +208,8 @@ def test_failing_sample_is_named(num_workers: int, deterministic: bool) -> None:
         list(make_loader(dataset, num_workers=num_workers).epoch(0))
     notes = " ".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
     assert "while reading sample 13 of Failing in epoch 0" in notes
+    # The first line is what tables show.
+    assert str(caught.value).splitlines()[0].startswith("'no file'")
 
 
 def test_persistent_workers_serve_one_epoch_at_a_time() -> None:

@@ -10,7 +10,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -25,6 +25,9 @@ from mlgym.components.data.views import is_deterministic
 from mlgym.errors import TrainingError
 
 Collate = Callable[[list[Any]], Any]
+
+
+_TRACEBACK: Final = "\nOriginal Traceback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +254,9 @@ class WorkerLoader(Loader):
                 yield tuple(batch) if self._pin_memory and type(batch) is list else batch
                 if self._persistent_workers and self._newest_iterator is not mine:
                     raise TrainingError("persistent workers serve one epoch at a time, and a newer one was begun")
+        except Exception as error:
+            _say_cause_first(error)
+            raise
         finally:
             if not self._persistent_workers:
                 _end_workers(iterator)
@@ -280,6 +286,20 @@ class WorkerLoader(Loader):
 
 def _already_collated(batch: Any) -> Any:
     return batch
+
+
+def _say_cause_first(error: Exception) -> None:
+    """Lets an error of a worker begin with what happened; torch begins with where, and a traceback."""
+    text = error.args[0] if len(error.args) == 1 else None
+    if not isinstance(text, str) or not text.startswith("Caught ") or _TRACEBACK not in text:
+        return
+    lines = text.rstrip().splitlines()
+    last_of_code = max(number for number, line in enumerate(lines) if line.startswith("  "))
+    cause, *notes = lines[last_of_code + 1 :] or [lines[0]]
+    cause = cause.removeprefix(f"{type(error).__name__}: ")
+    # Of torch's own kind of text, which a `KeyError` shows without quotes.
+    error.args = (type(text)("; ".join([cause, *notes])),)
+    error.add_note(text)
 
 
 def _end_workers(iterator: Any) -> None:
