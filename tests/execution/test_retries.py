@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from mlgym.errors import RunError
 from mlgym.events import read_log
 from mlgym.execution import read_record
 from mlgym.execution.devices import Slot
@@ -147,6 +148,35 @@ def test_what_waits_for_another_try_stays_failed_when_the_run_is_stopped() -> No
     straw.script.extend([straw.end_oldest, lambda: straw.scheduler.interrupt(), straw.end_oldest])
     assert straw.run(2) == Counts(succeeded=1, failed=1)
     assert straw.ended == [(1, "succeeded"), (0, "failed")]
+
+
+def test_what_waits_for_another_try_stays_failed_when_the_executor_breaks_down() -> None:
+    """The log says that it failed; a count of what has not started would say something else."""
+    straw = Again([("cpu",)] * 2, {}, retries=RetryLimits(losses=1))
+
+    def break_down() -> None:
+        for job_id in list(straw.running):
+            straw.exit(job_id, reason="was lost with its node", lost=True)
+        raise RunError("cannot")
+
+    straw.script.append(break_down)
+    with pytest.raises(RunError, match="cannot"):
+        straw.run(3)
+    assert straw.scheduler.counts == Counts(failed=2)
+    assert straw.ended == [(0, "failed"), (1, "failed")]
+
+
+def test_what_waits_for_space_for_another_try_stays_failed_too() -> None:
+    """Stopped while the disk is full, an experiment that failed before is not one that has not started."""
+    straw = Again([("cpu",)], {0: ["E"]}, retries=RetryLimits(failures=1))
+
+    def prepare(experiment_id: int, slot: Slot) -> Job:
+        if straw.submitted:
+            raise NoSpaceError("no space left")
+        return straw.prepare(experiment_id, slot)
+
+    straw.script.extend([straw.end_oldest, lambda: straw.scheduler.interrupt()])
+    assert straw.run(2, prepare) == Counts(failed=1)
 
 
 def test_a_real_experiment_is_alone_when_it_is_tried_again(tmp_path: Path) -> None:

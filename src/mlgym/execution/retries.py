@@ -86,6 +86,10 @@ class Retries:
     def _how(self, tries: _Tries) -> How:
         return "alone" if tries.lacked_memory and self._limits.can_be_alone else "again"
 
+    def has_failed(self, experiment_id: int) -> bool:
+        """Tells whether an experiment that has not ended for good has failed before."""
+        return experiment_id in self._tries
+
     def forget(self, experiment_id: int) -> None:
         """Lets go of what was kept of an experiment, which has ended for good."""
         self._tries.pop(experiment_id, None)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
+from mlgym.errors import RunError
 from mlgym.execution.devices import Slot
 from mlgym.execution.executor import Executor, Handler, StopReason, Stream
 from mlgym.execution.job import BATCH_SIGNAL, STOP_SIGNAL, Exit, Job, time_limit_error
@@ -198,10 +199,17 @@ class Scheduler(Handler):
             RunError: the executor broke down; everything that ran on it is counted.
         """
         self._executor = executor
+        try:
+            self._run(executor)
+        except RunError:
+            self._give_up_retries()
+            raise
+        self._give_up_retries()
+
+    def _run(self, executor: Executor) -> None:
         while True:
             self._fill(executor)
             if not self._active and (self.interrupted or not self._has_waiting):
-                self._give_up_retries()
                 return
             executor.poll(min(self._record.tick(), self._seconds_to_next_rung(), _LONGEST_WAIT_S))
             self._climb(executor)
@@ -309,7 +317,10 @@ class Scheduler(Handler):
 
     def _give_up_retries(self) -> None:
         """Lets experiments that wait for another try stay as failed as they are."""
-        for experiment_id in [*self._again, *(each.experiment_id for each in self._waiting_alone)]:
+        waiting = [*self._again, *(each.experiment_id for each in self._waiting_alone)]
+        if self._postponed is not None and self._retries.has_failed(self._postponed):
+            waiting.append(self._postponed)
+        for experiment_id in waiting:
             self._settle(experiment_id, "failed")
 
     def _fill(self, executor: Executor) -> None:
