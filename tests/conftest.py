@@ -1,4 +1,8 @@
-"""How test files are shared out among several processes: a file stays together, and so do those with one cluster."""
+"""What holds for all tests, and how their files are shared out among several processes.
+
+A file stays together, and so do those with one cluster. Examples that Hypothesis makes up are the same each time,
+however slowly they come; `pytest --hypothesis-profile explore` looks for others, by hand.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,16 @@ from collections.abc import Generator
 from typing import Any, Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 # The size of a terminal that nobody looks at; what tests print goes into pipes, as wide as it needs to be.
 for _name in ("COLUMNS", "LINES"):
     os.environ.pop(_name, None)
+
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeat", settings.get_profile("explore"), derandomize=True, database=None)
+settings.load_profile("repeat")
 
 _TOGETHER: Final = ("tests/execution/ray/",)
 # Begun first where several processes share the tests: what takes minutes at the end leaves the others idle.
