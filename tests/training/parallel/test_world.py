@@ -24,6 +24,7 @@ from mlgym.training.exchange import (
     unpacked,
 )
 from mlgym.training.losses import EpochLosses, in_rank_order, of_rank
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -110,6 +111,7 @@ def test_a_group_that_is_given_up_is_aborted_but_not_for_ever(monkeypatch: pytes
     for backends in ("cpu:gloo,cuda:nccl", "gloo"):
         monkeypatch.setattr(distributed, "get_backend_config", lambda backends=backends: backends)
         World(1, 2, 1).abandon()
+        wait_for(lambda: done)  # its thread may come late
     ever.set()
     assert done == ["abort", "together"]
 
