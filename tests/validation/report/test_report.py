@@ -375,3 +375,20 @@ def test_margins_that_mean_nothing(settings: dict[str, float], told: str, tmp_pa
     state = state_of(tmp_path, cross_validation(POINTS[:2], folds=2), score, mode="cross_validation", sizes=SIZES)
     with pytest.raises(RunError, match=told):
         report_of(state, **settings)  # type: ignore[arg-type]  # of mixed kinds
+
+
+def test_another_metric_ranks_by_what_is_shown(tmp_path: Path) -> None:
+    """It is read at the epoch that the run's own metric chose, not at a better one of its own; that is said."""
+
+    def crossing(trial: dict[str, Any], epoch: int) -> float:
+        return {0.1: [0.9, 0.2], 0.01: [0.5, 0.6]}[trial["swept"]["optimizer.lr"]][epoch - 1]
+
+    own = {"score": {"metric": "val/f1", "best": "max", "epoch_by": "val/f1", "at": "best"}}
+    state = state_of(
+        tmp_path, cross_validation(POINTS[::2], folds=2), crossing, mode="cross_validation", section=own, sizes=SIZES
+    )
+    facts = report_of(state, metric="val/loss", best="max").facts
+    assert [one.mean for one in facts.configurations] == pytest.approx([0.4, 0.1])
+    assert [one.ranked_by for one in facts.configurations] == [one.mean for one in facts.configurations]
+    assert facts.data[0].data.endswith("read at the epoch that val/f1 chose; it chose the order here")
+    assert report_of(state).facts.data[0].data.endswith("it chose the epoch and the order here")

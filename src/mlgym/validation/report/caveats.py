@@ -37,7 +37,10 @@ def data_of(findings: Findings) -> list[DataUseFacts]:
     numbers = f"{score.metric}: scores, mean, sd, interval"
     held_out = "the held-out part of each fold, which its training did not see"
     if score.metric == selection.metric:
-        return [DataUseFacts(numbers=numbers, data=f"{held_out}; it chose {epoch}the order here"), *others]
+        chosen = f"it chose {epoch}the order here"
+        if score.chosen_by.metric != score.metric:
+            chosen = f"{_epoch_text(score)}; it chose the order here"
+        return [DataUseFacts(numbers=numbers, data=f"{held_out}; {chosen}"), *others]
     ranks = DataUseFacts(
         numbers=selection.metric, data=f"rows cut off the training part of each fold; they chose {epoch}the order here"
     )

@@ -98,7 +98,10 @@ def _trial(experiment: ExperimentState, scoring: Scoring | None) -> Trial:
     role = told.get("role") if told.get("role") in ("grid", "fold", "inner", "outer") else "grid"
     score = scoring.of(str(role)) if scoring else None
     counts = scoring is not None and experiment.status != "failed"
-    ranked_by = scoring.selection.point_of(experiment) if scoring and counts else None
+    point = score.point_of(experiment) if score and counts else None
+    ranked_by = point
+    if scoring is not None and score is not None and counts and score.metric != scoring.selection.metric:
+        ranked_by = scoring.selection.point_of(experiment)
     split = score.split if score else ""
     return Trial(
         experiment=experiment,
@@ -108,7 +111,7 @@ def _trial(experiment: ExperimentState, scoring: Scoring | None) -> Trial:
         fold=_whole(told.get("fold")),
         repeat=_whole(told.get("repeat")),
         seed=_seed(experiment),
-        point=score.point_of(experiment) if score and counts else None,
+        point=point,
         ranked_by=ranked_by.value if ranked_by else None,
         num_train=experiment.sizes.get(TRAIN),
         num_held_out=experiment.sizes.get(split),
