@@ -16,7 +16,7 @@ from mlgym.cli.older import translate
 from mlgym.training import digest
 from tests.cli.calling import call
 
-HEAVY = ("torch", "sklearn", "torchmetrics", "polars", "pandas")
+HEAVY = ("torch", "sklearn", "torchmetrics", "polars", "pandas", "mlgym.validation.report")
 CONFIG = """\
 version: 1
 extends: preset/classification
@@ -114,7 +114,7 @@ def test_the_python_api_gives_frames_and_the_trained_model(finished: Run) -> Non
 
 @pytest.mark.parametrize("arguments", [["--help"], ["runs"], ["show", "done"], ["log", "done"]])
 def test_views_start_without_anything_heavy(arguments: list[str], finished: Run) -> None:
-    """PyTorch and its like are not imported by commands that only read the log."""
+    """PyTorch and its like, and what makes reports, are not imported by commands that only read the log."""
     code = (
         "import sys\nfrom mlgym.cli.main import main\n"
         f"try: main({arguments!r} + {[] if '--help' in arguments else ['--storage', str(finished.path.parent)]!r})\n"

@@ -50,7 +50,6 @@ def show(
     from mlgym.display.tables import experiment_facts, experiments_table, run_facts
     from mlgym.tracking import find_run
     from mlgym.validation import rank, selection_of
-    from mlgym.validation.report import reproduction_lines
 
     folder = find_run(storage, run_id)
     state = folder.state()
@@ -67,10 +66,17 @@ def show(
     page = console()
     page.print(_headline(folder.run_id, state))
     page.print(experiments_table(state, selection, state.metric_keys if every_metric else None))
-    if lines := reproduction_lines(state.experiments.values()):
-        print("\n" + "\n".join(lines))
+    _print_reproductions(state)
     if lines := ways_on(folder.run_id, state, storage):
         print("\n" + "\n".join(lines), file=sys.stderr)
+
+
+def _print_reproductions(state: RunState) -> None:
+    if all(one.reproduction is None for one in state.experiments.values()):
+        return  # all of the report takes longer to import than the rest of a page to be shown
+    from mlgym.validation.report import reproduction_lines
+
+    print("\n" + "\n".join(reproduction_lines(state.experiments.values())))
 
 
 def log(

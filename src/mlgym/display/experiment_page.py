@@ -10,7 +10,6 @@ from mlgym.display.tables import epochs_text, progress_unit, steps_text
 from mlgym.display.trial_text import trial_words
 from mlgym.events import ExperimentState
 from mlgym.texts import duration, key_text, number, one_line, plain, value_text
-from mlgym.validation.report import reproduction_text
 
 _MAX_LOG_LINES: Final = 40
 _MAX_TRACE_LINE: Final = 2000
@@ -69,6 +68,8 @@ def _head(experiment: ExperimentState) -> str:
     if experiment.stop_reason:
         lines.append(f"stopped early: {one_line(experiment.stop_reason)}")
     if experiment.reproduction is not None:
+        from mlgym.validation.report import reproduction_text
+
         lines.append(f"reproduced: {reproduction_text(experiment.reproduction)}")
     swept = ", ".join(f"{key_text(key)}={value_text(value)}" for key, value in experiment.swept.items())
     what = ", ".join(trial_words(experiment.trial))
