@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import psutil
 import pytest
 
@@ -16,7 +18,8 @@ UNPROTECTED = ["tests.execution.jobs", "tests.execution.group.unprotected"]
 def running(start: Starter, preload: list[str]) -> Program:
     """A driver with one experiment, whose two ranks hang with the GIL held."""
     program = start(["hang"], processes=1, devices_per_experiment=2, node_retries=0, code={"preload": preload})
-    program.wait_until(lambda: len(psutil.Process(program.popen.pid).children(recursive=True)) == 4)
+    everybody = psutil.Process(program.popen.pid).children
+    program.wait_until(lambda: len(everybody(recursive=True)) == 4 and program.num_running() == 1)
     return program
 
 
@@ -49,6 +52,12 @@ def test_without_protection_ranks_would_outlive_a_killed_driver(start: Starter) 
     """The control: without a server that kills and ranks that die with their parent, ranks survive, and are seen."""
     program = running(start, UNPROTECTED)
     members = family(program)
+    ranks = members["worker"].children()
+    # One that has not come to hang yet would fail at what it says to nobody.
+    in_a_row = 0
+    while in_a_row < 20:
+        in_a_row = in_a_row + 1 if all(rank.status() == psutil.STATUS_SLEEPING for rank in ranks) else 0
+        time.sleep(0.02)
     killed = [members[each] for each in ("driver", "server", "worker")]
     for each in killed:
         each.kill()
