@@ -53,16 +53,6 @@ test("groups show mean, spread and count", async ({ strict, address }) => {
   await expect(strict.locator('[data-kind="experiment"]')).toHaveCount(2);
 });
 
-test("state, reason, deciding metric, curve and time are in sight at 1440 px", async ({ strict, address }) => {
-  await strict.setViewportSize({ width: 1440, height: 800 });
-  await open(strict, address, { run_id: TRAINED });
-  const grid = strict.getByRole("grid", { name: "Experiments" });
-  for (const name of ["state", "what happened", "progress", "lr", "val/f1_macro best", "val/f1_macro", "time"]) {
-    await expect(grid.getByRole("columnheader", { name, exact: true })).toBeInViewport({ ratio: 1 });
-  }
-  await expect(grid.getByRole("row", { name: /failed/ }).first()).toContainText("failedRuntimeError: a step of 1.0 is too large");
-});
-
 test("a failed row unfolds to its stack trace, with those that are alike", async ({ strict, address }) => {
   await open(strict, address, { run_id: TRAINED });
   await expect(strict.getByRole("button", { name: /2 failed/ })).toBeVisible();
@@ -334,13 +324,4 @@ test("what came of running it again stands beside runs, experiments and claims",
   await expect(strict.getByRole("main")).toContainText(/identical\s*compared\s*\d+ digests/);
   await open(strict, address, { run_id: TRAINED, page: "validation" });
   await expect(strict.getByRole("main")).toContainText(`experiment ${REPRODUCED} reproduced: identical`);
-});
-
-test("the table is used by keyboard alone", async ({ strict, address }) => {
-  await open(strict, address, { run_id: TRAINED });
-  await strict.getByRole("grid", { name: "Experiments" }).focus();
-  for (const key of ["ArrowDown", "ArrowDown", "Space"]) await strict.keyboard.press(key);
-  await expect(strict.getByRole("region", { name: "Selected experiments" })).toContainText("2");
-  await strict.keyboard.press("Enter");
-  await expect(strict.getByRole("heading", { name: "Experiment 2" })).toBeVisible();
 });

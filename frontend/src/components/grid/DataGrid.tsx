@@ -1,5 +1,6 @@
 // A table of any size: only the rows and columns that are in sight exist. The model of columns (order, pins, widths) is
 // TanStack Table's, the window onto it TanStack Virtual's; what is here is the picture and the keyboard.
+import { IconChevronRight } from "@tabler/icons-react";
 import { useTable, type Column, type ColumnDef } from "@tanstack/react-table";
 import { useElementSize, useMergedRef } from "@mantine/hooks";
 import { useVirtualizer } from "@tanstack/react-virtual";
@@ -22,7 +23,6 @@ interface Props<T> {
   readonly kindOf?: (row: T) => string | undefined;
   /** Rows that are one piece over all columns, such as what is unfolded below a row. */
   readonly wholeRow?: (row: T) => ReactNode | null;
-  readonly onPointerInside?: (isInside: boolean) => void;
   /** Under which name it is remembered where the table was scrolled to. */
   readonly place: string;
 }
@@ -119,57 +119,86 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
     event.preventDefault();
   };
 
+  const scrolled = columnWindow.scrollOffset ?? 0;
+  const beyond = moving.slice(numWithin(moving, scrolled + width - fixedWidth));
   return (
-    <div
-      ref={box}
-      className={classes.scroller}
-      role="grid"
-      tabIndex={0}
-      aria-label={props.label}
-      aria-rowcount={rows.length + 1}
-      aria-colcount={columns.length}
-      aria-multiselectable={props.onToggle !== undefined}
-      aria-activedescendant={rows.length > 0 ? `${idPrefix}-${active}` : undefined}
-      onKeyDown={onKey}
-      onScroll={(event) => keepPlace(props.place, event.currentTarget)}
-      onPointerEnter={() => props.onPointerInside?.(true)}
-      onPointerLeave={() => props.onPointerInside?.(false)}
-    >
-      <div className={classes.sizer} style={{ width: table.getTotalSize(), height: rowWindow.getTotalSize() + ROW_HEIGHT }}>
-        <div className={classes.head} role="row" aria-rowindex={1}>
-          {fixed.map((column) => (
-            <HeaderCell key={column.id} column={column} of={byId.get(column.id)} sort={props.sort} onSort={props.onSort} left={column.getStart("start")} />
-          ))}
-          <span className={classes.gap} style={{ width: gap }} role="presentation" />
-          {inSight.map((column) => (
-            <HeaderCell key={column.id} column={column} of={byId.get(column.id)} sort={props.sort} onSort={props.onSort} />
-          ))}
+    <div className={classes.frame}>
+      <div
+        ref={box}
+        className={classes.scroller}
+        role="grid"
+        tabIndex={0}
+        aria-label={props.label}
+        aria-rowcount={rows.length + 1}
+        aria-colcount={columns.length}
+        aria-multiselectable={props.onToggle !== undefined}
+        aria-activedescendant={rows.length > 0 ? `${idPrefix}-${active}` : undefined}
+        onKeyDown={onKey}
+        onScroll={(event) => keepPlace(props.place, event.currentTarget)}
+      >
+        <div className={classes.sizer} style={{ width: table.getTotalSize(), height: rowWindow.getTotalSize() + ROW_HEIGHT }}>
+          <div className={classes.head} role="row" aria-rowindex={1}>
+            {fixed.map((column) => (
+              <HeaderCell key={column.id} column={column} of={byId.get(column.id)} sort={props.sort} onSort={props.onSort} left={column.getStart("start")} />
+            ))}
+            <span className={classes.gap} style={{ width: gap }} role="presentation" />
+            {inSight.map((column) => (
+              <HeaderCell key={column.id} column={column} of={byId.get(column.id)} sort={props.sort} onSort={props.onSort} />
+            ))}
+          </div>
+          {rowWindow.getVirtualItems().map((item) => {
+            const row = rows[item.index];
+            if (row === undefined) return null;
+            const whole = props.wholeRow?.(row) ?? null;
+            return (
+              <GridRow
+                key={item.key}
+                id={`${idPrefix}-${item.index}`}
+                index={item.index}
+                top={item.start + ROW_HEIGHT}
+                row={row}
+                whole={whole}
+                measure={rowWindow.measureElement}
+                isSelected={props.isSelected?.(row) ?? false}
+                isActive={item.index === active}
+                kind={props.kindOf?.(row)}
+                layout={layout}
+                onOpen={onOpen}
+              />
+            );
+          })}
         </div>
-        {rowWindow.getVirtualItems().map((item) => {
-          const row = rows[item.index];
-          if (row === undefined) return null;
-          const whole = props.wholeRow?.(row) ?? null;
-          return (
-            <GridRow
-              key={item.key}
-              id={`${idPrefix}-${item.index}`}
-              index={item.index}
-              top={item.start + ROW_HEIGHT}
-              row={row}
-              whole={whole}
-              measure={rowWindow.measureElement}
-              isSelected={props.isSelected?.(row) ?? false}
-              isActive={item.index === active}
-              kind={props.kindOf?.(row)}
-              layout={layout}
-              onOpen={onOpen}
-            />
-          );
-        })}
       </div>
+      {width === 0 || beyond.length === 0 ? null : (
+        <Beyond titles={beyond.map(({ id }) => byId.get(id)?.title ?? id)} onClick={() => scroller.current?.scrollBy({ left: width - fixedWidth - EDGE_PX })} />
+      )}
     </div>
   );
 }
+
+/** How much of what was in sight still is when the table was moved by a page, in px. */
+const EDGE_PX = 120;
+/** A column whose last pixels are cut still shows everything. */
+const CUT_PX = 8;
+
+/** Gives how many columns end within so many px. */
+function numWithin<T extends object>(columns: readonly Column<GridFeatures, T>[], px: number): number {
+  let [count, end] = [0, 0];
+  while (count < columns.length && (end += columns[count]?.getSize() ?? 0) <= px + CUT_PX) count += 1;
+  return count;
+}
+
+/** Says which columns there are beyond the right edge, and brings them into sight. */
+function Beyond({ titles, onClick }: { readonly titles: readonly string[]; readonly onClick: () => void }): ReactNode {
+  const shown = titles.slice(0, MAX_TITLES).join(", ");
+  return (
+    <button type="button" className={classes.beyond} title={`to the right: ${shown}${titles.length > MAX_TITLES ? " …" : ""}`} onClick={onClick}>
+      {titles.length} more <IconChevronRight aria-hidden />
+    </button>
+  );
+}
+
+const MAX_TITLES = 12;
 
 function definitionsOf<T extends object>(columns: readonly GridColumn<T>[], width: number): ColumnDef<GridFeatures, T>[] {
   const left = Math.max(0, width - columns.reduce((sum, column) => sum + column.width, 0));

@@ -19,8 +19,8 @@ export function HeaderCell<T extends object>({ column, of, sort, onSort, left }:
   const order = isSorted ? (sort.isDescending ? "descending" : "ascending") : "none";
   const words = (
     <span className={classes.title}>
-      {of.title}
-      {of.note === undefined ? null : <small> {of.note}</small>}
+      <span>{of.title}</span>
+      {of.note === undefined ? null : <> <small>{of.note}</small></>}
     </span>
   );
   return (

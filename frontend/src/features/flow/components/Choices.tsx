@@ -38,16 +38,14 @@ export function GroupChoice({ view }: { readonly view: FlowView }): ReactNode {
 
 export function ColumnChoice({ view }: { readonly view: FlowView }): ReactNode {
   const [search, setSearch] = useState("");
-  const shown = view.shown.flatMap((id) => view.columns.find((column) => column.id === id) ?? []);
-  const others = view.columns.filter(({ id }) => !view.shown.includes(id));
+  const ids = view.shown.map(({ id }) => id);
+  const others = view.columns.filter(({ id }) => !ids.includes(id));
   const isFound = ({ title, id }: FlowColumn): boolean => `${title} ${id}`.toLowerCase().includes(search.toLowerCase());
   const show = (ids: readonly string[]): void => changeView({ cols: joinNames(ids) }, { replace: true });
   const swap = (id: string, by: number): void => {
-    const ids = [...view.shown];
     const [from, to] = [ids.indexOf(id), ids.indexOf(id) + by];
     if (to < 0 || to >= ids.length) return;
-    [ids[from], ids[to]] = [ids[to] ?? id, id];
-    show(ids);
+    show(ids.with(from, ids[to] ?? id).with(to, id));
   };
   const pin = (id: string): void => {
     const next = view.pinned.includes(id) ? view.pinned.filter((one) => one !== id) : [...view.pinned, id];
@@ -57,9 +55,9 @@ export function ColumnChoice({ view }: { readonly view: FlowView }): ReactNode {
     <Panel label="Columns" icon={<IconColumns3 />} width={340}>
       <TextField label="Find a column" isLabelHidden isWide value={search} onChange={setSearch} placeholder="Find a column" type="search" />
       <ul className={classes.choices}>
-        {shown.filter(isFound).map((column) => (
+        {view.shown.filter(isFound).map((column) => (
           <li key={column.id}>
-            <CheckField label={nameOf(column)} isOn onChange={() => show(view.shown.filter((id) => id !== column.id))} />
+            <CheckField label={nameOf(column)} isOn onChange={() => show(ids.filter((id) => id !== column.id))} />
             <IconButton label={`Move ${nameOf(column)} to the left`} onClick={() => swap(column.id, -1)}>
               <IconArrowUp />
             </IconButton>
@@ -73,7 +71,7 @@ export function ColumnChoice({ view }: { readonly view: FlowView }): ReactNode {
         ))}
       </ul>
       {KINDS.map(([title, isOfKind]) => (
-        <Others key={title} title={title} columns={others.filter(isOfKind).filter(isFound)} onShow={(ids) => show([...view.shown, ...ids])} />
+        <Others key={title} title={title} columns={others.filter(isOfKind).filter(isFound)} onShow={(more) => show([...ids, ...more])} />
       ))}
       <Button look="quiet" onClick={() => changeView({ cols: null, pins: null }, { replace: true })}>
         As at first
@@ -126,7 +124,7 @@ function Others({ title, columns, onShow }: OthersProps): ReactNode {
 
 /** The order where there are no column heads to click. */
 export function SortChoice({ view }: { readonly view: FlowView }): ReactNode {
-  const columns = view.columns.filter(({ id }) => view.shown.includes(id) && !UNSORTED.has(id));
+  const columns = view.shown.filter(({ id }) => !UNSORTED.has(id));
   const options = [["", "as in the run"] as const, ...columns.map((column) => [column.id, nameOf(column)] as const)];
   return <SelectField label="sort" value={view.sort?.column ?? ""} options={options} onChange={(id) => sortFirst(view, id === "" ? null : id)} />;
 }
@@ -138,9 +136,10 @@ export function Download({ run, view }: { readonly run: string; readonly view: F
   const at = useAt();
   const [problem, setProblem] = useState<string | null>(null);
   const saveShown = (): void => {
-    const columns = view.shown.filter((id) => id !== "curve" && id !== "left");
+    const shown = view.shown.filter(({ id }) => id !== "curve" && id !== "left");
+    const columns = shown.map(({ id }) => id);
     const rows = view.rows.map((row) => columns.map((id) => csvValue(valueOf(row, id))));
-    const metrics = view.columns.filter(({ id, group }) => group === "metrics" && columns.includes(id)).map(({ id }) => id);
+    const metrics = shown.filter(({ group }) => group === "metrics").map(({ id }) => id);
     saveText(csvOf(view.groupBy.length > 0 ? groupTable(view.items, view.groupBy, metrics) : [columns, ...rows]), `${run}.csv`, "text/csv");
   };
   const fetchAll = (what: string, format: string): void => {

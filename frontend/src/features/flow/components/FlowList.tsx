@@ -21,9 +21,8 @@ const MAX_LINES = 300;
 export function FlowList({ view, table, selection }: Props): ReactNode {
   const swept = columnsOf(table.columns, "swept");
   const short = shortKeys(swept);
-  const byId = new Map(view.columns.map((column) => [column.id, column]));
   // The one that decides stands first.
-  const numbers = view.shown.flatMap((id) => byId.get(id) ?? []).filter(({ group }) => group === "metrics").slice(0, 2); // prettier-ignore
+  const numbers = view.shown.filter(({ group }) => group === "metrics").slice(0, 2); // prettier-ignore
   return (
     <ul className={classes.list} aria-label="Experiments">
       {view.rows.slice(0, MAX_LINES).map((row) => (

@@ -1,10 +1,11 @@
 // What is happening, and what went wrong: the table of experiments.
 import { IconCheckbox, IconFlame } from "@tabler/icons-react";
-import { useMediaQuery } from "@mantine/hooks";
+import { useElementSize, useMediaQuery } from "@mantine/hooks";
 import { useMemo, type ReactNode } from "react";
 import { Button } from "@/components/Button";
 import { TextField } from "@/components/Field";
 import { DataGrid } from "@/components/grid/DataGrid";
+import { SCROLLBAR_PX } from "@/components/grid/fit";
 import { Notice, Problem, Waiting } from "@/components/Notice";
 import { useNow } from "@/lib/clock";
 import { countOf, formatCount } from "@/lib/format";
@@ -38,13 +39,20 @@ interface Props {
   readonly detail: RunDetail | undefined;
 }
 
+/** What is beside the page. */
+const PLACES_PX = 78;
+/** A list has no columns: what it could show is what a wide table would. */
+const LIST_PX = 1350;
+
 function Flow({ run, table, detail }: Props): ReactNode {
-  const view = useFlowView(table, detail);
-  const selection = useSelection();
   const isPhone = useMediaQuery("(max-width: 700px)");
+  const { ref, width } = useElementSize();
+  const room = isPhone ? LIST_PX : (width || window.innerWidth - PLACES_PX) - SCROLLBAR_PX;
+  const view = useFlowView(table, detail, room);
+  const selection = useSelection();
   const causes = useMemo(() => causesOf(table.rows), [table.rows]);
   return (
-    <div className={classes.page}>
+    <div ref={ref} className={classes.page}>
       <Tools run={run} view={view} total={table.rows.length} isPhone={isPhone} />
       {causes.size === 0 ? null : <Causes causes={causes} view={view} />}
       {table.rows.length === 0 ? (
@@ -148,7 +156,7 @@ interface TableProps extends Props {
 function Table({ run, view, table, detail, causes }: TableProps): ReactNode {
   const [selection, scheme, at, clock] = [useSelection(), useScheme(), useAt(), useNow()];
   const metric = curveMetric(table, detail, view.sort?.column ?? null);
-  const isCurveShown = view.shown.includes("curve");
+  const isCurveShown = view.shown.some(({ id }) => id === "curve");
   const choice = useMemo(() => ({ keys: metric !== null && isCurveShown ? [metric] : [], experiments: null, points: SPARK_POINTS }), [metric, isCurveShown]);
   const { data: curves } = useCurves(run, choice);
   const isLive = at === null && detail?.status === "running";
@@ -167,9 +175,9 @@ function Table({ run, view, table, detail, causes }: TableProps): ReactNode {
     else toggleSelected(item.row.experiment_id);
   };
   return (
-    <div className={classes.gridBox}>
+    <div className={classes.gridBox} onPointerEnter={held.onPointerEnter} onPointerLeave={held.onPointerLeave}>
       {held.waiting === 0 ? null : (
-        <button type="button" className={classes.pill} onPointerEnter={() => held.onPointerInside(true)} onClick={held.apply}>
+        <button type="button" className={classes.pill} onClick={held.apply}>
           {countOf(held.waiting, "update")}
         </button>
       )}
@@ -186,7 +194,6 @@ function Table({ run, view, table, detail, causes }: TableProps): ReactNode {
         isSelected={(item) => item.kind === "experiment" && selection.set.has(item.row.experiment_id)}
         kindOf={(item) => item.kind}
         wholeRow={(item) => (item.kind === "failure" ? <Failure run={run} row={item.row} alike={causes.get(causeOf(item.row)) ?? []} /> : null)}
-        onPointerInside={held.onPointerInside}
       />
     </div>
   );

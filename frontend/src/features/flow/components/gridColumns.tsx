@@ -34,11 +34,9 @@ const SUMMED: ReadonlyMap<string, (value: number) => string> = new Map([["steps_
 
 export function gridColumns(around: Surroundings): GridColumn<Item>[] {
   const { view } = around;
-  const byId = new Map(view.columns.map((column) => [column.id, column]));
-  const shown = view.shown.flatMap((id) => byId.get(id) ?? []);
   const isFoldable = view.groupBy.length > 0 || view.rows.some(({ status }) => status === "failed");
   const within: Within = { ...around, isFoldable };
-  return shown.map((column): GridColumn<Item> => {
+  return view.shown.map((column): GridColumn<Item> => {
     const whole = column.group === "metrics" ? rangeOf(view.rows, column) : null;
     const range = view.isHeated ? whole : null;
     const best = whole === null || whole.low === whole.high ? null : column.direction === "min" ? whole.low : whole.high;
@@ -47,7 +45,7 @@ export function gridColumns(around: Surroundings): GridColumn<Item>[] {
       title: column.id === "curve" && around.metric !== null ? around.metric : column.title,
       ...(column.note === undefined ? {} : { note: column.note }),
       ...(column.hint === undefined ? {} : { hint: column.hint }),
-      width: column.id === "experiment_id" && !isFoldable ? 86 : column.width,
+      width: column.width,
       isNumber: column.isNumber,
       isWide: column.id === "error",
       isPinned: view.pinned.includes(column.id),

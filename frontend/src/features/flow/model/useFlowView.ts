@@ -1,5 +1,6 @@
 // What the address says about the table: filter, sorting, groups, columns; with the rows that come of it.
 import { useMemo } from "react";
+import { fitted } from "@/components/grid/fit";
 import { filterOf, type RowTest } from "@/lib/filter/filter";
 import { shortKeys } from "@/lib/format";
 import { joinNames, splitNames } from "@/lib/lists";
@@ -15,8 +16,9 @@ export interface FlowView {
   readonly filterProblem: string | null;
   readonly rows: readonly ExperimentRow[];
   readonly items: readonly Item[];
+  /** All there can be; `shown` has those of the table, in its order and as wide as there is room for. */
   readonly columns: readonly FlowColumn[];
-  readonly shown: readonly string[];
+  readonly shown: readonly FlowColumn[];
   readonly pinned: readonly string[];
   readonly groupBy: readonly string[];
   readonly sort: { readonly column: string; readonly isDescending: boolean } | null;
@@ -24,7 +26,8 @@ export interface FlowView {
   readonly unfolded: ReadonlySet<string>;
 }
 
-export function useFlowView(table: ExperimentTable, run: RunDetail | undefined): FlowView {
+/** Gives the view for a table that has so many px. */
+export function useFlowView(table: ExperimentTable, run: RunDetail | undefined, room: number): FlowView {
   const [filterText] = useParameter("filter");
   const [sortText] = useParameter("sort");
   const [groupText] = useParameter("group");
@@ -36,10 +39,11 @@ export function useFlowView(table: ExperimentTable, run: RunDetail | undefined):
 
   const short = useMemo(() => shortKeys(columnsOf(table.columns, "swept")), [table.columns]);
   const isRunning = run?.status === "running";
-  const columns = useMemo(() => allColumns(table, short, isRunning), [table, short, isRunning]);
   const filter = useMemo(() => testOf(filterText ?? "", table), [filterText, table]);
   const sort = useMemo(() => sortOf(sortText), [sortText]);
   const groupBy = useMemo(() => splitNames(groupText), [groupText]);
+  const isFoldable = groupBy.length > 0 || table.rows.some(({ status }) => status === "failed");
+  const columns = useMemo(() => allColumns(table, short, { isRunning, isFoldable }), [table, short, isRunning, isFoldable]);
   const unfolded = useMemo(() => new Set(splitNames(openText)), [openText]);
   const rows = useMemo(() => {
     const kept = table.rows.filter((row) => isShown(selection, row.experiment_id) && (filter.test?.(row) ?? true));
@@ -49,15 +53,18 @@ export function useFlowView(table: ExperimentTable, run: RunDetail | undefined):
     () => (groupBy.length === 0 ? flatItems(rows, unfolded) : groupedItems(rows, groupBy, sort, unfolded)),
     [rows, groupBy, sort, unfolded],
   );
-  const known = useMemo(() => new Set(columns.map(({ id }) => id)), [columns]);
-  const chosen = splitNames(columnText).filter((id) => known.has(id));
+  const shown = useMemo(() => {
+    const byId = new Map(columns.map((column) => [column.id, column]));
+    const chosen = splitNames(columnText).flatMap((id) => byId.get(id) ?? []);
+    return chosen.length > 0 ? fitted(chosen, room) : firstColumns(table, run, columns, room);
+  }, [columns, columnText, table, run, room]);
   return {
     filterText: filterText ?? "",
     filterProblem: filter.problem,
     rows,
     items,
     columns,
-    shown: chosen.length > 0 ? chosen : firstColumns(table, run, columns).filter((id) => known.has(id)),
+    shown,
     pinned: pinText === null ? ["experiment_id", "status"] : splitNames(pinText),
     groupBy,
     sort,

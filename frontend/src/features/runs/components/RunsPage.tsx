@@ -1,6 +1,6 @@
 // Which run? Every run of the storage, with how it stands.
 import { useQuery } from "@tanstack/react-query";
-import { useMediaQuery } from "@mantine/hooks";
+import { useElementSize, useMediaQuery } from "@mantine/hooks";
 import { IconTrash } from "@tabler/icons-react";
 import { useDeferredValue, useMemo, useState, type ReactNode } from "react";
 import { Button } from "@/components/Button";
@@ -8,6 +8,7 @@ import { Command } from "@/components/Command";
 import { SelectField, TextField } from "@/components/Field";
 import type { GridSort } from "@/components/grid/columns";
 import { DataGrid } from "@/components/grid/DataGrid";
+import { SCROLLBAR_PX } from "@/components/grid/fit";
 import { Notice, Problem, Waiting } from "@/components/Notice";
 import { useNow } from "@/lib/clock";
 import { runsQuery } from "@/lib/hub/runs";
@@ -21,6 +22,8 @@ import classes from "./Runs.module.css";
 import { RunsList } from "./RunsList";
 
 const MAX_RUNS = 1000;
+/** What is beside the page. */
+const PLACES_PX = 78;
 const STATES: readonly (readonly [string, string])[] = [
   ["", "any state"],
   ["running", "running"],
@@ -130,7 +133,9 @@ function Runs({ list, sort }: { readonly list: RunList; readonly sort: GridSort 
     if (!next.delete(run)) next.add(run);
     changeView({ runs: joinNames([...next]) }, { replace: true });
   };
-  const columns = runColumns({ runs: list.runs, chosen, now, onToggle: toggle, onEdit: setEdited });
+  const { ref, width } = useElementSize();
+  const room = (width || window.innerWidth - PLACES_PX) - SCROLLBAR_PX;
+  const columns = runColumns({ runs: list.runs, chosen, now, room, onToggle: toggle, onEdit: setEdited });
   const toSort = (column: string): void => {
     const isDescending = sort.column === column ? !sort.isDescending : column !== "name";
     changeView({ order: (isDescending ? "-" : "") + column }, { replace: true });
@@ -153,7 +158,7 @@ function Runs({ list, sort }: { readonly list: RunList; readonly sort: GridSort 
       {isPhone ? (
         <RunsList runs={list.runs} chosen={chosen} now={now} onToggle={toggle} onEdit={setEdited} />
       ) : (
-        <div className={classes.gridBox}>
+        <div ref={ref} className={classes.gridBox}>
           <DataGrid
             label="Runs"
             place="runs"
