@@ -14,7 +14,7 @@ from typing import Final
 MASK: Final = "***"
 
 _STRONG_NAME: Final = r"""
-    pass(?:word|wd|phrase) | pwd | secrets? | credentials?
+    [a-z0-9]{0,20}pass(?:word|wd|phrase) | (?:db|pg|ssh|smtp|mail|ftp|user|root|admin|redis|mysql)[_-]?pass | pwd | secrets? | credentials?
   | (?:api|access|private|secret|auth|encryption|signing|account|master|service|license)[_-]?keys?
   | (?:access|auth|refresh|bearer|api|session|id|oauth|bot|deploy|personal|csrf|sas|hub|hf|github|gitlab|wandb|login)
     [_-]?tokens?
@@ -48,7 +48,7 @@ _PRIVATE_KEY: Final = re.compile(
     r"(-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----).*?(-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)",
     re.DOTALL,
 )
-_HEADER: Final = re.compile(r"(?i)\b((?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}")
+_HEADER: Final = re.compile(r"(?i)\b((?:bearer|basic|authorization[\"']?\s?:\s?[\"']?token)\s+)[A-Za-z0-9._~+/=-]{8,}")
 _ADDRESS: Final = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)([^/\s@'\"<>]{1,256})@")
 _LOGIN: Final = re.compile(r"(?i)\b(login\s+\S+\s+password\s+)\S+")
 _ASSIGNED: Final = re.compile(
