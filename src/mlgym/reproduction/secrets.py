@@ -14,7 +14,8 @@ from typing import Final
 MASK: Final = "***"
 
 _STRONG_NAME: Final = r"""
-    [a-z0-9]{0,20}pass(?:word|wd|phrase) | (?:db|pg|ssh|smtp|mail|ftp|user|root|admin|redis|mysql)[_-]?pass | pwd | secrets? | credentials?
+    [a-z0-9]{0,20}pass(?:word|wd|phrase) | pwd | secrets? | credentials?
+  | (?:db|pg|ssh|smtp|mail|ftp|user|root|admin|redis|mysql)[_-]?pass
   | (?:api|access|private|secret|auth|encryption|signing|account|master|service|license)[_-]?keys?
   | (?:access|auth|refresh|bearer|api|session|id|oauth|bot|deploy|personal|csrf|sas|hub|hf|github|gitlab|wandb|login)
     [_-]?tokens?
