@@ -153,7 +153,17 @@ class Parallel:
             state: an optimizer's `state_dict()`, or what `FullState` keeps of another part.
             part: whose it is.
         """
-        return state
+        return _with_own_kernels(state, part) if isinstance(part, Optimizer) else state
+
+
+def _with_own_kernels(state: Mapping[str, Any], optimizer: Optimizer) -> dict[str, Any]:
+    """Gives an optimizer's state but for which kernels update: those that it had elsewhere may not do here."""
+    own = optimizer.param_groups
+    groups = [
+        {**group, "fused": own[number]["fused"]} if number < len(own) and "fused" in own[number] else group
+        for number, group in enumerate(state["param_groups"])
+    ]
+    return {**state, "param_groups": groups}
 
 
 class Parallelism(ABC):

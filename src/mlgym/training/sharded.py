@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor, empty
-from torch.optim import Adafactor, Muon, Optimizer, Rprop
+from torch.optim import SGD, Adafactor, Adagrad, Muon, Optimizer, Rprop
 
 from mlgym.components.step import Turn
 from mlgym.components.tensors import StepOutput, Tensors
@@ -28,6 +28,9 @@ from mlgym.training.model_state import put_weights
 from mlgym.training.parallel import Forward, Parallel
 from mlgym.training.replicated import refuse_lazy
 from mlgym.training.world import World
+
+_NOT_FUSED: Final = (SGD, Adagrad)
+"""Optimizers whose fused kernels fail at their first step where parameters are cut; other fused ones do not."""
 
 
 class Sharded(Parallel):
@@ -74,6 +77,7 @@ class Sharded(Parallel):
         shares = {id(before[id(owner), name]): owner._parameters[name] for owner, name in places}
         for optimizer in optimizers:
             _exchange(optimizer, shares)
+            _fuse_nothing(optimizer)
 
     def forward(self, turn: Turn, model: nn.Module) -> Forward:
         """See `Parallel.forward`."""
@@ -137,6 +141,7 @@ class Sharded(Parallel):
     def share_of(self, state: Any, part: Any) -> Any:
         """See `Parallel.share_of`."""
         if isinstance(part, Optimizer):
+            state = super().share_of(state, part)
             parameters = list(_updated([part]))
             shares: Any = {
                 place: {name: _like_if_shaped(value, parameters[place]) for name, value in values.items()}
@@ -225,6 +230,15 @@ def _exchange(optimizer: Optimizer, shares: Mapping[int, Any]) -> None:
     for parameter, values in state.items():
         share = shares[id(parameter)]
         optimizer.state[share] = {name: _like_if_shaped(value, share) for name, value in values.items()}
+
+
+def _fuse_nothing(optimizer: Optimizer) -> None:
+    """Has an optimizer update with kernels that know shares: PyTorch's lists of tensors, in place of one for all."""
+    if isinstance(optimizer, _NOT_FUSED):
+        for settings in (optimizer.defaults, *optimizer.param_groups):
+            settings["fused"] = None
+        # Only fused kernels undo the scaling of losses themselves.
+        optimizer._step_supports_amp_scaling = False
 
 
 def _like(whole: Tensor, share: Tensor) -> Tensor:

@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch.optim import Optimizer
 
+from mlgym.components.optim.optimizers import optimizer_over
 from mlgym.training import World
 from tests.training.parallel.experiments import Answer, Sampling, alone, context, resumed, run, stopped, training
 from tests.training.parallel.ranks import CLIPPED, FUSED, PLAINLY, RUNNING, _Forgetful, _Thawed
@@ -243,6 +245,26 @@ def test_a_group_of_one(tmp_path: Path) -> None:
     for way in (DataParallel(), FullySharded(units=[])):
         folder = tmp_path / type(way).__name__
         assert run(training(parallelism=way), context(folder, World.single())) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision"), [(torch.optim.SGD, "fp32"), (torch.optim.SGD, "fp16"), (torch.optim.Adagrad, "fp32")]
+)
+def test_kernels_of_a_config_s_optimizer(kind: type[Optimizer], precision: str, tmp_path: Path) -> None:
+    """A config fuses where it can; shares take other kernels where they must, and go on from either's checkpoint."""
+    from mlgym.training.parallelism import FullySharded
+
+    def as_configured(parameters: Any) -> Optimizer:
+        return optimizer_over(kind, [{"params": list(parameters)}], lr=0.01)
+
+    ways = {"alone": None, "cut": FullySharded(units=[])}
+    given: dict[str, Any] = {"optimizer": as_configured, "precision": precision}
+    expected = _scores(alone(tmp_path / "whole", **given))
+    for way, other in (("alone", "cut"), ("cut", "alone")):
+        folder = tmp_path / way
+        stopped(folder, World.single(), rank=0, step=8, parallelism=ways[way], **given)
+        answer = resumed(folder, World.single(), parallelism=ways[other], **given)
+        assert _scores(answer) == pytest.approx(expected[-len(_scores(answer)) :], rel=1e-3)
 
 
 def _scores(answer: Answer, *names: str) -> list[float]:
