@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -57,6 +59,7 @@ class Update:
         self._run = forward.run
         self._before = forward.before
         self._optimizer = optimizer
+        self._drop_gradients = _dropper(optimizer)
         self._autocast = device.autocast()
         self._gradients = gradients
         self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -74,7 +77,7 @@ class Update:
             last: whether it is the last one, so that devices sum their gradients.
         """
         if first:
-            self._optimizer.zero_grad(set_to_none=True)
+            self._drop_gradients()
         if self._before is not None:
             self._before(last)
         with self._autocast:
@@ -126,3 +129,17 @@ class Update:
             nn.utils.clip_grad_value_(self._parameters, rules.clip_value)
         if rules.clip_norm is not None:
             nn.utils.clip_grad_norm_(self._parameters, rules.clip_norm)
+
+
+def _dropper(optimizer: Optimizer) -> Callable[[], None]:
+    """Gives a function that drops all gradients, as `zero_grad(set_to_none=True)` does."""
+    if type(optimizer).zero_grad is not Optimizer.zero_grad or "zero_grad" in vars(optimizer):
+        return partial(optimizer.zero_grad, set_to_none=True)
+
+    def drop() -> None:
+        # PyTorch's own notes the call for its profiler, which takes 30 times as long as the rest.
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    return drop
