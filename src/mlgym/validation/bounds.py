@@ -12,9 +12,14 @@ Bounds: TypeAlias = tuple[float, float]
 
 UNBOUNDED: Final[Bounds] = (-math.inf, math.inf)
 _SHARES: Final = frozenset(
-    ["accuracy", "f1", "precision", "recall", "specificity", "sensitivity", "auroc", "auc", "auprc", "jaccard", "iou"]
+    """
+    accuracy f1 fbeta precision recall specificity sensitivity auroc auc auprc jaccard iou dice ndcg mrr
+    """.split()  # noqa: SIM905 - reads better as text
 )
-_AT_LEAST_NOTHING: Final = frozenset(["mse", "mae", "rmse", "error", "brier"])
+_AT_LEAST_NOTHING: Final = frozenset(
+    ["mse", "mae", "rmse", "msle", "rmsle", "medae", "mape", "smape", "error", "brier"]
+)
+_CORRELATIONS: Final = frozenset(["mcc", "matthews", "kappa", "pearson", "spearman", "kendall", "correlation"])
 _AT_MOST_ONE: Final = frozenset(["r2"])
 
 
@@ -30,6 +35,8 @@ def bounds_of(metric: str, values: Iterable[float]) -> Bounds:
         low, high = 0.0, math.inf
     elif words & _SHARES:
         low, high = 0.0, 1.0
+    elif words & _CORRELATIONS:
+        low, high = -1.0, 1.0
     elif words & _AT_MOST_ONE:
         low, high = -math.inf, 1.0
     else:
