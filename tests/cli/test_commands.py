@@ -99,6 +99,12 @@ def test_views_for_people(finished: Run, capsys: pytest.CaptureFixture[str]) -> 
     assert "epoch 2: " in capsys.readouterr().out
 
 
+def test_the_folder_of_a_run_is_no_run_id(finished: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a shell completes: the error has the words that would have been right."""
+    assert call("show", f"{finished.path}/") == 2
+    assert f"is the folder of a run: write `done --storage {finished.path.parent}`" in capsys.readouterr().err
+
+
 def test_the_python_api_gives_frames_and_the_trained_model(finished: Run) -> None:
     """Metrics as frames of both libraries; the model of the last checkpoint has the logged digest."""
     frame = finished.metrics()

@@ -39,6 +39,12 @@ def test_a_last_batch_of_one_with_batch_norm() -> None:
     assert predict(model.eval(), torch.zeros(1, 6))["prediction"].shape == (1, 2)
 
 
+def test_inputs_that_are_no_tensor_are_named() -> None:
+    """Text, or whatever else a loader leaves as it is."""
+    with pytest.raises(TrainingError, match="Linear cannot take this batch: the inputs are a tuple, not a tensor; let"):
+        predict(nn.Linear(2, 1), ("some", "text"))
+
+
 def test_other_failures_are_left_alone() -> None:
     """A wrong size, or an error of the user's own model, is raised as it is, whatever the type of the inputs."""
 

@@ -7,7 +7,8 @@ from typing import Annotated, Final, Literal, TypeVar
 
 import typer
 
-from mlgym.names import Best, did_you_mean
+from mlgym.errors import RunError
+from mlgym.names import LOG_FILE, Best, did_you_mean
 
 WordT = TypeVar("WordT", bound=str)
 
@@ -15,7 +16,21 @@ Storage = Annotated[Path, typer.Option("--storage", help="Folder with one folder
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Metric = Annotated[str | None, typer.Option("--metric", "-m", help="Rank by this, such as `val/f1_macro`.")]
 Direction = Annotated[str | None, typer.Option("--best", help="`min` or `max`, where the metric does not say it.")]
-RunId = Annotated[str, typer.Argument(help="Run id, the beginning of one, or `latest`.")]
+
+
+def _run_id(text: str) -> str:
+    """Gives a run id; a shell completes the name of its folder instead.
+
+    Raises:
+        RunError: it is such a folder.
+    """
+    folder = Path(text)
+    if folder.name != text and (folder / LOG_FILE).is_file():
+        raise RunError(f"`{text}` is the folder of a run: write `{folder.name} --storage {folder.parent}`")
+    return text
+
+
+RunId = Annotated[str, typer.Argument(callback=_run_id, help="Run id, the beginning of one, or `latest`.")]
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file.")]
 Overrides = Annotated[

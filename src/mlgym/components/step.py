@@ -22,6 +22,7 @@ _OTHER_TYPE: Final = (
     "expected scalar type",
     "does not match weight dtype",
 )
+_NO_TENSOR: Final = "must be Tensor"
 _ONE_SAMPLE: Final = "more than 1 value per channel"
 
 
@@ -38,7 +39,7 @@ def predict(model: nn.Module, inputs: Any) -> Tensors:
     """
     try:
         output = model(inputs)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, TypeError) as error:
         remedy = _remedy(str(error), inputs)
         if remedy is None:
             raise
@@ -59,6 +60,8 @@ def _remedy(problem: str, inputs: Any) -> str | None:
             f"batch norm needs more than one sample, but the inputs are {shown}; `drop_last: true` leaves such a last "
             "batch out, or take another `batch_size`"
         )
+    if _NO_TENSOR in problem and not isinstance(inputs, Tensor):
+        return f"the inputs are a {shown}, not a tensor; let the dataset, or `collate` of the loaders, make tensors"
     if isinstance(inputs, Tensor) and inputs.dtype is not torch.float32 and any(one in problem for one in _OTHER_TYPE):
         return f"the inputs are {shown}, its parameters float32; let the dataset give float32 (`standardize` does)"
     return None

@@ -51,6 +51,7 @@ def test_r2_where_it_degenerates() -> None:
     assert fed(R2(), constant + 1, constant) == oracle.r2_score(constant, constant + 1) == 0.0
     tenths = torch.full((100,), 0.1)  # whose mean is not exactly 0.1: scikit-learn gives -1e15
     assert fed(R2(), tenths + 1, tenths) == 0.0
+    assert math.isnan(fed(R2(), constant * math.nan, constant))
     metric = R2()
     metric.update(torch.ones(1), torch.ones(1))
     value: Any = metric.compute()

@@ -128,7 +128,8 @@ class R2(NumberMetric):
         if moments is None or moments.count < 2:
             return math.nan
         constant = moments.lowest == moments.highest  # (outputs,)
-        of_constant = (moments.residual == 0).double()
+        # A residual of NaN is neither perfect nor a distance.
+        of_constant = torch.where(moments.residual.isnan(), moments.residual, (moments.residual == 0).double())
         scores = torch.where(constant, of_constant, 1 - moments.residual / moments.spread)  # (outputs,)
         return float(scores.mean())
 
