@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -73,8 +74,10 @@ def test_a_fresh_file_is_not_remembered(tmp_path: Path) -> None:
     """A file that was just written may change again within the clock's grain, so its hash is not kept."""
     path = tmp_path / "fresh"
     path.write_text("a")
+    written_at = time.time_ns() + 10**12  # stays a moment ago, however slow this test is
+    stamp = written_at, written_at
+    os.utime(path, ns=stamp)
     hashes_of_files([path])
-    stamp = path.stat().st_atime_ns, path.stat().st_mtime_ns
     with path.open("r+") as file:
         file.write("b")
     os.utime(path, ns=stamp)

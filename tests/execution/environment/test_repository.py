@@ -10,9 +10,16 @@ from typing import Any
 
 import pytest
 
+from mlgym.execution.environment import repository
 from mlgym.execution.environment.repository import MAX_DIFF_BYTES, MAX_UNTRACKED, git_state
 
 Git = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits for git however busy the machine is."""
+    monkeypatch.setattr(repository, "_TIMEOUT_S", 120.0)
 
 
 @pytest.fixture
