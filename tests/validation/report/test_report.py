@@ -96,8 +96,12 @@ def test_a_failed_fold_stays_in_sight_and_ranks_last(tmp_path: Path) -> None:
     """The best configuration with a fold that failed has no mean: over the folds that are left it would look better."""
     planned = cross_validation(POINTS)
     planned[17].error = "ValueError: nan"
-    facts = report(tmp_path, planned, "cross_validation").facts
+    facts = report(tmp_path, planned, "cross_validation", more={"val/other": 0.1}).facts
     last = facts.configurations[-1]
+    assert (last.metrics, list(facts.configurations[0].metrics)) == (
+        {},
+        ["val/f1", "val/other", "val/loss", "train/loss"],
+    )
     assert (last.configuration, last.rank, last.mean, last.sd, last.interval) == (3, None, None, None, None)
     assert (last.num_scored, last.num_failed, last.error) == (4, 1, "ValueError: nan")
     assert [one.rank for one in facts.configurations] == [1, 2, 3, None]
@@ -359,6 +363,7 @@ def test_an_outer_fold_whose_score_is_not_finite_is_not_left_out_of_the_mean(tmp
     assert [one.outer_score is None for one in facts.nested.outer_folds] == [False, True, False]
     assert (facts.nested.mean, facts.nested.sd, facts.nested.interval) == (None, None, None)
     assert "1 outer fold without an outer score: there is no mean." in facts.missing
+    assert facts.warnings[0] == "1 experiment failed or ended without a score."
 
 
 @pytest.mark.parametrize(

@@ -102,10 +102,11 @@ def warnings_of(state: RunState, findings: Findings, importance: ImportancesFact
     # Where nobody measured the metric, that is what is missing; no experiment is to blame.
     if num_lost and any(trial.point is not None or trial.experiment.status == "failed" for trial in trials):
         hit = sum(bool(one.num_failed) for one in findings.configurations)
-        found.append(
-            f"{count(num_lost, 'experiment')} failed or ended without a score. What configurations would have without "
-            f"them is not shown: those concerned ({hit}) rank last and have no mean."
+        concerned = (
+            f" What configurations would have without them is not shown: those concerned ({hit}) rank last and have no "
+            "mean."
         )
+        found.append(f"{count(num_lost, 'experiment')} failed or ended without a score.{concerned if hit else ''}")
     found += _errors(trials) + _lost_losses(trials) + _not_finite(trials, scoring)
     found += _cut(findings)
     found += _of_search(findings.search, importance)

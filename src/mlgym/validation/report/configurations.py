@@ -82,7 +82,7 @@ def _configuration(
         sd=sd_of(scores) if is_whole else None,
         interval=_interval(trials, scores, metric, confidence) if is_whole and not num_open and confidence else None,
         scores=[trial.facts for trial in trials],
-        metrics=other_metrics(trials),
+        metrics=other_metrics(trials) if is_whole else {},
         num_scored=num_settled,
         num_failed=num_lost,
         num_open=num_open,

@@ -73,7 +73,7 @@ def _outer_fold(state: RunState, number: int, trials: Sequence[Trial], best: Bes
         inner=_inner(made),
         outer_score=outer_score,
         epoch=first.point.epoch if first and first.point else None,
-        metrics=other_metrics(fits),
+        metrics={} if any(trial.is_lost for trial in fits) else other_metrics(fits),
         optimism=_optimism(inner_score, outer_score, best),
         num_train=first.num_train if first else None,
         num_test=first.num_held_out if first else None,
