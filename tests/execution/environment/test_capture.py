@@ -10,9 +10,10 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
-from mlgym.execution.environment import capture_environment, package_versions
+from mlgym.execution.environment import capture_environment, package_versions, repository
 from mlgym.execution.environment.hardware import gpus, nvidia_driver
 from mlgym.execution.environment.packages import archive_hash, content_hash, installed_packages, package_hashes
 from mlgym.execution.environment.torch_settings import torch_settings
@@ -47,8 +48,9 @@ def test_variables_that_matter_are_kept_and_secrets_are_not(tmp_path: Path) -> N
     assert found["hash_seed"] == "0"
 
 
-def test_no_secret_is_recorded(tmp_path: Path) -> None:
+def test_no_secret_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a secret variable holds is found in none of it, wherever it stood: command, diff, address, file name."""
+    monkeypatch.setattr(repository, "_TIMEOUT_S", 120.0)  # for git, however busy the machine is
     secret = "qwertz-0815-geheim"
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
     for arguments in (
