@@ -78,6 +78,7 @@ def test_missing_results_are_what_the_headline_says() -> None:
     """A shorter run names what is missing and where that begins."""
     found = verdict(epochs(3), epochs(2))
     assert found.headline == "experiment 0: diverged: the new run lacks 1 digest from epoch 3 on"
+    assert found.to_text().count("lacks 1 digest") == 1
     event = found.to_event("new")
     assert event is not None
     assert event.epoch == 3

@@ -145,7 +145,10 @@ class Verdict:
         if self.verdict == "diverged":
             lines += [largest_text(found)] if found.worst else []
             expected_gap = self.was_stopped and found.parting is not None
-            lines += [str(each) for each in found.missing if not (expected_gap and each.side == "new")]
+            told = found.missing[:1] if parting is None else ()  # in the headline
+            lines += [
+                str(each) for each in found.missing if each not in told and not (expected_gap and each.side == "new")
+            ]
             lines += ["stopped there; `--keep-going` trains to the end"] if self.was_stopped else []
         if self.error is not None and self.verdict is not None:
             lines.append(f"failed then: {self.error}")
