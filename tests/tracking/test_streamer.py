@@ -259,8 +259,9 @@ def test_another_log(hub: Service, run: RunFolder, tmp_path: Path) -> None:
     assert log_of(hub.storage, run).count(b"\n") == 11
 
 
-def test_another_history(hub: Service, run: RunFolder) -> None:
+def test_another_history(hub: Service, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hub where somebody else went on with the run gets nothing, and the warning says what to do."""
+    monkeypatch.setattr("mlgym.tracking.streamer._ASK_S", 60.0)  # however slowly the hub answers
     with Writer(run) as writer, HubClient(hub.url) as client:
         there = RunResumed(
             grid_search_id=run.run_id,
@@ -280,8 +281,9 @@ def test_another_history(hub: Service, run: RunFolder) -> None:
     assert "--to" not in warning
 
 
-def test_somebody_else_goes_on_meanwhile(hub: Service, run: RunFolder) -> None:
+def test_somebody_else_goes_on_meanwhile(hub: Service, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who sends notices by the numbers of its events that another driver went on, and leaves the hub to that one."""
+    monkeypatch.setattr("mlgym.tracking.streamer._ASK_S", 60.0)  # however slowly the hub answers
     with Writer(run) as writer, HubClient(hub.url) as client:
         writer.write(10)
         sending = Sending(run, hub.url)
