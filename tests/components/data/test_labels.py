@@ -9,8 +9,16 @@ import pytest
 import torch
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
 
-from mlgym.components.data import TensorData, labels_of, targets_of
-from mlgym.components.data.labels import num_samples_of
+from mlgym.components.data import (
+    TensorData,
+    balanced_class_weights,
+    class_counts,
+    data_loaders,
+    labels_of,
+    one_hot_targets,
+    targets_of,
+)
+from mlgym.components.data.labels import classes_of, num_samples_of
 from mlgym.components.data.views import ConcatView, InputView, SubsetView
 from mlgym.errors import DataError
 
@@ -65,6 +73,30 @@ def test_labels_are_found(dataset: Dataset[Any]) -> None:
     labels = labels_of(dataset)
     assert labels.dtype == np.int64
     assert labels.tolist() == LABELS
+
+
+@pytest.mark.parametrize(
+    ("classes", "names"),
+    [
+        (["cat", "dog"], ("cat", "dog")),
+        (np.array(["cat", "dog"]), ("cat", "dog")),
+        (torch.tensor([3, 7]), (3, 7)),
+        # Not what they are called: how many there are, a text, nothing.
+        (2, None),
+        ("cat", None),
+        ([], None),
+        (None, None),
+    ],
+    ids=str,
+)
+def test_names_of_classes(classes: Any, names: tuple[Any, ...] | None) -> None:
+    """However a dataset keeps them, all that looks at them takes it: loaders, operations, weights and counts."""
+    dataset = Unreadable(targets=LABELS, classes=classes)
+    assert classes_of(dataset) == classes_of(Subset(dataset, [0])) == names
+    data_loaders({"train": dataset, "val": SubsetView(dataset, torch.tensor([0]))}, 2, seed=0)
+    assert balanced_class_weights(dataset) == [1.0, 1.0]
+    assert list(class_counts(dataset) or ()) == [str(name) for name in names or (0, 1)]
+    assert targets_of(one_hot_targets(dataset)).shape == (4, 2)
 
 
 def test_names_of_classes_are_no_labels() -> None:

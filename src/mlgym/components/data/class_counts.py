@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from torch.utils import data as torch_data
 
-from mlgym.components.data.labels import kept_targets, labels_of
+from mlgym.components.data.labels import classes_of, kept_targets, labels_of
 from mlgym.components.data.views import TargetView
 from mlgym.errors import DataError
 
@@ -55,10 +55,10 @@ def _keeps_targets(dataset: Any) -> bool:
 
 
 def _names_of(dataset: Any) -> Sequence[Any]:
-    names = getattr(dataset, "classes", None)
+    names = classes_of(dataset)
     if names is None and hasattr(dataset, "dataset"):
         return _names_of(dataset.dataset)
-    return names if isinstance(names, Sequence) and not isinstance(names, str) else ()
+    return names or ()
 
 
 def _name(names: Sequence[Any], label: int) -> str:

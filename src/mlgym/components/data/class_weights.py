@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from mlgym.components.data.labels import labels_of
+from mlgym.components.data.labels import classes_of, labels_of
 from mlgym.config.registry import register
 from mlgym.errors import DataError
 
@@ -32,7 +32,7 @@ def balanced_class_weights(dataset: Dataset[Any], *, target: str | None = None) 
     Source: King and Zeng, Logistic regression in rare events data, 2001; `sklearn.utils.class_weight`.
     """
     labels = labels_of(dataset, target)
-    named = getattr(dataset, "classes", None)
+    named = classes_of(dataset)
     counts = np.bincount(labels, minlength=len(named) if named else 0)
     missing = np.flatnonzero(counts == 0)
     if len(missing):

@@ -85,6 +85,20 @@ def labels_of(dataset: torch_data.Dataset[Any], target: str | None = None) -> La
     return values.astype(np.int64)
 
 
+def classes_of(dataset: object) -> tuple[Any, ...] | None:
+    """Gives what the classes 0, 1, ... of a dataset are called; None where it does not say.
+
+    Args:
+        dataset: any; what it calls `classes` counts where it is a list, tuple or vector of names.
+    """
+    if isinstance(dataset, torch_data.Subset):
+        return classes_of(dataset.dataset)
+    names = getattr(dataset, "classes", None)
+    if isinstance(names, (Tensor, np.ndarray)) and names.ndim == 1:
+        names = names.tolist()
+    return (tuple(names) or None) if isinstance(names, Sequence) and not isinstance(names, str) else None
+
+
 def refuse_other_classes(datasets: Mapping[str, torch_data.Dataset[Any]]) -> None:
     """Refuses datasets that call their classes differently, so that one label would mean two things.
 
@@ -94,7 +108,7 @@ def refuse_other_classes(datasets: Mapping[str, torch_data.Dataset[Any]]) -> Non
     Raises:
         DataError: two of them have different names of classes.
     """
-    named = {name: tuple(classes) for name, data in datasets.items() if (classes := getattr(data, "classes", None))}
+    named = {name: classes for name, data in datasets.items() if (classes := classes_of(data))}
     for name, classes in named.items():
         first, expected = next(iter(named.items()))
         if classes != expected:

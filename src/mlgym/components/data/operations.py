@@ -17,7 +17,7 @@ from torch.utils.data import Dataset, default_collate
 from mlgym import seeding
 from mlgym.components.data.augment import AugmentedData
 from mlgym.components.data.global_generators import SampleSeeds, preserved_generators
-from mlgym.components.data.labels import Labels, labels_of, num_samples_of, refuse_other_classes
+from mlgym.components.data.labels import Labels, classes_of, labels_of, num_samples_of, refuse_other_classes
 from mlgym.components.data.order import Indices
 from mlgym.components.data.table import TableData
 from mlgym.components.data.tensor_data import TensorData, Values, joined_rows
@@ -179,7 +179,7 @@ def one_hot_targets(
         DataError: the targets are no class indices, or one is not in [0, num_classes).
     """
     found = labels_of(dataset, target)
-    named = getattr(dataset, "classes", None)
+    named = classes_of(dataset)
     count = num_classes or (len(named) if named else int(found.max(initial=-1)) + 1)
     if len(found) and (found.min() < 0 or found.max() >= count):
         raise DataError(f"labels must be in [0, {count}) for {count} classes, but there are {_listed(found)}")
@@ -203,9 +203,7 @@ def in_memory(dataset: Dataset[Any], *, seed: int) -> TensorData:
     if isinstance(dataset, AugmentedData):
         raise DataError("`in_memory` would freeze the augmentation; put `augment` after it")
     inputs, targets = _collated(_read_all(dataset, seed))
-    return TensorData(
-        inputs, targets, classes=getattr(dataset, "classes", None), metadata=getattr(dataset, "metadata", None)
-    )
+    return TensorData(inputs, targets, classes=classes_of(dataset), metadata=getattr(dataset, "metadata", None))
 
 
 def _read_all(dataset: Dataset[Any], seed: int) -> Iterable[Any]:
@@ -234,7 +232,7 @@ def _collated(samples: Iterable[Any]) -> tuple[Values, Values]:
 def _with_targets(
     dataset: Dataset[Any], targets: Tensor, name: str | None, *, keep_classes: bool = False
 ) -> Dataset[Any]:
-    classes = getattr(dataset, "classes", None) if keep_classes else None
+    classes = classes_of(dataset) if keep_classes else None
     if isinstance(dataset, TableData):
         return dataset.with_targets(targets, classes)
     if isinstance(dataset, TensorData):

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils import data as torch_data
 from torch.utils.data import Dataset
 
-from mlgym.components.data.labels import num_samples_of, targets_of
+from mlgym.components.data.labels import classes_of, num_samples_of, targets_of
 from mlgym.errors import DataError
 
 
@@ -60,7 +60,7 @@ class SubsetView(Dataset[Any]):
         self.dataset = dataset
         self.indices = indices
         self.deterministic = is_deterministic(self.dataset)
-        self.classes = getattr(self.dataset, "classes", None)
+        self.classes = classes_of(self.dataset)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -83,7 +83,7 @@ class ConcatView(Dataset[Any]):
     def __init__(self, datasets: Sequence[Dataset[Any]]) -> None:
         self.datasets = list(datasets)
         self.deterministic = all(is_deterministic(dataset) for dataset in self.datasets)
-        self.classes = getattr(self.datasets[0], "classes", None)
+        self.classes = classes_of(self.datasets[0])
         self._ends = np.cumsum([num_samples_of(dataset) for dataset in self.datasets]).tolist()
 
     def __len__(self) -> int:
@@ -114,7 +114,7 @@ class InputView(Dataset[Any]):
         self.dataset = dataset
         self.function = function
         self.deterministic = deterministic and is_deterministic(dataset)
-        self.classes = getattr(dataset, "classes", None)
+        self.classes = classes_of(dataset)
 
     def __len__(self) -> int:
         return num_samples_of(self.dataset)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mlgym.components.data.labels import labels_of
+from mlgym.components.data.labels import classes_of, labels_of
 from mlgym.components.data.loader import Loader
 from mlgym.config.implied import Follows
 from mlgym.errors import TrainingError
@@ -85,8 +85,7 @@ def num_outputs(example: Dataset[Any] | Loader) -> Outputs:
     if first.is_floating_point():
         return "scalar"
     # A split may lack the last class, so the names count where the data has them.
-    names = getattr(dataset, "classes", None)
-    return max(len(names) if isinstance(names, Sequence) else 0, int(labels_of(dataset).max()) + 1)
+    return max(len(classes_of(dataset) or ()), int(labels_of(dataset).max()) + 1)
 
 
 def dataset_of(example: Dataset[Any] | Loader) -> Dataset[Any]:
