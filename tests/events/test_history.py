@@ -146,3 +146,12 @@ def test_void_values_are_kept_for_the_time_in_which_they_counted() -> None:
     history.void.clear()
     with pytest.raises(AssertionError):
         assert list(history.as_of(2).values) == [0.5, 0.6]
+
+
+def test_a_history_is_shown_in_a_line() -> None:
+    """In a notebook, or in what a test prints: its ends, and not thousands of numbers."""
+    history = MetricHistory()
+    assert repr(history) == "<MetricHistory of 0 values>"
+    for step in range(1000):
+        history.add(MetricPoint(step / 1000, 1 + step // 500, step))
+    assert repr(history) == "<MetricHistory of 1000 values: 0 at epoch 1, step 0 to 0.999 at epoch 2, step 999>"

@@ -60,7 +60,7 @@ class Measurements:
         return len(self.event_ids) - 1
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class MetricHistory:
     """All values of one metric on one split that count, as columns of equal length in the order of training.
 
@@ -79,6 +79,12 @@ class MetricHistory:
     _num_ranked: int = field(default=0, compare=False)
     _lowest: int = field(default=-1, compare=False)
     _highest: int = field(default=-1, compare=False)
+
+    def __repr__(self) -> str:
+        """Says how many values there are, the first and the last: all of them are nothing to be read."""
+        ends = [self[0], self[-1]] if self.values else []
+        told = " to ".join(f"{value:.4g} at epoch {epoch}, step {step}" for value, epoch, step in ends)
+        return f"<MetricHistory of {len(self)} values{told and ': '}{told}>"
 
     def __len__(self) -> int:
         return len(self.values)
