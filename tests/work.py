@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -18,9 +19,12 @@ def num_calls(function: Callable[[], T]) -> tuple[T, int]:
         nonlocal count
         count += event in {"call", "c_call"}
 
-    before = sys.getprofile()
+    before, is_collecting = sys.getprofile(), gc.isenabled()
+    gc.disable()  # what it calls for the garbage of other tests is none of this function's work
     sys.setprofile(note)
     try:
         return function(), count
     finally:
         sys.setprofile(before)
+        if is_collecting:
+            gc.enable()
