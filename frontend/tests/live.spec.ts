@@ -1,8 +1,8 @@
 // A run that goes on while somebody looks.
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startBoard, startRun } from "./setup/services";
-import { linesOf, storage } from "./setup/storage";
+import { linesOf, storage, TRAINED } from "./setup/storage";
 import { cellsOf, expect, open, test, without } from "./setup/test";
 
 const RUN = "live";
@@ -43,6 +43,31 @@ test("a run whose driver was killed is shown as crashed while somebody looks", a
     await expect.poll(async () => Object.values(await cellsOf(page)).some(({ state }) => state === "interrupted")).toBe(true);
   } finally {
     await run.stop();
+  }
+});
+
+test("the list hears of a run that comes, asks for it alone, and says that its log is damaged", async ({ page, address }) => {
+  const folder = join(storage(), "came");
+  const asked: string[] = [];
+  page.on("request", (request) => request.url().includes("/api/v1/runs?") && asked.push(request.url()));
+  try {
+    await open(page, address, { page: "runs" });
+    const row = page.getByRole("grid", { name: "Runs" }).getByRole("row", { name: /came/ });
+    await expect(page.getByRole("grid", { name: "Runs" })).toContainText(TRAINED);
+    mkdirSync(folder);
+    writeFileSync(join(folder, "event_storage.log"), [...linesOf(TRAINED).slice(0, 5), "{no event", ""].join("\n"));
+    await expect(row).toContainText("log damaged after 5 events");
+    // It may have come while nobody was told yet; what changes after that is named.
+    await expect
+      .poll(() => {
+        appendFileSync(join(folder, "event_storage.log"), "more\n");
+        return asked.some((url) => new URL(url).searchParams.getAll("run").join() === "came");
+      })
+      .toBe(true);
+    await open(page, address, { run_id: "came" });
+    await expect(page.getByRole("alert")).toContainText("the log is damaged in line 6");
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
 });
 

@@ -44,11 +44,13 @@ ARGUMENTS: dict[str, list[object]] = {
     "mlgym_event": [EVENT],
     "mlgym_events": [[EVENT]],
     "mlgym_head": [{"run_id": "run"}],
+    "follow_runs": [{"follows": False}],
     "*": [],
 }
 """For each message that there is, what is right; a message that is missing here fails the walk."""
 WRITING = ("mlgym_event", "mlgym_events")
 READING = ("join", "mlgym_head")
+OF_ALL = ("follow_runs",)
 
 
 @pytest.fixture(scope="module")
@@ -115,14 +117,14 @@ def test_what_tokens_allow(guarded: Service) -> None:
     log = guarded.storage / "run" / "event_storage.log"
     before = log.read_bytes()
     for token, allowed in [
-        (TOKENS.read, READING),
+        (TOKENS.read, (*READING, *OF_ALL)),
         (TOKENS.of_run("other"), ()),
         (TOKENS.of_run("run"), (*READING, *WRITING)),
     ]:
         for headers, auth in ((bearer(token), None), ({}, {"token": token})):
             with RawSocket(guarded, headers) as client:
                 assert client.connect(auth)
-                for event in (*READING, *WRITING):
+                for event in (*READING, *WRITING, *OF_ALL):
                     assert refused(client.call(event, *ARGUMENTS[event])) == (event not in allowed), (token, event)
         if token != TOKENS.of_run("run"):
             assert log.read_bytes() == before

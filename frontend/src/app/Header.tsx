@@ -1,6 +1,5 @@
 // Which run, how it stands, whether what is shown is live.
 import { IconChevronDown, IconMoon, IconSearch, IconSun } from "@tabler/icons-react";
-import { useQuery } from "@tanstack/react-query";
 import { useMemo, type ReactNode } from "react";
 import { Button, IconButton } from "@/components/Button";
 import { Panel } from "@/components/Panel";
@@ -9,7 +8,7 @@ import { useNow } from "@/lib/clock";
 import { plannedExperiments, remainingOfRun } from "@/lib/eta";
 import { formatAge, formatDuration, formatMoment } from "@/lib/format";
 import { useAt, useRun, useTable } from "@/lib/hub/queries";
-import { runsQuery } from "@/lib/hub/runs";
+import { useRuns } from "@/lib/hub/runs";
 import { retryNow, useConnection } from "@/lib/live/client";
 import { chooseScheme, useScheme } from "@/lib/scheme";
 import { changeView, toRun, usePage } from "@/lib/url";
@@ -87,7 +86,7 @@ function Counts({ run }: { readonly run: string }): ReactNode {
 }
 
 function RunChoices({ current, onChosen }: { readonly current: string; readonly onChosen: () => void }): ReactNode {
-  const { data } = useQuery(runsQuery({ limit: 50 }));
+  const { data } = useRuns({ limit: 50 });
   const page = usePage();
   const open = (run: string): void => {
     changeView(toRun(run, page === "runs" || page === "settings" || page === "experiment" ? "flow" : page));

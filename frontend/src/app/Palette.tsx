@@ -4,7 +4,7 @@ import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type R
 import { Dialog } from "@/components/Dialog";
 import { formatMoment, formatValue } from "@/lib/format";
 import { tableQuery, useRunId } from "@/lib/hub/queries";
-import { runsQuery } from "@/lib/hub/runs";
+import { useRuns } from "@/lib/hub/runs";
 import { chooseScheme } from "@/lib/scheme";
 import { select } from "@/lib/selection";
 import { changeView, toPage, toRun } from "@/lib/url";
@@ -110,7 +110,7 @@ function rankOf({ title, kind, detail }: Action, words: readonly string[]): numb
 
 function useActions(): readonly Action[] {
   const run = useRunId();
-  const { data: runs } = useQuery(runsQuery({ limit: 200 }));
+  const { data: runs } = useRuns({ limit: 200 });
   const { data: table } = useQuery({ ...tableQuery(run ?? "", null), enabled: run !== null });
   return useMemo(() => {
     const places = PLACES.filter(({ page }) => run !== null || OF_RUN[page] === undefined).map(

@@ -123,6 +123,15 @@ class SocketClient:
         while engine is not None and not engine.closed and engine.queue.qsize() > _MOST_WAITING:
             await asyncio.sleep(_LOOK_EVERY_S)
 
+    async def tell_runs(self, run_ids: list[str] | None) -> bool:
+        """Says which runs have changed, None for any; tells whether it did: not while others wait to be taken."""
+        engine = self._shared.sio.eio.sockets.get(self.engine_sid)
+        if engine is None or engine.closed or engine.queue.qsize():
+            return False
+        text = f"2{json.encode(['runs_changed', {'run_ids': run_ids}]).decode()}"
+        await self._shared.sio.eio.send_packet(self.engine_sid, Packet(MESSAGE, text))
+        return True
+
     def close(self) -> None:
         """Lets go of everything."""
         self.feed.close()

@@ -30,6 +30,7 @@ from mlgym.server.ingest import Ingest, StoredIds
 from mlgym.server.live import Live
 from mlgym.server.packets import MALFORMED, EventPacket, Unanswered
 from mlgym.server.refusal import RefusedError, not_found, refusal_of
+from mlgym.server.run_changes import RunChanges
 from mlgym.server.senders import Senders
 from mlgym.server.socket_client import Pending, SessionAccess, Shared, SocketClient
 from mlgym.server.store import HubStore
@@ -93,6 +94,11 @@ class _Head(msgspec.Struct):
     goes_on: bool = False
 
 
+class _FollowRuns(msgspec.Struct):
+    follows: bool = True
+
+
+_follow_runs: Final = msgspec.json.Decoder(_FollowRuns)
 _join: Final = msgspec.json.Decoder(_Join)
 _head: Final = msgspec.json.Decoder(_Head)
 _events: Final = msgspec.json.Decoder(list[msgspec.Raw])
@@ -109,11 +115,11 @@ class SocketService:
         async with service.running():
             await service(scope, receive, send)
 
-    Beside the messages of the protocol there are two: `mlgym_head` with `{"run_id": ...}` asks what stands in a log and
+    Beside the messages of the protocol there are three: `mlgym_head` with `{"run_id": ...}` asks what stands in a log,
     is answered like the REST route of a run, and with `"goes_on": true` says that the client sends the run as long as
     it is connected; `resync` with `{"run_id": ..., "from_event_id": n}` tells a client of protocol 2 that nothing more
     will come of a run until it joins again from `n`, and that what it has from there on is void: it was too slow, or
-    the log has lost its end.
+    the log has lost its end; `follow_runs` has the client told by `runs_changed` which runs of the storage changed.
 
     Attributes:
         store: where runs are.
@@ -135,6 +141,7 @@ class SocketService:
         self._live = Live(store)
         self._authorize = authorize
         self._senders = Senders()
+        self._changes = RunChanges(store.storage)
         self._clients: dict[str, SocketClient] = {}
         self._by_engine_sid: dict[str, SocketClient] = {}
         self._pending = Pending(self.limits.pending_bytes)
@@ -163,7 +170,7 @@ class SocketService:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serves while the body runs: follows logs that other processes write, and lets go of everything at last."""
-        following = asyncio.gather(self._live.run(), self._strangers.dismiss())
+        following = asyncio.gather(self._live.run(), self._strangers.dismiss(), self._changes.run())
         try:
             yield
         finally:
@@ -204,6 +211,7 @@ class SocketService:
             "ping": self._on_ping,
             "mlgym_event": partial(self._answered, self._on_event),
             "mlgym_events": partial(self._answered, self._on_events),
+            "follow_runs": partial(self._answered, self._on_follow_runs),
             "mlgym_head": partial(self._answered, self._on_head),
             "*": self._on_unknown,
         }
@@ -230,6 +238,7 @@ class SocketService:
     def _on_disconnect(self, sid: str, reason: str = "") -> None:
         client = self._clients.pop(sid, None)
         self._senders.remove(sid)
+        self._changes.leave(sid)
         if client is not None:
             self._by_engine_sid.pop(client.engine_sid, None)
             client.close()
@@ -309,6 +318,17 @@ class SocketService:
             await self._senders.show(client.sid)
         head = await asyncio.to_thread(self.store.logs.head, folder.log_path)
         return {"run_id": asked.run_id, **asdict(head)}
+
+    async def _on_follow_runs(self, client: SocketClient, argument: bytes) -> Answer:
+        wanted = _read(_follow_runs, argument)
+        if not client.access.allows(None, write=False):
+            raise RefusedError(403, "foreign_run", "this token is for one run only")
+        self._changes.leave(client.sid)
+        if wanted.follows:
+            await self._changes.follow(client.sid, client.tell_runs)
+            if client.sid not in self._clients:  # it has gone meanwhile
+                self._changes.leave(client.sid)
+        return {"follows": wanted.follows}
 
     async def _store(
         self, client: SocketClient, bodies: Sequence[bytes], places: Sequence[str], *, is_awaited: bool

@@ -1,7 +1,8 @@
-// The one socket of the board, in the worker: it joins a run's room and comes back after a break.
+// The socket of a run, in the worker: it joins a run's room and comes back after a break.
 import type { Socket } from "socket.io-client";
 import type { EventBatch, NumberedEvent } from "@/types/events";
 import type { ConnectionState, Statistics, ToWorker } from "./messages";
+import { socketTo } from "./socket";
 
 const STATISTICS_MS = 1000;
 const MAX_RETRY_S = 10;
@@ -31,19 +32,9 @@ export class Link {
     this.close();
     this.run = run;
     this.listener.onState("connecting", null, null);
-    // Loaded when it is first needed: curves come before it.
-    const { io } = await import("socket.io-client");
+    const socket = await socketTo(url, token);
     // Another run may have been opened meanwhile.
     if (this.run !== run || this.socket !== null) return;
-    const address = new URL(url);
-    const socket = io(address.origin, {
-      path: `${address.pathname.replace(/\/+$/, "")}/socket.io`,
-      transports: ["websocket"],
-      // Waiting times are ours, so that the page can say when the next try is.
-      reconnection: false,
-      forceNew: true,
-      ...(token === null ? {} : { auth: { token } }),
-    });
     this.socket = socket;
     socket.on("connect", () => this.join(socket));
     socket.on("mlgym_event", (message: EventBatch | NumberedEvent) => this.take(message));
@@ -52,6 +43,7 @@ export class Link {
       this.retryLater(reason);
     });
     socket.on("connect_error", (reason) => this.retryLater(reason.message));
+    socket.connect();
   }
 
   close(): void {

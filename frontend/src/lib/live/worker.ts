@@ -5,6 +5,7 @@ import type { PanelPicture } from "../panel/picture";
 import { DeltaFold } from "./fold";
 import { Link } from "./link";
 import type { ToPage, ToWorker } from "./messages";
+import { RunsLink } from "./runsLink";
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 const FLUSH_MS = 16;
@@ -27,6 +28,11 @@ const link = new Link({
     for (const event of events) fold?.add(event);
     flushSoon();
   },
+});
+
+const runsLink = new RunsLink({
+  onTold: (isTold) => tell({ type: "runsTold", isTold }),
+  onChanged: (runs) => tell({ type: "runsChanged", runs }),
 });
 
 const turns = new MessageChannel();
@@ -98,6 +104,12 @@ scope.onmessage = ({ data: message }: MessageEvent<ToWorker>): void => {
     case "unwatch":
       unwatch();
       tell({ type: "connection", state: "off", since: Date.now(), reason: null, retryAt: null });
+      return;
+    case "followRuns":
+      void runsLink.open(message);
+      return;
+    case "leaveRuns":
+      runsLink.close();
       return;
     case "drawn":
       isDrawing = false;

@@ -108,7 +108,7 @@ class Reads:
             notes = self._notes.all()
             found = [
                 with_notes(facts, notes[facts["run_id"]]) if facts["run_id"] in notes else facts
-                for facts in self._summaries.all()
+                for facts in self._summaries.all(query.run)
             ]
         return _json(page_of(found, query))
 

@@ -27,6 +27,7 @@ class RunQuery:
         sort: a field of the summary, or a metric for its best value.
         order: `asc` or `desc`; runs without a value come last in both.
         limit, offset: which page.
+        run: none but these; empty for all.
     """
 
     search: str | None
@@ -36,6 +37,7 @@ class RunQuery:
     order: str
     limit: int
     offset: int
+    run: Sequence[str] = ()
 
 
 def page_of(runs: Sequence[dict[str, Any]], query: RunQuery) -> dict[str, Any]:
@@ -49,14 +51,17 @@ def page_of(runs: Sequence[dict[str, Any]], query: RunQuery) -> dict[str, Any]:
         RefusedError: nothing is called as they are to be sorted.
     """
     matching = [run for run in runs if _matches(run, query)]
-    _check_sort(query.sort, runs)
+    if not query.run:  # what other runs have is not known then
+        _check_sort(query.sort, runs)
     keyed = [(_order_of(run, query.sort), run) for run in matching]
     some = sorted(
         ((key, run) for key, run in keyed if key is not None),
         key=lambda item: (item[0], item[1]["run_id"]),
         reverse=query.order == "desc",
     )
-    ordered = [run for _, run in some] + [run for key, run in keyed if key is None]
+    # In one order, too, or pages would repeat some and leave out others.
+    others = sorted((run for key, run in keyed if key is None), key=lambda run: str(run["run_id"]))
+    ordered = [run for _, run in some] + others
     return {"total": len(ordered), "runs": ordered[query.offset : query.offset + query.limit]}
 
 
@@ -66,6 +71,8 @@ def downwards_hint(sort: str) -> str:
 
 
 def _matches(run: dict[str, Any], query: RunQuery) -> bool:
+    if query.run and run["run_id"] not in query.run:
+        return False
     if query.status and run["status"] not in query.status:
         return False
     if not set(query.tag) <= set(run["tags"]):

@@ -58,6 +58,10 @@ def run_routes(reads: Reads) -> APIRouter:
             str | None, Query(max_length=500, description="text within id, name, tags or notes", examples=["conv"])
         ] = None,
         status: Annotated[list[RunStatus], Query(description="any of these")] = [],  # noqa: B006 - FastAPI copies it
+        only: Annotated[
+            list[str],
+            Query(alias="run", max_length=100, description="none but these, such as those that `runs_changed` names"),
+        ] = [],  # noqa: B006 - as above
         tag: Annotated[list[str], Query(max_length=100, description="all of these", examples=[["baseline"]])] = [],  # noqa: B006 - as above
         sort: RunSort = "created_at",
         order: Order = "desc",
@@ -66,7 +70,9 @@ def run_routes(reads: Reads) -> APIRouter:
         trash: Annotated[bool, Query(description="the runs in the trash instead")] = False,
     ) -> Response:
         """The runs of the storage folder, the newest first."""
-        query = RunQuery(search=search, status=status, tag=tag, sort=sort, order=order, limit=limit, offset=offset)
+        query = RunQuery(
+            search=search, status=status, tag=tag, sort=sort, order=order, limit=limit, offset=offset, run=only
+        )
         return reads.runs(query, trash=trash)
 
     @routes.get("/runs/{run}", operation_id="getRun", response_model=RunDetail)

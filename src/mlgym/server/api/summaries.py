@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -77,9 +77,13 @@ class Summaries:
         self._known: dict[Path, Summary] | None = None
         self._num_new = 0
 
-    def all(self) -> Iterator[dict[str, Any]]:
-        """Yields the facts of each run, in no order; see `of_all`."""
-        for _, facts in self.of_all(self._folders()):
+    def all(self, only: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+        """Yields the facts of each run, in no order; see `of_all`.
+
+        Args:
+            only: ids of the runs that are wanted; empty for all.
+        """
+        for _, facts in self.of_all(self._folders(only)):
             yield facts
         if self._num_new >= _WORTH_SAVING:
             self.save()
@@ -180,16 +184,19 @@ class Summaries:
                     self._known = {self._storage / name / LOG_FILE: one for name, one in file.summaries.items()}
         return self._known
 
-    def _folders(self) -> Iterator[RunFolder]:
+    def _folders(self, only: Sequence[str]) -> Iterator[RunFolder]:
+        for name in set(only) or self._names():
+            if SAFE_NAME.fullmatch(name):
+                folder = RunFolder(self._storage, name)
+                is_link = folder.log_path.is_symlink() or (bool(only) and folder.path.is_symlink())
+                if folder.log_path.is_file() and not is_link:
+                    yield folder
+
+    def _names(self) -> list[str]:
         try:
-            entries = list(os.scandir(self._storage))
+            return [entry.name for entry in os.scandir(self._storage) if entry.is_dir(follow_symlinks=False)]
         except OSError as error:
             raise EventLogError(f"the storage folder cannot be read: {error.strerror}") from error
-        for entry in entries:
-            if SAFE_NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
-                folder = RunFolder(self._storage, entry.name)
-                if folder.log_path.is_file() and not folder.log_path.is_symlink():
-                    yield folder
 
 
 def _as_it_is(path: Path, found: Summary) -> dict[str, Any]:

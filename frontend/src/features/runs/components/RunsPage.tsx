@@ -1,5 +1,4 @@
 // Which run? Every run of the storage, with how it stands.
-import { useQuery } from "@tanstack/react-query";
 import { useElementSize, useMediaQuery } from "@mantine/hooks";
 import { IconTrash } from "@tabler/icons-react";
 import { useDeferredValue, useMemo, useState, type ReactNode } from "react";
@@ -11,7 +10,7 @@ import { DataGrid } from "@/components/grid/DataGrid";
 import { SCROLLBAR_PX } from "@/components/grid/fit";
 import { Notice, Problem, Waiting } from "@/components/Notice";
 import { useNow } from "@/lib/clock";
-import { runsQuery } from "@/lib/hub/runs";
+import { useRuns } from "@/lib/hub/runs";
 import { joinNames, splitNames } from "@/lib/lists";
 import { changeView, toRun, useParameter } from "@/lib/url";
 import type { RunList, RunListQuery, RunStatus, RunSummary } from "@/types/api";
@@ -59,7 +58,7 @@ export function RunsPage(): ReactNode {
     ...(status === null ? {} : { status: [status as RunStatus] }),
     ...(tag === null ? {} : { tag: [tag] }),
   };
-  const { data, error, refetch } = useQuery(runsQuery(useDeferredValue(query)));
+  const { data, error, refetch } = useRuns(useDeferredValue(query));
   const isFiltered = search !== null || status !== null || tag !== null;
   return (
     <div className={classes.page}>

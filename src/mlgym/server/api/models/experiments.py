@@ -76,7 +76,7 @@ class ExperimentRow(Model):
     swept: dict[str, Any] = Field(description="the values that differ between experiments")
     trial: dict[str, Any] = Field(description="its place in the validation: configuration, role, fold, seed index ...")
     latest: dict[str, MetricValue] = Field(description="by metric")
-    best: dict[str, MetricValue] = Field(description="by metric; left out where every value is NaN")
+    best: dict[str, MetricValue] = Field(description="by metric; left out where no value is finite")
     rank: int | None = Field(description="by the metric the run selects by, from 1")
     progress: ProgressFacts | None
     device: str | None

@@ -16,7 +16,7 @@ class RunMetric(Model):
     direction: Direction = Field(description="which end of the metric is the good one", examples=["max"])
     latest: MetricValue
     latest_experiment: int
-    best: MetricValue | None = Field(description="null where every value is NaN")
+    best: MetricValue | None = Field(description="null where no value is finite")
     best_experiment: int | None
 
 
