@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -122,3 +122,25 @@ def test_names_are_taken_once() -> None:
         registry.register(Thing)  # type: ignore[arg-type]  # the name was left out
     with pytest.raises(RegistryError, match="no component is registered as `thign`; did you mean `thing`"):
         registry.find("thign")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"call_args": ("prediction", "tgt")}, r"no parameter `tgt`, which `call_args` names; did you mean `target`\?"),
+        ({"outputs": "parts"}, r"no parameter `parts`, which `outputs` names \(it has prediction, target, w\)"),
+        ({"call_args": "predicton"}, "no parameter `predicton`, which `call_args` names; did you mean `prediction`"),
+    ],
+)
+def test_options_name_parameters(options: dict[str, Any], told: str) -> None:
+    """What is misspelt would show at the first call, or never; who takes anything is not asked."""
+
+    def distance(prediction: float, target: float, w: float = 1.0) -> float:
+        return w * (prediction - target)
+
+    registry = Registry()
+    with pytest.raises(RegistryError, match=told):
+        registry.register("distance", **options)(distance)
+    assert "distance" not in registry
+    registry.register("distance", call_args=("prediction", "target"), outputs="w")(distance)
+    registry.register("any", call_args=("tgt",), outputs="parts")(lambda *args, **kwargs: args)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -90,10 +90,13 @@ class Registry:
                 are not installed are left out.
 
         Raises:
-            RegistryError: the name is malformed or taken by another definition.
+            RegistryError: the name is malformed or taken by another definition, or `call_args` or `outputs` names no
+                parameter.
         """
+        call_args = (call_args,) if isinstance(call_args, str) else call_args  # a text is a sequence of letters
 
         def enter(target: _T) -> _T:
+            _refuse_other_parameters(name, target, {"call_args": call_args, "outputs": [outputs] if outputs else []})
             self._enter(Component(name, target, tuple(call_args), outputs, tuple(late_imports)))
             return target
 
@@ -220,6 +223,24 @@ class Registry:
             taken = self._components.get(name)
             if taken is None or not _same_definition(taken, component):
                 self._enter(component)
+
+
+def _refuse_other_parameters(name: str, target: Callable[..., Any], named: Mapping[str, Sequence[str]]) -> None:
+    if not any(named.values()):  # reading the signature of each of hundreds would take time for nothing
+        return
+    try:
+        params = inspect.signature(target).parameters
+    except (ValueError, TypeError):
+        return
+    if any(param.kind in (param.VAR_POSITIONAL, param.VAR_KEYWORD) for param in params.values()):
+        return
+    for option, wanted in named.items():
+        for each in wanted:
+            if each not in params:
+                raise RegistryError(
+                    f"component `{name}` has no parameter `{each}`, which `{option}` names"
+                    f"{did_you_mean(each, params, intro='it has')}"
+                )
 
 
 def _package(point: EntryPoint) -> str:
