@@ -18,6 +18,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor, empty
 from torch.optim import SGD, Adafactor, Adagrad, Muon, Optimizer, Rprop
 
+from mlgym.components.optim.groups import Optimizers
 from mlgym.components.step import Turn
 from mlgym.components.tensors import StepOutput, Tensors
 from mlgym.errors import TrainingError
@@ -211,9 +212,15 @@ def _refuse_uncut(optimizers: Sequence[Optimizer], known: Iterable[Tensor | None
         )
 
 
-def _refuse_whole(optimizers: Sequence[Optimizer]) -> None:
-    """Refuses optimizers of PyTorch that look at whole parameters, and fail at their first step where these are cut."""
+def _members(optimizers: Iterable[Optimizer]) -> Iterator[Optimizer]:
+    """Yields optimizers, of those that stand for several these."""
     for optimizer in optimizers:
+        yield from optimizer.optimizers if isinstance(optimizer, Optimizers) else [optimizer]
+
+
+def _refuse_whole(optimizers: Sequence[Optimizer]) -> None:
+    """Refuses optimizers of PyTorch that look at whole parameters: where these are cut they fail, or compute others."""
+    for optimizer in _members(optimizers):
         if isinstance(optimizer, (Adafactor, Muon, Rprop)):
             raise TrainingError(
                 f"`fsdp`: PyTorch's {type(optimizer).__name__} needs whole parameters; take another optimizer, or "
@@ -234,11 +241,12 @@ def _exchange(optimizer: Optimizer, shares: Mapping[int, Any]) -> None:
 
 def _fuse_nothing(optimizer: Optimizer) -> None:
     """Has an optimizer update with kernels that know shares: PyTorch's lists of tensors, in place of one for all."""
-    if isinstance(optimizer, _NOT_FUSED):
-        for settings in (optimizer.defaults, *optimizer.param_groups):
-            settings["fused"] = None
-        # Only fused kernels undo the scaling of losses themselves.
-        optimizer._step_supports_amp_scaling = False
+    for member in _members([optimizer]):
+        if isinstance(member, _NOT_FUSED):
+            for settings in (member.defaults, *member.param_groups):
+                settings["fused"] = None
+            # Only fused kernels undo the scaling of losses themselves.
+            member._step_supports_amp_scaling = False
 
 
 def _like(whole: Tensor, share: Tensor) -> Tensor:

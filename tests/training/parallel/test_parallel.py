@@ -12,15 +12,19 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch.optim import Optimizer
+from torch.optim import SGD, Adagrad, AdamW, Muon, Optimizer
 
+from mlgym.components.optim.groups import Optimizers
 from mlgym.components.optim.optimizers import optimizer_over
+from mlgym.errors import TrainingError
 from mlgym.training import World
+from mlgym.training.parallelism import DataParallel, FullySharded
 from tests.training.parallel.experiments import Answer, Sampling, alone, context, resumed, run, stopped, training
 from tests.training.parallel.ranks import CLIPPED, FUSED, PLAINLY, RUNNING, _Forgetful, _Thawed
 
@@ -239,32 +243,50 @@ def test_another_number_of_devices_goes_on(pair: tuple[Path, Answers], tmp_path:
 
 def test_a_group_of_one(tmp_path: Path) -> None:
     """`parallelism` on one device gives the bits of one device."""
-    from mlgym.training.parallelism import DataParallel, FullySharded
-
     expected = alone(tmp_path / "alone")
     for way in (DataParallel(), FullySharded(units=[])):
         folder = tmp_path / type(way).__name__
         assert run(training(parallelism=way), context(folder, World.single())) == expected
 
 
+def _in_groups(matrices: type[Optimizer], others: type[Optimizer]) -> Callable[[Any], Optimizer]:
+    """Gives what makes one optimizer of two, as a config does it."""
+
+    def make(parameters: Any) -> Optimizer:
+        groups: dict[bool, list[Any]] = {True: [], False: []}
+        for parameter in parameters:
+            groups[parameter.ndim == 2].append(parameter)
+        each = {kind: {"params": groups[kind is matrices]} for kind in (matrices, others)}
+        return Optimizers([optimizer_over(kind, [group], lr=0.01) for kind, group in each.items()])
+
+    return make
+
+
 @pytest.mark.parametrize(
-    ("kind", "precision"), [(torch.optim.SGD, "fp32"), (torch.optim.SGD, "fp16"), (torch.optim.Adagrad, "fp32")]
+    ("make", "precision"),
+    [
+        (lambda parameters: optimizer_over(SGD, [{"params": list(parameters)}], lr=0.01), "fp32"),
+        (lambda parameters: optimizer_over(SGD, [{"params": list(parameters)}], lr=0.01), "fp16"),
+        (_in_groups(SGD, Adagrad), "fp32"),
+    ],
 )
-def test_kernels_of_a_config_s_optimizer(kind: type[Optimizer], precision: str, tmp_path: Path) -> None:
+def test_kernels_of_a_config_s_optimizer(make: Any, precision: str, tmp_path: Path) -> None:
     """A config fuses where it can; shares take other kernels where they must, and go on from either's checkpoint."""
-    from mlgym.training.parallelism import FullySharded
-
-    def as_configured(parameters: Any) -> Optimizer:
-        return optimizer_over(kind, [{"params": list(parameters)}], lr=0.01)
-
     ways = {"alone": None, "cut": FullySharded(units=[])}
-    given: dict[str, Any] = {"optimizer": as_configured, "precision": precision}
+    given: dict[str, Any] = {"optimizer": make, "precision": precision}
     expected = _scores(alone(tmp_path / "whole", **given))
     for way, other in (("alone", "cut"), ("cut", "alone")):
         folder = tmp_path / way
         stopped(folder, World.single(), rank=0, step=8, parallelism=ways[way], **given)
         answer = resumed(folder, World.single(), parallelism=ways[other], **given)
         assert _scores(answer) == pytest.approx(expected[-len(_scores(answer)) :], rel=1e-3)
+
+
+def test_an_optimizer_among_several_that_needs_whole_parameters_is_refused(tmp_path: Path) -> None:
+    """PyTorch's Muon does not fail where matrices are cut, and gives other numbers."""
+    experiment = training(parallelism=FullySharded(units=[]), optimizer=_in_groups(Muon, AdamW))
+    with pytest.raises(TrainingError, match="Muon needs whole parameters"):
+        run(experiment, context(tmp_path, World.single()))
 
 
 def _scores(answer: Answer, *names: str) -> list[float]:
