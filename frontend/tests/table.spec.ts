@@ -1,7 +1,12 @@
 // The table of experiments under one's hands: widths, the pointer, the keyboard.
 import { appendFileSync, cpSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { OLD, storage, TRAINED } from "./setup/storage";
+import { DeltaFold } from "../src/lib/live/fold";
+import { decidingOf, ranked } from "../src/lib/live/rank";
+import { tableAfter } from "../src/lib/live/table";
+import type { ExperimentTable, RunDetail } from "../src/types/api";
+import type { HubEvent } from "../src/types/events";
+import { linesOf, OLD, storage, TRAINED } from "./setup/storage";
 import { expect, open, test } from "./setup/test";
 
 test("state, reason, parameters, deciding metric, curve and time are in sight, and other columns a click away", async ({ strict, address }) => {
@@ -45,10 +50,39 @@ test("rows stay where they are while the pointer is among them, and once it has 
 });
 
 test("the table is used by keyboard alone", async ({ strict, address }) => {
+  // So low that not all rows are in sight.
+  await strict.setViewportSize({ width: 1280, height: 380 });
   await open(strict, address, { run_id: TRAINED });
-  await strict.getByRole("grid", { name: "Experiments" }).focus();
+  const grid = strict.getByRole("grid", { name: "Experiments" });
+  await expect(grid.getByRole("row")).not.toHaveCount(1);
+  await grid.focus();
+  for (const key of ["End", "Home", "ArrowDown", "ArrowDown", "ArrowDown", "ArrowDown", "ArrowDown"]) {
+    await strict.keyboard.press(key);
+    await expect(grid.locator('[data-active="true"]')).toBeInViewport({ ratio: 1 });
+  }
+  await strict.keyboard.press("Home");
   for (const key of ["ArrowDown", "ArrowDown", "Space"]) await strict.keyboard.press(key);
   await expect(strict.getByRole("region", { name: "Selected experiments" })).toContainText("2");
   await strict.keyboard.press("Enter");
   await expect(strict.getByRole("heading", { name: "Experiment 2" })).toBeVisible();
 });
+
+test("what comes live makes of a table what the hub says at the end", async ({ address }) => {
+  const hub = async <T>(rest: string): Promise<T> => (await fetch(`${address}/api/v1/runs/${TRAINED}${rest}`)).json() as Promise<T>;
+  const [detail, end] = [await hub<RunDetail>(""), await hub<ExperimentTable>("/experiments")];
+  const events = linesOf(TRAINED).map((line, event_id) => ({ event_id, data: JSON.parse(line) as HubEvent }));
+  for (const [from, size] of [[2, 1], [20, 7], [60, 1000]] as const) {
+    let table = { ...(await hub<ExperimentTable>(`/experiments?at=${from}`)), columns: end.columns };
+    const fold = new DeltaFold(TRAINED, from);
+    for (let next = from; next < events.length; next += size) {
+      for (const event of events.slice(next, next + size)) fold.add(event);
+      const [delta, deciding] = [fold.take(), decidingOf(detail, table)];
+      if (delta !== null) table = tableAfter(table, delta);
+      if (deciding !== null) table = { ...table, rows: ranked(table.rows, deciding) };
+    }
+    expect(table.rows).toEqual(end.rows.map((row) => ({ ...row, duration_s: closeTo(row.duration_s), earlier_s: closeTo(row.earlier_s), progress: row.progress === null ? null : { ...row.progress, fraction: closeTo(row.progress.fraction) } })));
+  }
+});
+
+/** Times are summed up in another order. */
+const closeTo = (number: number | null): unknown => (number === null ? null : expect.closeTo(number, 5));

@@ -60,6 +60,8 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
     estimateSize: () => ROW_HEIGHT,
     getItemKey: (index) => (rows[index] === undefined ? index : keyOf(rows[index])),
     overscan: OVERSCAN,
+    // The head covers as much: a row that is gone to by keys stands above the lower edge, not below it.
+    scrollPaddingEnd: ROW_HEIGHT,
   });
   const columnWindow = useVirtualizer({
     horizontal: true,

@@ -3,6 +3,7 @@ import type { QueryClient } from "@tanstack/react-query";
 import type { ExperimentTable, RunDetail } from "@/types/api";
 import { isWanted, withPoints, type CurveChoice, type CurveSet } from "../curves";
 import type { Delta } from "./delta";
+import { changesRanks, decidingOf, ranked } from "./rank";
 import { hasNewColumns, tableAfter } from "./table";
 
 /** Brings everything that is shown of a run up to date. */
@@ -13,15 +14,24 @@ export function applyDelta(client: QueryClient, delta: Delta): void {
     return;
   }
   const before = client.getQueryData<ExperimentTable>(["table", run, null]);
-  const after = before === undefined ? undefined : tableAfter(before, delta);
+  const after = before === undefined ? undefined : rankedAfter(before, delta, client.getQueryData<RunDetail>(["run", run, null]));
   if (after !== before) client.setQueryData(["table", run, null], after);
-  if (before !== undefined && hasNewColumns(before, delta)) void client.invalidateQueries({ queryKey: ["table", run, null] });
+  // The first metric may be what the run selects by, which the run says.
+  if (before !== undefined && hasNewColumns(before, delta)) {
+    for (const kind of ["table", "run"]) void client.invalidateQueries({ queryKey: [kind, run, null] });
+  }
   applyToRun(client, delta, after);
   for (const [key] of client.getQueriesData<CurveSet>({ queryKey: ["curves", run, null] })) {
     const wanted = isWanted(key[3] as CurveChoice);
     client.setQueryData<CurveSet>(key, (set) => (set === undefined ? undefined : withPoints(set, delta.points, wanted)));
   }
   for (const id of delta.detailsChanged) void client.invalidateQueries({ queryKey: ["experiment", run, id] });
+}
+
+function rankedAfter(before: ExperimentTable, delta: Delta, run: RunDetail | undefined): ExperimentTable {
+  const after = tableAfter(before, delta);
+  const deciding = after === before ? null : decidingOf(run, after);
+  return deciding === null || !changesRanks(delta, deciding) ? after : { ...after, rows: ranked(after.rows, deciding) };
 }
 
 function applyToRun(client: QueryClient, delta: Delta, table: ExperimentTable | undefined): void {

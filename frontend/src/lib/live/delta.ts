@@ -1,10 +1,20 @@
 // What the worker tells the page: what many events together changed. Only this crosses between the two.
 import type { ExperimentRow, LogEntry, MetricValue } from "@/types/api";
 
+/** What a job said of its time; merged, the end of one attempt would be lost in the beginning of the next. */
+export interface JobChange {
+  readonly eventId: number;
+  readonly times: { readonly attempt_started_at?: number | null; readonly finished_at: number | null };
+}
+
 export interface RowChange {
   readonly experimentId: number;
   /** Fields that have a new value. */
   readonly fields: Partial<Omit<ExperimentRow, "latest" | "best" | "experiment_id">>;
+  /** Jobs that began or ended, oldest first. */
+  readonly jobs: readonly JobChange[];
+  /** Checkpoints that came (1) and went (-1). Counts are not to be taken twice, so each says which event it is of. */
+  readonly checkpoints: readonly { readonly eventId: number; readonly by: 1 | -1 }[];
   /** Values measured since, by metric, oldest first. */
   readonly values: Readonly<Record<string, readonly MetricValue[]>>;
 }

@@ -1,7 +1,14 @@
 // Events into deltas. The same reading of events as the hub's own fold, for what comes after the state it gave.
 import type { ExperimentRow, LogEntry, MetricValue } from "@/types/api";
 import type { HubEvent, NumberedEvent, Payload } from "@/types/events";
-import type { Delta, Points, RowChange, TrialChange } from "./delta";
+import type { Delta, JobChange, Points, RowChange, TrialChange } from "./delta";
+
+interface Row {
+  readonly fields: Fields;
+  readonly jobs: JobChange[];
+  readonly checkpoints: RowChange["checkpoints"][number][];
+  readonly values: Map<string, MetricValue[]>;
+}
 
 type Fields = { -readonly [K in keyof RowChange["fields"]]: RowChange["fields"][K] };
 
@@ -17,7 +24,7 @@ const time = (value: unknown): number | null => {
 
 /** Gathers what events change until somebody takes it. */
 export class DeltaFold {
-  private rows = new Map<number, { fields: Fields; values: Map<string, MetricValue[]> }>();
+  private rows = new Map<number, Row>();
   private points = new Map<string, Points>();
   private logs: LogEntry[] = [];
   private trials = new Map<number, TrialChange>();
@@ -59,11 +66,7 @@ export class DeltaFold {
       from: this.from,
       to: this.next,
       lastAt: this.lastAt,
-      rows: [...this.rows].map(([experimentId, { fields, values }]) => ({
-        experimentId,
-        fields,
-        values: Object.fromEntries(values),
-      })),
+      rows: [...this.rows].map(([experimentId, { values, ...row }]) => ({ experimentId, ...row, values: Object.fromEntries(values) })),
       points: [...this.points.values()],
       logs: this.logs,
       trials: [...this.trials.values()],
@@ -112,7 +115,7 @@ export class DeltaFold {
         this.details.add(experiment);
         return;
       case "job_status":
-        this.addJobStatus(payload, experiment, at);
+        this.addJobStatus(id, payload, experiment, at);
         return;
       case "experiment_status":
         this.fields(experiment).progress = progressOf(payload, at);
@@ -122,29 +125,36 @@ export class DeltaFold {
         return;
       case "system_metrics": {
         const fields = this.fields(experiment);
-        const [rate, memory] = [number(payload.steps_per_s), number(payload.rss_bytes)];
-        if (rate !== null) fields.steps_per_s = rate;
-        if (memory !== null) fields.rss_bytes = memory;
+        [fields.steps_per_s, fields.rss_bytes] = [number(payload.steps_per_s), number(payload.rss_bytes)];
         return;
       }
       case "training_stopped":
-        this.fields(experiment).stop_reason = text(payload.reason);
+        this.fields(experiment).stop_reason = text(payload.reason) ?? "no reason given";
         return;
       case "experiment_resumed":
         this.historyChanged ||= payload.replaces_later === true;
         return;
       case "checkpoint_saved":
       case "checkpoint_deleted":
-      case "digest":
+        this.row(experiment).checkpoints.push({ eventId: id, by: type === "checkpoint_saved" ? 1 : -1 });
+        this.details.add(experiment);
+        return;
       case "reproduction_verdict":
+        this.fields(experiment).verdict = VERDICTS.find((one) => one === payload.verdict) ?? null;
+        this.details.add(experiment);
+        return;
+      case "artifact_saved":
+      case "data_fingerprint":
+      case "digest":
+      case "model_summary":
         this.details.add(experiment);
         return;
     }
   }
 
-  private row(experiment: number): { fields: Fields; values: Map<string, MetricValue[]> } {
+  private row(experiment: number): Row {
     let row = this.rows.get(experiment);
-    if (row === undefined) this.rows.set(experiment, (row = { fields: {}, values: new Map() }));
+    if (row === undefined) this.rows.set(experiment, (row = { fields: {}, jobs: [], checkpoints: [], values: new Map() }));
     return row;
   }
 
@@ -177,7 +187,7 @@ export class DeltaFold {
     this.trials.set(change.trial, change);
   }
 
-  private addJobStatus(payload: Payload, experiment: number, at: number): void {
+  private addJobStatus(id: number, payload: Payload, experiment: number, at: number): void {
     const status = text(payload.status);
     if (status !== "INIT" && status !== "RUNNING" && status !== "DONE") return;
     const fields = this.fields(experiment);
@@ -187,8 +197,10 @@ export class DeltaFold {
     fields.attempt = number(payload.attempt) ?? 0;
     if (text(payload.device) !== null) fields.device = text(payload.device);
     const started = time(payload.starting_time) ?? (status === "RUNNING" ? at : null);
-    if (started !== null || status === "INIT") fields.attempt_started_at = started;
-    fields.finished_at = status === "DONE" ? (time(payload.finishing_time) ?? at) : null;
+    const began = started !== null || status === "INIT" ? { attempt_started_at: started } : {};
+    const times = { ...began, finished_at: status === "DONE" ? (time(payload.finishing_time) ?? at) : null };
+    this.row(experiment).jobs.push({ eventId: id, times });
+    Object.assign(fields, times);
     if (status !== "DONE") fields.progress = null;
     this.details.add(experiment);
   }
@@ -235,6 +247,7 @@ export class DeltaFold {
 }
 
 const MAX_LOGS = 2000;
+const VERDICTS = ["identical", "within_tolerance", "diverged"] as const;
 
 function statusOf(status: "INIT" | "RUNNING" | "DONE", payload: Payload): ExperimentRow["status"] {
   if (status !== "DONE") return status === "INIT" ? "waiting" : "running";

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { ExperimentTable } from "@/types/api";
+import type { NumberedEvent } from "@/types/events";
 import { durationOf } from "../eta";
+import type { Delta } from "./delta";
 import { DeltaFold } from "./fold";
 import { tableAfter } from "./table";
 
@@ -30,6 +32,14 @@ function after(first: number, experiment: number, scores: (number | "-inf" | nul
   const delta = fold.take();
   if (delta === null) throw new Error("nothing came");
   return tableAfter(table, delta);
+}
+
+function deltaOf(events: readonly NumberedEvent[]): Delta {
+  const fold = new DeltaFold("r", events[0]?.event_id ?? 0);
+  for (const event of events) fold.add(event);
+  const delta = fold.take();
+  if (delta === null) throw new Error("nothing changed");
+  return delta;
 }
 
 describe("the table after a delta", () => {
@@ -73,7 +83,21 @@ describe("the table after a delta", () => {
       return row === undefined ? null : durationOf(row, 203);
     });
     expect(durations).toEqual([103, 30, 30, 33, 35]);
-    expect(current.rows[0]).toMatchObject({ started_at: 100, attempt_started_at: 200, finished_at: 205, duration_s: 35, earlier_s: 30 });
+    const whole = { started_at: 100, attempt_started_at: 200, finished_at: 205, duration_s: 35, earlier_s: 30 };
+    expect(current.rows[0]).toMatchObject(whole);
+    // The same where all of it comes at once, as after a break, and where the table has some of it already.
+    const events = told.map((payload, i) => ({ event_id: 10 + i, data: { event_type: "job_status", creation_ts: 0, payload: { experiment_id: 0, ...payload } } }));
+    const atOnce = deltaOf(events);
+    expect(tableAfter(table, atOnce).rows[0]).toMatchObject(whole);
+    expect(tableAfter(tableAfter(table, deltaOf(events.slice(0, 4))), atOnce).rows[0]).toMatchObject(whole);
+  });
+
+  it("counts checkpoints once, and has the verdict of running it again", () => {
+    const told = ["checkpoint_saved", "checkpoint_saved", "checkpoint_deleted", "checkpoint_saved", "reproduction_verdict"];
+    const events = told.map((event_type, i) => ({ event_id: 10 + i, data: { event_type, creation_ts: 0, payload: { experiment_id: 0, verdict: "diverged" } } }));
+    const before = table.rows[0]?.num_checkpoints ?? 0;
+    const half = tableAfter(table, deltaOf(events.slice(0, 2)));
+    for (const start of [table, half]) expect(tableAfter(start, deltaOf(events)).rows[0]).toMatchObject({ num_checkpoints: before + 2, verdict: "diverged" });
   });
 
   it("has what a search said of trials, of all their seeds, and of those that come after it was said", () => {

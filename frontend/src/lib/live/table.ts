@@ -1,7 +1,7 @@
 // The table of experiments after a delta; what the hub's fold does with a row, done here for what came since.
 import type { ExperimentRow, ExperimentTable, MetricValue } from "@/types/api";
 import { numberOf } from "../format";
-import type { Delta, RowChange } from "./delta";
+import type { Delta, JobChange, RowChange } from "./delta";
 
 type Directions = ReadonlyMap<string, "min" | "max">;
 
@@ -16,9 +16,9 @@ export function tableAfter(table: ExperimentTable, delta: Delta): ExperimentTabl
   const rows = table.rows.map((row) => {
     const change = changes.get(row.experiment_id);
     changes.delete(row.experiment_id);
-    return change === undefined ? row : rowAfter(row, change, directions);
+    return change === undefined ? row : rowAfter(row, change, directions, table.at);
   });
-  for (const change of changes.values()) rows.push(rowAfter(emptyRow(change.experimentId), change, directions));
+  for (const change of changes.values()) rows.push(rowAfter(emptyRow(change.experimentId), change, directions, table.at));
   applyTrials(rows, delta);
   if (changes.size > 0) rows.sort((a, b) => a.experiment_id - b.experiment_id);
   const added = changes.size;
@@ -46,7 +46,8 @@ export function hasNewColumns(table: ExperimentTable, delta: Delta): boolean {
   );
 }
 
-function rowAfter(row: ExperimentRow, change: RowChange, directions: Directions): ExperimentRow {
+/** Gives the row with what changed. What adds up is taken from events only that the table does not have yet. */
+function rowAfter(row: ExperimentRow, change: RowChange, directions: Directions, from: number): ExperimentRow {
   const [latest, best] = [{ ...row.latest }, { ...row.best }];
   for (const [key, values] of Object.entries(change.values)) {
     for (const value of values) {
@@ -55,12 +56,15 @@ function rowAfter(row: ExperimentRow, change: RowChange, directions: Directions)
       if (better !== undefined) best[key] = better;
     }
   }
-  return { ...timedAfter(row, change.fields), latest, best };
+  const isNew = ({ eventId }: { readonly eventId: number }): boolean => eventId >= from;
+  const timed = change.jobs.filter(isNew).reduce(timedAfter, row);
+  const num = change.checkpoints.filter(isNew).reduce((sum, { by }) => sum + by, row.num_checkpoints);
+  return { ...timed, ...change.fields, num_checkpoints: Math.max(0, num), latest, best };
 }
 
 /** Gives the row with the time of all its attempts: that of one before is put aside when the next begins. */
-function timedAfter(row: ExperimentRow, fields: RowChange["fields"]): ExperimentRow {
-  const after = { ...row, ...fields };
+function timedAfter(row: ExperimentRow, { times }: JobChange): ExperimentRow {
+  const after = { ...row, ...times };
   const [began, ended] = [row.attempt_started_at, row.finished_at ?? after.attempt_started_at];
   if (began !== null && ended !== null && after.attempt_started_at !== began) after.earlier_s += Math.max(0, ended - began);
   after.started_at ??= after.attempt_started_at;

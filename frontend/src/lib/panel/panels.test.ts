@@ -53,6 +53,20 @@ const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve
 afterEach(() => vi.unstubAllGlobals());
 
 describe("a chart that is shown", () => {
+  it("has nothing of another run that was looked at before", async () => {
+    const { panels, last } = started();
+    panels.beginAt(AT);
+    panels.add("another", [points(AT + 50, 2, 9)]);
+    panels.show(1, source, ask, frame);
+    await settled();
+    expect(last()?.lines.map(({ y }) => [...y])).toEqual([[0.1, 0.2, 0.3], [1.1, 1.2, 1.3]]); // prettier-ignore
+    // Nor is what came of this one lost meanwhile.
+    panels.add("r", [points(AT + 1, 4, 1.4)]);
+    panels.show(2, { ...source, choice: { ...source.choice, points: 240 } }, ask, frame);
+    await settled();
+    expect(last()?.lines.map(({ y }) => [...y])).toEqual([[0.1, 0.2, 0.3], [1.1, 1.2, 1.3, 1.4]]); // prettier-ignore
+  });
+
   it("says when a log axis has no place for some of it", async () => {
     const { panels, last } = started();
     panels.beginAt(AT);

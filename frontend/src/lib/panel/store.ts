@@ -29,8 +29,8 @@ export const nameOf = ({ run, at, choice, url }: PanelSource): string => JSON.st
 
 export class CurveStore {
   private readonly held = new Map<string, Held>();
-  /** What came lately, for answers that were on their way meanwhile. */
-  private recent: Points[] = [];
+  /** What came lately of the run that is followed, for answers that were on their way meanwhile. */
+  private recent: { readonly run: string; points: readonly Points[] } = { run: "", points: [] };
   private numUses = 0;
   /** From which event on everything comes over the socket. */
   private begin = 0;
@@ -52,14 +52,18 @@ export class CurveStore {
 
   /** Takes in what was measured since; gives the names of the sets that grew. */
   add(run: string, added: readonly Points[]): string[] {
-    this.recent.push(...added);
-    if (this.recent.length > MAX_RECENT) this.recent.splice(0, this.recent.length - MAX_RECENT);
+    this.recent = { run, points: [...this.recentOf(run), ...added].slice(-MAX_RECENT) };
     return [...this.held].flatMap(([name, held]) => {
       const { set, source } = held;
       if (set === null || source.run !== run || source.at !== null) return [];
       held.set = withPoints(set, added, isWanted(source.choice));
       return held.set === set ? [] : [name];
     });
+  }
+
+  /** Events of another run have the same numbers, and its experiments the same ids. */
+  private recentOf(run: string): readonly Points[] {
+    return this.recent.run === run ? this.recent.points : [];
   }
 
   /** Begins to take in what comes from an event on. Live curves that end before it would have a gap, and are let go. */
@@ -98,7 +102,7 @@ export class CurveStore {
       if (held.source.at === null && set.at < this.begin) set = readCurves((bytes = await this.ask(held)));
       if (this.held.get(name) !== held) return;
       held.numBytes = bytes.byteLength;
-      held.set = held.source.at === null ? withPoints(set, this.recent, isWanted(held.source.choice)) : set;
+      held.set = held.source.at === null ? withPoints(set, this.recentOf(held.source.run), isWanted(held.source.choice)) : set;
       this.listener.onLoaded(name);
     } catch (reason) {
       if (this.held.get(name) !== held) return;

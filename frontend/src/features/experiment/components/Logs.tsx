@@ -12,12 +12,12 @@ import { useAt } from "@/lib/hub/queries";
 import { onDelta } from "@/lib/live/client";
 import { useParameter } from "@/lib/url";
 import type { LogEntry } from "@/types/api";
+import { gravityOf } from "../model/levels";
 import type { PartProps } from "../model/part";
 import { allLines, logsQuery, type LogChoice } from "../api/logs";
 import classes from "./Experiment.module.css";
 
 const LEVELS = [["", "any level"], ["info", "info and above"], ["warning", "warnings and above"], ["error", "errors"]] as const; // prettier-ignore
-const ORDER = ["debug", "info", "warning", "error", "critical"];
 const FEW_LINES = 100;
 const NO_LINES: readonly LogEntry[] = [];
 const COLOURS = ["var(--dim)", "var(--failed)", "var(--good)", "var(--stopped)", "var(--accent)", "var(--accent)", "var(--running)", "var(--text)"];
@@ -108,7 +108,7 @@ function useLiveLines(run: string, experiment: number, level: string, contains: 
       const own = delta.logs.filter(
         (line) =>
           line.experiment_id === experiment &&
-          (level === "" || ORDER.indexOf(line.level) >= ORDER.indexOf(level)) &&
+          (level === "" || gravityOf(line.level) >= gravityOf(level)) &&
           line.message.toLowerCase().includes(contains.toLowerCase()),
       );
       if (own.length > 0) setCame((before) => ({ of: choice, lines: [...(before.of === choice ? before.lines : []), ...own].slice(-20_000) }));
