@@ -9,7 +9,7 @@ import pytest
 
 from mlgym.config import load
 from mlgym.config.check import check
-from mlgym.config.contradiction import AsManyAs, NotWith, contradictions_of_launch
+from mlgym.config.contradiction import AsManyAs, Needs, NotWith, contradictions_of_launch
 from mlgym.config.registry import Registry
 from mlgym.errors import ConfigError
 
@@ -23,6 +23,11 @@ class Engine:
 @registry.register("petrol")
 class Petrol(Engine):
     """Burns."""
+
+
+@registry.register("diesel")
+class Diesel(Engine):
+    """Smokes."""
 
 
 @registry.register("electric")
@@ -44,8 +49,9 @@ class Car:
 
     def __init__(
         self,
-        engine: Engine | None = None,
+        engine: Annotated[Engine | None, Needs(Diesel, "filter", "`diesel` needs a `filter`")] = None,
         *,
+        filter: str | None = None,  # noqa: A002 - a part of a car
         part: Pair | None = None,
         plug: Annotated[str | None, NotWith(Petrol, ("engine", "part"), "`petrol` has no plug")] = None,
         volts: Annotated[int, NotWith(Petrol, ("engine",), "`petrol` stands 12 V", lambda value: value > 12)] = 12,
@@ -129,6 +135,25 @@ def test_values_can_be_what_matters() -> None:
     (fault,) = faults("{use: car, engine: {use: petrol}, volts: {sweep: [12, 24]}}")
     assert fault.endswith("`petrol` stands 12 V")
     assert "volts.sweep[1]" in fault
+
+
+@pytest.mark.parametrize(
+    ("car", "is_told"),
+    [
+        ("{use: car, engine: {use: diesel}}", True),
+        ("{use: car, engine: $other}", True),
+        ("{use: car, engine: {sweep: [{use: petrol}, {use: diesel}]}, filter: {sweep: [fine, null]}}", True),
+        ("{use: car, engine: {use: diesel}, filter: fine}", False),
+        ("{use: car, engine: {use: petrol}, filter: null}", False),
+        # Moved together, it is always there.
+        ("{use: car, engine: {sweep: [$motor, $other], zip: z}, filter: {sweep: [null, fine], zip: z}}", False),
+    ],
+)
+def test_what_is_needed_beside_it(car: str, is_told: bool) -> None:
+    """An object of the class, in some alternative, without what it needs there."""
+    components = "{motor: {use: petrol}, other: {use: diesel}}"
+    told = faults(car, components=components)
+    assert [fault.endswith("experiment.engine: `diesel` needs a `filter`") for fault in told] == [True] * is_told
 
 
 def test_circles_end() -> None:

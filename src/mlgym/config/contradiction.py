@@ -1,7 +1,8 @@
 """Parameters of one component that do not go together, as their annotations say it.
 
-Types say what one parameter takes; what it takes only beside certain others is marked with `NotWith` or `AsManyAs`, so
-that it is refused where it is written, before anything is started. The same holds for what a launch gives in its place.
+Types say what one parameter takes; what it takes only beside certain others is marked with `NotWith`, `Needs` or
+`AsManyAs`, so that it is refused where it is written, before anything is started. The same holds for what a launch
+gives in its place.
 """
 
 from __future__ import annotations
@@ -47,6 +48,21 @@ class NotWith:
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """Marks a parameter whose objects of a class need another parameter: `Annotated[Scheduler, Needs(Plateau, ...)]`.
+
+    Args:
+        kind: the class.
+        other: the parameter of the same component that must then be given, and not be None.
+        message: why, and what to do.
+    """
+
+    kind: type
+    other: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class AsManyAs:
     """Marks a list that needs one item for each of another one: `Annotated[list[float], AsManyAs("losses")]`.
 
@@ -69,6 +85,7 @@ def contradictions(use: Use, path: Path, signature: Signature, producer: Produce
     for key, form in use.params.items():
         faults = [
             *(_fault(mark, form, (*path, key), use, producer) for mark in _marks(signature, key, NotWith)),
+            *(_lacking(mark, form, (*path, key), use, producer) for mark in _marks(signature, key, Needs)),
             *(_other_length(mark, form, (*path, key), use, producer) for mark in _marks(signature, key, AsManyAs)),
         ]
         yield from (fault for fault in faults if fault is not None)
@@ -116,6 +133,17 @@ def _fault(mark: NotWith, form: Form, path: Path, use: Use, producer: Producer) 
         if is_meant and any(go_together(choices, one) for one in met):
             return value.mark.fault(where, mark.message)
     return None
+
+
+def _lacking(mark: Needs, form: Form, path: Path, use: Use, producer: Producer) -> Fault | None:
+    other = use.params.get(mark.other)
+    missing: list[Choices] = [{}]
+    if other is not None:
+        places = alternatives_of(producer.tree, other, path, {})
+        missing = [choices for _, choices, one in places if isinstance(one, Value) and one.value is None]
+    met = (choices for choices, _ in _places_of(mark.kind, form, producer))
+    found = any(go_together(choices, without) for choices in met for without in missing)
+    return form.mark.fault(path, mark.message) if found else None
 
 
 def _other_length(mark: AsManyAs, form: Form, path: Path, use: Use, producer: Producer) -> Fault | None:

@@ -19,7 +19,7 @@ from mlgym.components.data.loader import Loader
 from mlgym.components.loss.base import AnyLoss
 from mlgym.components.step import AlternatingStep, SupervisedStep, Turn
 from mlgym.components.tensors import Step
-from mlgym.config.contradiction import NotWith
+from mlgym.config.contradiction import Needs, NotWith
 from mlgym.config.registry import register
 from mlgym.config.scores import ScoreName
 from mlgym.errors import TrainingError
@@ -34,6 +34,9 @@ _LBFGS_ACCUMULATED: Final = (
     "larger `batch_size`"
 )
 _LBFGS_SCALED: Final = "`lbfgs` does not go with the loss scaling of `precision: fp16`; take `bf16` or `fp32`"
+_PLATEAU: Final = (
+    "`reduce_lr_on_plateau` needs a `lr_scheduler_metric`, such as `val/loss`, and moves once an epoch, not each step"
+)
 # Where the optimizers are; an `alternating_step` has those of its turns.
 _OPTIMIZERS: Final = ("optimizer", "step")
 PositiveInt: TypeAlias = Annotated[int, Field(ge=1)]
@@ -52,8 +55,13 @@ class Trainer:
         loader: Loader | DataLoader[Any],
         loss: AnyLoss | None = None,
         step: Step | None = None,
-        lr_scheduler: LRScheduler | ReduceLROnPlateau | None = None,
-        lr_scheduler_interval: Literal["step", "epoch"] = "epoch",
+        lr_scheduler: Annotated[
+            LRScheduler | ReduceLROnPlateau | None, Needs(ReduceLROnPlateau, "lr_scheduler_metric", _PLATEAU)
+        ] = None,
+        lr_scheduler_interval: Annotated[
+            Literal["step", "epoch"],
+            NotWith(ReduceLROnPlateau, ("lr_scheduler",), _PLATEAU, lambda value: value == "step"),
+        ] = "epoch",
         lr_scheduler_metric: ScoreName | None = None,
         gradient_accumulation_steps: Annotated[
             PositiveInt, NotWith(LBFGS, _OPTIMIZERS, _LBFGS_ACCUMULATED, lambda value: value > 1)
@@ -112,7 +120,7 @@ class Trainer:
             _refuse_with_lbfgs(gradient_accumulation_steps, precision)
         on_plateau = isinstance(lr_scheduler, ReduceLROnPlateau)
         if on_plateau and (lr_scheduler_metric is None or lr_scheduler_interval == "step"):
-            raise TrainingError("`reduce_lr_on_plateau` needs a `lr_scheduler_metric` and moves once an epoch")
+            raise TrainingError(_PLATEAU)
 
     @property
     def optimizers(self) -> tuple[Optimizer, ...]:

@@ -98,7 +98,7 @@ def _check_dataset(split: str, dataset: Dataset[Any], batch_size: int, *, drop_l
         )
     num_samples = num_samples_of(dataset)
     if num_samples == 0:
-        raise DataError(f"split `{split}` has no samples")
+        raise DataError(f"split `{split}` has no samples; give it a larger share, or more data")
     if count_batches(num_samples, batch_size, drop_last=drop_last) == 0:
         raise DataError(
             f"split `{split}` has {num_samples} samples, fewer than one batch of {batch_size}, "
