@@ -8,7 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
+from mlgym.server.event_routes import event_routes
+from mlgym.server.follow import LogFollower
+from mlgym.server.store import HubStore
 from tests.events.samples import RUN_ID, lines
 from tests.server.service import Service
 from tests.waiting import wait_for
@@ -30,6 +34,29 @@ def test_from(http: httpx.Client, start: int) -> None:
     assert answer.content == b"".join(SENT[start:])
     assert answer.headers["Content-Length"] == str(len(answer.content))
     assert answer.headers["Content-Type"] == "application/x-ndjson"
+
+
+def test_a_log_that_grows_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies beyond the end that was seen is nothing, not less than nothing, where that has moved since."""
+    store = HubStore(tmp_path)
+    path = store.make_run(RUN_ID).log_path
+    path.write_bytes(b"".join(SENT[:5]))
+    head = LogFollower.head
+
+    def head_of_a_moment_ago(follower: LogFollower) -> tuple[int, int, bytes | None]:
+        found = head(follower)
+        path.write_bytes(CONTENT)
+        follower.look()
+        return found
+
+    monkeypatch.setattr(LogFollower, "head", head_of_a_moment_ago)
+    (get_events,) = [
+        route.endpoint
+        for route in event_routes(store).routes
+        if isinstance(route, APIRoute) and route.name == "get_events"
+    ]
+    answer = get_events(RUN_ID, 100, None, None, None)
+    assert (answer.status_code, answer.headers["Content-Length"]) == (200, "0")
 
 
 @pytest.mark.parametrize(

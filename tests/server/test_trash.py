@@ -15,6 +15,7 @@ from mlgym.events import EventLog
 from mlgym.server import create_app
 from mlgym.server.notes_log import NotesLog
 from mlgym.server.refusal import RefusedError
+from mlgym.server.senders import announce
 from mlgym.server.store import HubStore
 from mlgym.server.trash import Trash
 from mlgym.tracking import create_run_folder, list_runs
@@ -56,6 +57,11 @@ def test_a_run_that_is_written_stays(tmp_path: Path, trash: Trash) -> None:
     with EventLog.open(path / "event_storage.log"), pytest.raises(LogInUseError):
         trash.put("run")
     assert path.is_dir()
+    announce(path, 60.0)
+    with pytest.raises(LogInUseError, match="its driver"):
+        trash.put("run")  # what it sends next would make a run without a beginning
+    assert path.is_dir()
+    announce(path, 0.0)
     trash.put("run")  # the control: once it is let go of
     assert not path.exists()
 

@@ -82,7 +82,7 @@ def event_routes(store: HubStore) -> APIRouter:
         """The lines of the log from an event on, byte for byte as they stand."""
         follower = store.logs.look(store.run(run).log_path, doubts=True)
         _, end, last_line = follower.head()
-        begin = follower.offset(start)
+        begin = min(follower.offset(start), end)  # more may have come by now
         etag = f'"{begin:x}-{end:x}-{(last_line or b"")[-11:-3].hex()}"'
         headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "no-cache"}
         if if_none_match is not None and etag in (each.strip() for each in if_none_match.split(",")):

@@ -7,6 +7,7 @@ named, and what is new about it is asked for by REST: only that run, and only by
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -25,6 +26,8 @@ _GROWTH_EVERY_S: Final = 5.0
 """How often a run is named whose log only grows: to say what is in it costs more than to see that it grew."""
 _FRESH_S: Final = 60.0
 _MAX_NAMED: Final = 100
+
+_logger: Final = logging.getLogger(__name__)
 
 Tell = Callable[[list[str] | None], Awaitable[bool]]
 """Sends the ids of runs, None for all, and gives whether it could; they are sent with the next ones where not."""
@@ -126,8 +129,12 @@ class RunChanges:
         while True:
             await self._somebody.wait()
             await asyncio.sleep(_EVERY_S)
-            if self._watch is not None:
+            if self._watch is None:
+                continue
+            try:
                 await self._tell(await asyncio.to_thread(self._watch.look))
+            except Exception:  # whatever it is, the next look comes
+                _logger.exception("what changed in the storage could not be told")
 
     async def follow(self, client: str, tell: Tell) -> None:
         """Has a client told of what changes from now on.

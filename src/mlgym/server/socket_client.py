@@ -129,7 +129,10 @@ class SocketClient:
         if engine is None or engine.closed or engine.queue.qsize():
             return False
         text = f"2{json.encode(['runs_changed', {'run_ids': run_ids}]).decode()}"
-        await self._shared.sio.eio.send_packet(self.engine_sid, Packet(MESSAGE, text))
+        try:
+            await self._shared.sio.eio.send_packet(self.engine_sid, Packet(MESSAGE, text))
+        except SocketIsClosedError:
+            return False
         return True
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from mlgym.events.durable import fsync_folder
 from mlgym.names import LOG_FILE, SAFE_NAME
 from mlgym.server.notes_log import NotesLog
 from mlgym.server.refusal import RefusedError, not_found
+from mlgym.server.senders import has_sender
 from mlgym.server.store import EXPERIMENT_ID, HubStore
 from mlgym.tracking import RunFolder
 
@@ -63,10 +64,13 @@ class Trash:
         Raises:
             InvalidNameError: it can be no run id.
             RefusedError: there is no such run.
-            LogInUseError: somebody writes it.
+            LogInUseError: somebody writes it, or its driver is there and may: the rest of its events would make a run
+                without a beginning.
             OSError: the disk refused.
         """
         folder = self._store.run(run_id)
+        if has_sender(folder.path):
+            raise LogInUseError(folder.log_path, "its driver")
         parent = self._folder() / run_id
         parent.mkdir(parents=True, exist_ok=True)
         self._store.logs.close_idle(0.0)

@@ -107,3 +107,26 @@ def test_a_service_keeps_large_runs_and_forgets_those_it_has_no_room_for(
     with Projections(HubStore(tmp_path)).hold(RUN_ID) as projection:
         assert projection.state.num_events == 200
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_run_that_another_thread_was_faster_with(log: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both get the same one; who was slower counts nothing in it, since the other one may be reading it by now."""
+    projections = Projections(HubStore(log.parent.parent))
+    found: list[Projection] = []
+    counted: list[Projection] = []
+    load = snapshot.load
+
+    def load_slowly(log_path: Path, path: Path) -> Projection | None:
+        if not found:
+            found.append(Projection(log))  # so that this one does not wait, too
+            found[0] = projections._projection(log)
+        return load(log_path, path)
+
+    def num_points(projection: Projection) -> int:
+        counted.append(projection)
+        return 0
+
+    monkeypatch.setattr(snapshot, "load", load_slowly)
+    monkeypatch.setattr(Projection, "num_points", property(num_points))
+    assert projections._projection(log) is found[0]
+    assert counted == [found[0]]

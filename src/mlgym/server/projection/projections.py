@@ -114,9 +114,12 @@ class Projections:
         has_snapshot = self._is_run(log_path) and is_own_cache(self._store.storage)
         loaded = snapshot.load(log_path, self.snapshot_path(log_path)) if has_snapshot else None
         with self._mutex:
+            projection = self._held.get(log_path)
+            if projection is not None:  # another thread was faster, and may be reading it by now
+                return projection
             if loaded is not None:
                 self._num_saved[log_path] = loaded.state.num_events
-            projection = self._held.setdefault(log_path, loaded or Projection(log_path))
+            projection = self._held[log_path] = loaded or Projection(log_path)
             self._make_room(projection)
             return projection
 
