@@ -18,7 +18,7 @@ test("the link that ml_board prints opens it, too", async ({ strict, address }) 
 });
 
 test("the table sorts and filters as the hub does", async ({ strict, address }) => {
-  await open(strict, address, { run_id: TRAINED });
+  await open(strict, address, { run_id: TRAINED, cols: "experiment_id,status,optimizer.lr,val/loss" });
   const filter = "status:done and lr<0.05";
   await strict.getByRole("searchbox").fill(filter);
   const query = new URLSearchParams({ filter, sort: "val/loss" }).toString();
