@@ -17,6 +17,7 @@ import pytest
 import mlgym
 from mlgym.events import EventLog
 from mlgym.events.writer_mark import MARK
+from mlgym.server.senders import announce
 from mlgym.tracking import pull
 from mlgym.tracking.hub_client import HubClient
 from tests.integration.test_resume import CONFIG, digests, held, results, send_when, start, state
@@ -53,6 +54,7 @@ def test_another_machine(hub: Service, tmp_path: Path, monkeypatch: pytest.Monke
         assert send_when(program, signal.SIGKILL, lambda: client.checkpoints("run")) == -9
         hold.unlink()
         monkeypatch.setattr(pull, "_WATCH_S", 0.5)  # nothing more comes of it
+        announce(hub.storage / "run", 0.0)  # it had announced itself for 20 s, which nobody has to wait for here
         # Nothing is left of it but an older copy.
         lost.rename(tmp_path / "older")
         older = tmp_path / "older" / "run" / "event_storage.log"
