@@ -192,16 +192,26 @@ test("charts are drawn, zoomed, and select what is clicked", async ({ strict, ad
   await expect(strict.getByRole("button", { name: "Whole range" })).toBeHidden();
 });
 
-test("a page that is first opened while the hub is away is there when it is back", async ({ page }) => {
+test("a page that is first opened while the hub is away is there when it is back", async ({ page, context }) => {
   let board = await startBoard(storage());
+  const list = await context.newPage();
+  const away = list.getByText(/does not answer.*This is how things stood at/);
   try {
+    await open(list, board.address, { page: "runs" });
+    await expect(list.getByRole("grid", { name: "Runs" })).toBeVisible();
+    await page.bringToFront();
     await open(page, board.address, { run_id: TRAINED, page: "settings" });
     await expect(page.getByText(/^connected,/)).toBeVisible();
     await board.stop();
     await page.getByRole("button", { name: "Validation" }).click();
     await expect(page.getByRole("alert")).toContainText("could not be read");
+    await list.bringToFront();
+    await expect(away).toBeVisible();
     board = await startBoard(storage(), board.port);
+    await page.bringToFront();
     await expect(page.getByRole("heading", { name: "grid search" })).toBeVisible({ timeout: 30_000 });
+    await list.bringToFront();
+    await expect(away).toBeHidden();
   } finally {
     await board.stop();
   }

@@ -10,6 +10,7 @@ import { DataGrid } from "@/components/grid/DataGrid";
 import { SCROLLBAR_PX } from "@/components/grid/fit";
 import { Notice, Problem, Waiting } from "@/components/Notice";
 import { useNow } from "@/lib/clock";
+import { formatClock } from "@/lib/format";
 import { useRuns } from "@/lib/hub/runs";
 import { joinNames, splitNames } from "@/lib/lists";
 import { changeView, toRun, useParameter } from "@/lib/url";
@@ -58,7 +59,7 @@ export function RunsPage(): ReactNode {
     ...(status === null ? {} : { status: [status as RunStatus] }),
     ...(tag === null ? {} : { tag: [tag] }),
   };
-  const { data, error, refetch } = useRuns(useDeferredValue(query));
+  const { data, error, refetch, dataUpdatedAt } = useRuns(useDeferredValue(query));
   const isFiltered = search !== null || status !== null || tag !== null;
   return (
     <div className={classes.page}>
@@ -85,6 +86,11 @@ export function RunsPage(): ReactNode {
           Trash
         </Button>
       </div>
+      {data === undefined || error === null ? null : (
+        <p className={classes.stale} role="status">
+          {error.message} This is how things stood at {formatClock(dataUpdatedAt / 1000)}; the hub is asked again every few seconds.
+        </p>
+      )}
       {data === undefined ? (
         error === null ? <Waiting what="the runs" /> : <Problem error={error} what="list of runs" onRetry={() => void refetch()} />
       ) : data.runs.length === 0 ? (
