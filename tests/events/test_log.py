@@ -144,14 +144,18 @@ def look(path: Path) -> int:
 
 
 def test_a_look_does_not_turn_a_writer_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody who asks for a writer at the moment one comes only delays it; without patience it is refused."""
+    """Somebody who asks for a writer at the moment one comes only delays it; without patience it is refused.
+
+    There is none with a writer here, so that it is not taken for one.
+    """
     path.touch()
-    monkeypatch.setattr("mlgym.events.log._LOCK_PATIENCE_S", 60.0)
+    monkeypatch.setattr("mlgym.events.log._WRITER_PATIENCE_S", -1.0)
+    monkeypatch.setattr("mlgym.events.log._LOOK_PATIENCE_S", 60.0)
     end = threading.Timer(0.05, os.close, (look(path),))
     end.start()
     EventLog.open(path).close()
     end.join()
-    monkeypatch.setattr("mlgym.events.log._LOCK_PATIENCE_S", -1.0)
+    monkeypatch.setattr("mlgym.events.log._LOOK_PATIENCE_S", -1.0)
     held = look(path)
     with pytest.raises(EventLogError, match="is being written"):
         EventLog.open(path)

@@ -27,8 +27,10 @@ from mlgym.events.torn import keep_torn, torn_path
 from mlgym.events.types import Event
 
 _READ_BUFFER_BYTES: Final = 2**20
-# `has_writer` holds a shared lock for a moment, which must not turn a writer away.
-_LOCK_PATIENCE_S: Final = 0.25
+# A writer that is ending may take a moment to let go.
+_WRITER_PATIENCE_S: Final = 0.25
+# `has_writer` holds a shared lock for a moment, on a busy machine a long one, which must not turn a writer away.
+_LOOK_PATIENCE_S: Final = 10.0
 
 CheckedBody = tuple[bytes, Origin | None]
 
@@ -370,18 +372,29 @@ def _open_locked(path: Path) -> int:
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    give_up_at = time.monotonic() + _LOCK_PATIENCE_S
+    began = time.monotonic()
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            if time.monotonic() > give_up_at:
+            patience_s = _LOOK_PATIENCE_S if _is_only_looked_at(descriptor) else _WRITER_PATIENCE_S
+            if time.monotonic() - began > patience_s:
                 raise LogInUseError(path, _holder(descriptor)) from error
         except OSError as error:
             raise EventLogError(
                 f"`{path}` cannot be locked ({error.strerror}); use a storage folder on a file system with file locks"
             ) from error
         time.sleep(0.01)
+
+
+def _is_only_looked_at(descriptor: int) -> bool:
+    """Tells whether those who hold the lock of an open log share it, as no writer does."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return True
 
 
 def _holder(descriptor: int) -> str:
