@@ -249,6 +249,9 @@ test("on a phone, runs are compared, named and deleted, by keyboard as well", as
   for (const run of [TRAINED, OLD]) await list.getByRole("checkbox", { name: `Choose run ${run}`, exact: true }).check();
   await strict.getByRole("button", { name: "Compare" }).click();
   await expect(strict.getByRole("dialog", { name: "2 runs" }).getByRole("row", { name: /^experiments/ })).toContainText("4 of 6, 2 failed");
+  // A digit goes to a page, but not from above it.
+  await strict.keyboard.press("2");
+  await expect(strict.getByRole("dialog", { name: "2 runs" })).toBeVisible();
   await strict.keyboard.press("Escape");
 
   const more = list.getByRole("button", { name: `What to do with run ${CUT}` });

@@ -60,6 +60,19 @@ test("the table is used by keyboard alone", async ({ strict, address }) => {
     await strict.keyboard.press(key);
     await expect(grid.locator('[data-active="true"]')).toBeInViewport({ ratio: 1 });
   }
+  // What happened to one that failed is unfolded and folded.
+  const trace = grid.locator("pre").first();
+  await strict.getByRole("searchbox", { name: "Filter experiments" }).fill("status:failed");
+  await expect(grid.locator('[data-kind="experiment"]')).toHaveCount(2);
+  await grid.focus();
+  await strict.keyboard.press("Home");
+  await strict.keyboard.press("ArrowRight");
+  await expect(trace).toBeVisible();
+  await strict.keyboard.press("ArrowLeft");
+  await expect(trace).toBeHidden();
+  await strict.getByRole("searchbox", { name: "Filter experiments" }).fill("");
+  await expect(grid.locator('[data-kind="experiment"]')).not.toHaveCount(2);
+  await grid.focus();
   await strict.keyboard.press("Home");
   for (const key of ["ArrowDown", "ArrowDown", "Space"]) await strict.keyboard.press(key);
   await expect(strict.getByRole("region", { name: "Selected experiments" })).toContainText("2");

@@ -83,6 +83,13 @@ function Places({ run, current }: { readonly run: string | null; readonly curren
   );
 }
 
+/** What has keys of its own: fields, and a panel above the page. */
+const OWN_KEYS = "input, select, textarea, [contenteditable], [role=dialog]";
+
+/** Tells whether a key is not meant for the page. */
+const isElsewhere = ({ target }: KeyboardEvent): boolean =>
+  document.querySelector("dialog[open]") !== null || (target instanceof Element && target.closest(OWN_KEYS) !== null);
+
 /** Ctrl K for the palette, `/` for the page's search, digits for the pages. */
 function useShortcuts(openPalette: () => void): void {
   useEffect(() => {
@@ -92,8 +99,7 @@ function useShortcuts(openPalette: () => void): void {
         openPalette();
         return;
       }
-      const isTyping = event.target instanceof Element && event.target.matches("input, select, textarea, [contenteditable]");
-      if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (isElsewhere(event) || event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.key === "/") {
         const search = document.querySelector<HTMLInputElement>("[data-search] input");
         if (search === null) return;

@@ -19,6 +19,8 @@ interface Props<T> {
   readonly onSort: (column: string) => void;
   readonly onOpen?: (row: T) => void;
   readonly onToggle?: (row: T) => void;
+  /** Unfolds a row or folds it, by the right and the left arrow, and says whether it could. */
+  readonly onFold?: (row: T, isToOpen: boolean) => boolean;
   readonly isSelected?: (row: T) => boolean;
   readonly kindOf?: (row: T) => string | undefined;
   /** Rows that are one piece over all columns, such as what is unfolded below a row. */
@@ -117,12 +119,14 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
     if (step !== undefined) move(step);
     else if (event.key === "Enter" && row !== undefined) props.onOpen?.(row);
     else if (event.key === " " && row !== undefined) props.onToggle?.(row);
-    else return;
+    else if (row === undefined || !isFoldKey(event.key) || props.onFold?.(row, event.key === "ArrowRight") !== true) return;
     event.preventDefault();
   };
 
   const scrolled = columnWindow.scrollOffset ?? 0;
-  const beyond = moving.slice(numWithin(moving, scrolled + width - fixedWidth));
+  const beyond = width === 0 ? [] : moving.slice(numWithin(moving, scrolled + width - fixedWidth));
+  // What says that there is more stands over the lower edge: the last row can be scrolled to above it.
+  const height = rowWindow.getTotalSize() + (beyond.length === 0 ? 1 : 2) * ROW_HEIGHT;
   return (
     <div className={classes.frame}>
       <div
@@ -138,7 +142,7 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
         onKeyDown={onKey}
         onScroll={(event) => keepPlace(props.place, event.currentTarget)}
       >
-        <div className={classes.sizer} style={{ width: table.getTotalSize(), height: rowWindow.getTotalSize() + ROW_HEIGHT }}>
+        <div className={classes.sizer} style={{ width: table.getTotalSize(), height }}>
           <div className={classes.head} role="row" aria-rowindex={1}>
             {fixed.map((column) => (
               <HeaderCell key={column.id} column={column} of={byId.get(column.id)} sort={props.sort} onSort={props.onSort} left={column.getStart("start")} />
@@ -171,7 +175,7 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
           })}
         </div>
       </div>
-      {width === 0 || beyond.length === 0 ? null : (
+      {beyond.length === 0 ? null : (
         <Beyond titles={beyond.map(({ id }) => byId.get(id)?.title ?? id)} onClick={() => scroller.current?.scrollBy({ left: width - fixedWidth - EDGE_PX })} />
       )}
     </div>
@@ -215,6 +219,8 @@ function definitionsOf<T extends object>(columns: readonly GridColumn<T>[], widt
 
 const NO_ROWS: never[] = [];
 const NO_IDS: string[] = [];
+
+const isFoldKey = (key: string): boolean => key === "ArrowRight" || key === "ArrowLeft";
 
 const isControl = (target: EventTarget): boolean => target instanceof Element && target.closest("button, input, a, label") !== null;
 

@@ -15,7 +15,7 @@ import { toggleAll, toggleSelected, useSelection } from "@/lib/selection";
 import { changeView, toPage } from "@/lib/url";
 import type { ExperimentRow, ExperimentTable, RunDetail } from "@/types/api";
 import { curveMetric } from "../model/columns";
-import { causeOf, causesOf, type Item } from "../model/items";
+import { canUnfold, causeOf, causesOf, type Item } from "../model/items";
 import { sortBy, toggleUnfolded, useFlowView, type FlowView } from "../model/useFlowView";
 import { useHeldOrder } from "../model/useHeldOrder";
 import { ColumnChoice, Download, GroupChoice, SortChoice } from "./Choices";
@@ -170,6 +170,11 @@ function Table({ run, view, table, detail, causes }: TableProps): ReactNode {
     if (item.kind === "group") toggleUnfolded(view, item.key);
     else changeView(toPage("experiment", { experiment: String(item.row.experiment_id) }));
   };
+  const fold = (item: Item, isToOpen: boolean): boolean => {
+    if (!canUnfold(item) || view.unfolded.has(item.key) === isToOpen) return false;
+    toggleUnfolded(view, item.key);
+    return true;
+  };
   const toggle = (item: Item): void => {
     if (item.kind === "group") toggleAll(idsOf(item));
     else toggleSelected(item.row.experiment_id);
@@ -191,6 +196,7 @@ function Table({ run, view, table, detail, causes }: TableProps): ReactNode {
         onSort={(column) => sortBy(view, column)}
         onOpen={open}
         onToggle={toggle}
+        onFold={fold}
         isSelected={(item) => item.kind === "experiment" && selection.set.has(item.row.experiment_id)}
         kindOf={(item) => item.kind}
         wholeRow={(item) => (item.kind === "failure" ? <Failure run={run} row={item.row} alike={causes.get(causeOf(item.row)) ?? []} /> : null)}

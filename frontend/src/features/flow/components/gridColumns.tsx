@@ -11,7 +11,7 @@ import { toggleAll, toggleSelected, type Selection } from "@/lib/selection";
 import type { ExperimentRow } from "@/types/api";
 import { factCell, spreadCell } from "./cells";
 import type { FlowColumn } from "../model/columns";
-import type { ExperimentItem, GroupItem, Item } from "../model/items";
+import { canUnfold, type ExperimentItem, type GroupItem, type Item } from "../model/items";
 import { toggleUnfolded, type FlowView } from "../model/useFlowView";
 import classes from "./Flow.module.css";
 
@@ -75,7 +75,7 @@ function IdCell({ item, around }: { readonly item: ExperimentItem; readonly arou
   const slot = around.selection.slotOf(row.experiment_id);
   return (
     <span className={classes.idCell}>
-      {row.status === "failed" ? (
+      {canUnfold(item) ? (
         <FoldButton isOpen={around.view.unfolded.has(item.key)} label={`What happened to experiment ${row.experiment_id}`} onClick={() => toggleUnfolded(around.view, item.key)} />
       ) : around.isFoldable ? (
         <span className={classes.noFold} />

@@ -30,6 +30,9 @@ export interface FailureItem {
 
 export type Item = ExperimentItem | GroupItem | FailureItem;
 
+/** Tells whether something can be unfolded below an item. */
+export const canUnfold = (item: Item): boolean => item.kind === "group" || (item.kind === "experiment" && item.row.status === "failed");
+
 const experimentItem = (row: ExperimentRow, isInGroup: boolean): ExperimentItem => ({ kind: "experiment", key: String(row.experiment_id), row, isInGroup });
 
 function withFailure(row: ExperimentRow, isInGroup: boolean, unfolded: ReadonlySet<string>): Item[] {
