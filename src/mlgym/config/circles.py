@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from mlgym.config.forms import Use
 from mlgym.config.nodes import Mark, Path
 from mlgym.config.tree import Tree
 from mlgym.errors import Fault
@@ -94,3 +95,11 @@ def used_components(tree: Tree) -> frozenset[str]:
     """Gives the components that the experiment needs in some alternative; there must be no circles."""
     roots = [reference.target.name for _, reference in tree.references(tree.experiment)]
     return frozenset(build_order(needs_of(tree), [name for name in roots if name in tree.components]))
+
+
+def used_forms(tree: Tree) -> Iterator[tuple[Path, Use]]:
+    """Yields each component that the experiment needs in some alternative, nested ones too; else as `used_components`."""
+    used = used_components(tree)
+    for path, section in tree.sections():
+        if path[0] != "components" or path[1] in used:
+            yield from ((where, form) for where, form in tree.walk(section, path) if isinstance(form, Use))

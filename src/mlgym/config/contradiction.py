@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mlgym.config.choices import Choices, alternatives_of, go_together, taken_of
-from mlgym.config.circles import used_components
+from mlgym.config.circles import used_forms
 from mlgym.config.document import Document
 from mlgym.config.forms import Entries, Form, Items, RangeForms, Reference, Sweep, Use, Value
-from mlgym.config.kinds import bare, origin_class
+from mlgym.config.kinds import bare, marks_of, origin_class
 from mlgym.config.nodes import Path
 from mlgym.config.produce import Producer
 from mlgym.config.registry import REGISTRY, Registry
@@ -100,23 +100,19 @@ def contradictions_of_launch(document: Document, parameter: str, *, registry: Re
         registry: the components.
     """
     tree = Tree.read(document.root)
-    producer, used = Producer(tree, registry), used_components(tree)
+    producer = Producer(tree, registry)
     faults: dict[Fault, None] = {}
-    for path, section in tree.sections():
-        if path[0] == "components" and path[1] not in used:
-            continue
-        for _, form in tree.walk(section, path):
-            component = producer.component(form.name) if isinstance(form, Use) else None
-            if isinstance(form, Use) and component is not None:
-                for mark in _marks(signature_of(component), parameter, NotWith):
-                    met = (place for _, place in _met(mark, form, producer))
-                    faults.update((place.mark.fault(place.origin, mark.message), None) for place in met)
+    for _, use in used_forms(tree):
+        component = producer.component(use.name)
+        for mark in () if component is None else _marks(signature_of(component), parameter, NotWith):
+            met = (place for _, place in _met(mark, use, producer))
+            faults.update((place.mark.fault(place.origin, mark.message), None) for place in met)
     return list(faults)
 
 
 def _marks(signature: Signature, name: str, kind: type[_Mark]) -> list[_Mark]:
-    metadata = getattr(getattr(signature.parameter(name), "annotation", None), "__metadata__", ())
-    return [each for each in metadata if isinstance(each, kind)]
+    known = signature.parameter(name)
+    return [] if known is None else marks_of(known.annotation, kind)
 
 
 def _met(mark: NotWith, use: Use, producer: Producer) -> Iterator[tuple[Choices, Use]]:

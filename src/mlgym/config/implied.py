@@ -10,9 +10,9 @@ from __future__ import annotations
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from mlgym.config.forms import Form, Reference, Sweep, Use
+from mlgym.config.kinds import marks_of
 from mlgym.config.registry import Registry
 from mlgym.config.signature import signature_of
 from mlgym.config.tree import Tree
@@ -60,8 +60,7 @@ def _following(component: str, registry: Registry) -> Iterator[tuple[str, Follow
     except RegistryError:
         return
     for parameter in parameters:
-        metadata: tuple[Any, ...] = getattr(parameter.annotation, "__metadata__", ())
-        yield from ((parameter.name, mark) for mark in metadata if isinstance(mark, Follows))
+        yield from ((parameter.name, mark) for mark in marks_of(parameter.annotation, Follows))
 
 
 def _find(tree: Tree, path: str) -> Reference | None:

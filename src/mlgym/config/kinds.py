@@ -23,6 +23,12 @@ _BOUND_SIGNS: Final = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_o
 _NOT_MEMBERS: Final = frozenset(
     {"__abstractmethods__", "__class_getitem__", "__subclasshook__", "__init__", "__hash__"}
 )
+_MarkT = typing.TypeVar("_MarkT")
+
+
+def marks_of(annotation: Any, kind: type[_MarkT]) -> list[_MarkT]:
+    """Gives the objects of a class that an annotation carries: of `Annotated[int, mark]` the mark."""
+    return [mark for mark in getattr(annotation, "__metadata__", ()) if isinstance(mark, kind)]
 
 
 def bare(kind: Any) -> Any:

@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
-from mlgym.config.circles import used_components
+from mlgym.config.circles import used_forms
 from mlgym.config.forms import Use
 from mlgym.config.given import Given, Glance, NotKnownError
+from mlgym.config.kinds import marks_of
 from mlgym.config.nodes import Path
 from mlgym.config.registry import Registry
 from mlgym.config.signature import signature_of
@@ -72,12 +73,8 @@ def unmeasured_text(score: str, scores: frozenset[str]) -> str:
 
 def unmeasured(tree: Tree, registry: Registry, scores: frozenset[str]) -> Iterator[Fault]:
     """Yields a fault for each score that a part of the experiment waits for in vain."""
-    used = used_components(tree)
-    for path, form in tree.sections():
-        if path[0] != "components" or path[1] in used:
-            for where, inner in tree.walk(form, path):
-                if isinstance(inner, Use):
-                    yield from _unmeasured_by(inner, where, tree, registry, scores)
+    for where, use in used_forms(tree):
+        yield from _unmeasured_by(use, where, tree, registry, scores)
 
 
 def _unmeasured_by(use: Use, path: Path, tree: Tree, registry: Registry, scores: frozenset[str]) -> Iterator[Fault]:
@@ -99,5 +96,4 @@ def _names_score(component: str, parameter: str, registry: Registry) -> bool:
     except RegistryError:
         return False
     annotation = None if found is None else found.annotation
-    marks = (getattr(each, "__metadata__", ()) for each in (annotation, *typing.get_args(annotation)))
-    return any(isinstance(mark, _Score) for each in marks for mark in each)
+    return any(marks_of(each, _Score) for each in (annotation, *typing.get_args(annotation)))

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from mlgym.config.choices import Choices, alternatives_of
-from mlgym.config.circles import used_components
+from mlgym.config.circles import used_forms
 from mlgym.config.document import Document
 from mlgym.config.forms import Entries, Form, Reference, Sweep, Use, Value
+from mlgym.config.kinds import marks_of
 from mlgym.config.produce import Producer
 from mlgym.config.registry import REGISTRY, Registry
 from mlgym.config.signature import Signature, signature_of
@@ -29,9 +29,6 @@ class SharedOut:
     """
 
 
-_MARK: Final = SharedOut()
-
-
 def too_small_to_share(
     document: Document, parameter: str, num_devices: int, *, registry: Registry = REGISTRY
 ) -> list[Fault]:
@@ -44,15 +41,12 @@ def too_small_to_share(
         registry: the components.
     """
     tree = Tree.read(document.root)
-    producer, used = Producer(tree, registry), used_components(tree)
+    producer = Producer(tree, registry)
     faults: dict[Fault, None] = {}
-    for path, section in tree.sections():
-        if path[0] == "components" and path[1] not in used:
-            continue
-        for _, form in tree.walk(section, path):
-            if isinstance(form, Use) and _has(_signature(form, producer), parameter):
-                given = (count for param in form.params.values() for count in _counts_behind(param, producer))
-                faults.update((_fault(count, num_devices), None) for count in given if _is_less(count, num_devices))
+    for _, use in used_forms(tree):
+        if _has(_signature(use, producer), parameter):
+            given = (count for form in use.params.values() for count in _counts_behind(form, producer))
+            faults.update((_fault(count, num_devices), None) for count in given if _is_less(count, num_devices))
     return list(faults)
 
 
@@ -81,7 +75,7 @@ def _counts_of(use: Use, output: str | None, choices: Choices, producer: Produce
     signature = _signature(use, producer)
     for name, form in use.params.items():
         known = None if signature is None else signature.parameter(name)
-        if known is not None and _MARK in getattr(known.annotation, "__metadata__", ()):
+        if known is not None and marks_of(known.annotation, SharedOut):
             yield from _counts_in(form, output, choices, producer)
 
 

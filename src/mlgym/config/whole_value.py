@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from mlgym.config.choices import alternatives_of, values_of
 from mlgym.config.forms import Form
+from mlgym.config.kinds import marks_of
 from mlgym.config.nodes import Path
 from mlgym.config.tree import Tree
 from mlgym.errors import Fault
@@ -38,9 +39,7 @@ def faults_of_whole(form: Form, path: Path, annotation: Any, tree: Tree) -> Iter
         annotation: its annotation.
         tree: the config.
     """
-    for mark in getattr(annotation, "__metadata__", ()):
-        if not isinstance(mark, Whole):
-            continue
+    for mark in marks_of(annotation, Whole):
         for where, choices, one in alternatives_of(tree, form, path, {}):
             values = islice(values_of(tree, one, choices), _MOST_VALUES)
             complaint = next(filter(None, (mark.complaint(value) for value, _ in values)), None)
