@@ -65,9 +65,16 @@ class TrackedRun:
     """
 
     def __init__(
-        self, folder: RunFolder, log: EventLog, hubs: Hubs, config: dict[str, Any], *, num_jobs: int, last_step: int,
+        self,
+        folder: RunFolder,
+        log: EventLog,
+        hubs: Hubs,
+        config: dict[str, Any],
+        *,
+        num_jobs: int,
+        last_step: int,
         last_epoch: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Use `mlgym.track`.
 
         Args:

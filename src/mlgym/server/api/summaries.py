@@ -185,16 +185,18 @@ class Summaries:
         return self._known
 
     def _folders(self, only: Sequence[str]) -> Iterator[RunFolder]:
-        for name in set(only) or self._names():
-            if SAFE_NAME.fullmatch(name):
-                folder = RunFolder(self._storage, name)
-                is_link = folder.log_path.is_symlink() or (bool(only) and folder.path.is_symlink())
-                if folder.log_path.is_file() and not is_link:
-                    yield folder
+        for name in self._names(only):
+            folder = RunFolder(self._storage, name)
+            if folder.log_path.is_file() and not folder.log_path.is_symlink():
+                yield folder
 
-    def _names(self) -> list[str]:
+    def _names(self, only: Sequence[str]) -> list[str]:
+        if only:
+            safe = [name for name in dict.fromkeys(only) if SAFE_NAME.fullmatch(name)]
+            return [name for name in safe if not (self._storage / name).is_symlink()]
         try:
-            return [entry.name for entry in os.scandir(self._storage) if entry.is_dir(follow_symlinks=False)]
+            entries = [entry for entry in os.scandir(self._storage) if SAFE_NAME.fullmatch(entry.name)]
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
         except OSError as error:
             raise EventLogError(f"the storage folder cannot be read: {error.strerror}") from error
 

@@ -96,9 +96,8 @@ class NestedCrossValidation(Mode):
         split = NamedSplit.of(view, self.split)
         faults = [] if self.num_samples is not None else undrawn(view.tree)
         faults += self.words.faults(view, {"outer_folds": self.outer_folds, "inner_folds": self.inner_folds})
-        faults += (of_select := faults_of_select(view, self.select, needed=True, takes_rule=True)) + faults_of_seeds(
-            view, self.seeds
-        )
+        faults += (of_select := faults_of_select(view, self.select, needed=True, takes_rule=True))
+        faults += faults_of_seeds(view, self.seeds)
         faults += (of_split := split.faults(view))
         if not of_split:
             layout = _Layout.of(split)
