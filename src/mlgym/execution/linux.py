@@ -7,7 +7,6 @@ import fcntl
 import os
 import signal
 import socket
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _F_SETPIPE_SZ: Final = 1031
-_END_S: Final = 2.0
 _PIPE_BYTES: Final = 1024 * 1024
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -96,29 +94,6 @@ def kill_group(group_id: int) -> None:
     """Kills every process of a group; does nothing where there is none left."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group_id, signal.SIGKILL)
-
-
-def kill_marked(name: str, value: str, *, patience_s: float = _END_S) -> None:
-    """Kills all processes that were started with an environment variable, wherever in the tree they are by now.
-
-    Forked children have what their parent was started with. Returns when none is left, or after a while: what is stuck
-    in the kernel ends when that lets go of it.
-    """
-    give_up_at = time.monotonic() + patience_s
-    while (found := _marked(f"{name}={value}".encode())) and time.monotonic() < give_up_at:
-        for pid in found:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.001)
-
-
-def _marked(entry: bytes) -> list[int]:
-    found = []
-    for folder in Path("/proc").iterdir():
-        with suppress(OSError):  # it ended, or is somebody else's
-            if folder.name.isdecimal() and entry in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-    return found
 
 
 def event_pipe() -> tuple[int, int]:

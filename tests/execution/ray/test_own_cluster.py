@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlgym.errors import RunError
-from mlgym.execution.ray import guard
+from mlgym.execution import marked
 from mlgym.execution.ray.capacity import Ask
 from mlgym.execution.ray.connecting import connect
 from mlgym.execution.ray.executor import RayExecutor
@@ -82,10 +82,10 @@ def test_an_own_cluster_is_behind_a_token_says_what_is_open_and_leaves_nothing(t
         assert "listens on all network interfaces" in warning
         assert port in warning
         mark = f"{TOKEN_PATH_VARIABLE}={token}".encode()
-        assert guard.members(mark)
+        assert marked.members(mark)
     finally:
         executor.close()
-    wait_for(lambda: not guard.members(mark) and not token.parent.exists())
+    wait_for(lambda: not marked.members(mark) and not token.parent.exists())
     assert variables() == before
 
 
@@ -97,11 +97,11 @@ def test_a_killed_driver_takes_its_own_cluster_with_it(tmp_path: Path) -> None:
         experiment = (tmp_path / "children").read_text().split()[0]
         started_with = Path(f"/proc/{experiment}/environ").read_bytes().split(b"\0")
         mark = next(each for each in started_with if each.startswith(TOKEN_PATH_VARIABLE.encode()))
-        assert len(guard.members(mark)) > 3
+        assert len(marked.members(mark)) > 3
     finally:
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-    wait_for(lambda: not guard.members(mark))
+    wait_for(lambda: not marked.members(mark))
     wait_for(lambda: not Path(mark.decode().partition("=")[2]).parent.exists())
 
 

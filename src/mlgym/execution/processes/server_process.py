@@ -16,7 +16,7 @@ from typing import IO, Any, Final
 from mlgym.execution.executor import Stream
 from mlgym.execution.job import Exit
 from mlgym.execution.launcher import python_command, worker_environment
-from mlgym.execution.linux import kill_marked
+from mlgym.execution.marked import end_all
 from mlgym.execution.processes.channel import Channel, ChannelClosedError, Report, Request, Start
 
 PRELOAD: Final = ("torch", "torch._dynamo", "mlgym.config", "mlgym.components", "mlgym.training")
@@ -26,6 +26,7 @@ PRELOAD_IF_INSTALLED: Final = ("torch.profiler._cupti_monitor",)
 run: whatever the server holds, used or not, makes every fork and every end of a process dearer."""
 
 _END_S: Final = 5.0
+_END_DAEMONS_S: Final = 2.0
 _FAMILY: Final = "MLGYM_PROCESS_FAMILY"
 """Tells everything that was started under one server from all else on the machine."""
 
@@ -132,6 +133,6 @@ class ServerProcess:
             code = self._process.wait()
         if code:
             # It did not end in its own way, with all that it had started: daemons of its workers are nobody's children.
-            kill_marked(_FAMILY, self._family)
+            end_all(f"{_FAMILY}={self._family}".encode(), patience_s=_END_DAEMONS_S)
         self.ended = Exit(signal=-code).describe() if code < 0 else f"exited with code {code}"
         return self.ended

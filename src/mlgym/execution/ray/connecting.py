@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlgym.errors import RunError
-from mlgym.execution.ray import guard, security
+from mlgym.execution import marked
+from mlgym.execution.ray import security
 from mlgym.execution.ray.cluster import Cluster
 from mlgym.execution.ray.code_package import UserCode
 from mlgym.execution.ray.listening import descendants, open_ports
@@ -107,7 +108,7 @@ def _start_guard(token: Path, scratch: Path) -> subprocess.Popen[bytes]:
     """Starts what ends the cluster's processes, which all know where the token is, when this process has ended."""
     mark = f"{security.TOKEN_PATH_VARIABLE}={token}"
     return subprocess.Popen(  # noqa: S603 - this interpreter
-        [sys.executable, "-I", guard.__file__, mark, str(scratch)], stdin=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-I", marked.__file__, mark, str(scratch)], stdin=subprocess.PIPE, start_new_session=True
     )
 
 

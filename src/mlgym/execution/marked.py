@@ -1,6 +1,8 @@
-"""A process that ends what a driver has started for its own cluster, however the driver ends; imports nothing of ours.
+"""Processes that were started with a mark in their environment, wherever in the tree they are by now, and their end.
 
-Ray lets some of its processes live on for minutes when a driver is killed, and its folder for ever.
+Forked children have what their parent was started with. As a program, it waits for the end of whoever started it: Ray
+lets some processes of a driver's own cluster live on for minutes when the driver is killed, and its folder for ever. It
+imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-_SWEEP_S = 0.2
-_MOST_SWEEPS = 50
+_SWEEP_S = 0.02
+_PATIENCE_S = 10.0
 
 
 def members(mark: bytes) -> list[int]:
@@ -28,12 +30,13 @@ def members(mark: bytes) -> list[int]:
     return found
 
 
-def end_all(mark: bytes) -> None:
-    """Kills those processes, and what they start meanwhile."""
-    for _ in range(_MOST_SWEEPS):
-        left = members(mark)
-        if not left:
-            return
+def end_all(mark: bytes, *, patience_s: float = _PATIENCE_S) -> None:
+    """Kills those processes, and what they start meanwhile.
+
+    Returns when none is left, or after some time, in s: what is stuck in the kernel ends when that lets go of it.
+    """
+    give_up_at = time.monotonic() + patience_s
+    while (left := members(mark)) and time.monotonic() < give_up_at:
         for pid in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
