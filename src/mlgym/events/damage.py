@@ -9,6 +9,8 @@ from typing import BinaryIO, NamedTuple
 from mlgym.errors import EventLogError
 from mlgym.events.codec import MAX_LINE_BYTES, is_whole
 from mlgym.events.scan import whole_lines
+from mlgym.events.torn import torn_path
+from mlgym.names import LOG_FILE
 
 
 class Damage(NamedTuple):
@@ -33,7 +35,7 @@ class Damage(NamedTuple):
             f"the log is damaged in line {self.num_events + 1:,} (byte {self.offset:,}): the {self.num_bytes:,} bytes "
             f"from there on cannot be read, {before}; `mlgym sync {run_id} --from URL` brings the rest from a hub that "
             f"has the run, `mlgym resume {run_id}` goes on from what stands; both keep what cannot be read in "
-            "`event_storage.log.torn`"
+            f"`{torn_path(Path(LOG_FILE))}`"
         )
 
 
