@@ -6,6 +6,7 @@ import { useElementSize, useMergedRef } from "@mantine/hooks";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useCallback, useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import { keepPlace, placeOf } from "@/lib/places";
+import { numFitting, sumOf } from "./fit";
 import { features, type GridColumn, type GridFeatures, type GridSort } from "./columns";
 import classes from "./DataGrid.module.css";
 import { HeaderCell } from "./HeaderCell";
@@ -75,7 +76,8 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
     paddingStart: fixedWidth,
     overscan: 3,
   });
-  const widths = moving.map((column) => column.getSize()).join(",");
+  const sizes = moving.map((column) => ({ width: column.getSize() }));
+  const widths = sizes.map(({ width: px }) => px).join(",");
   useEffect(() => {
     columnWindow.measure();
   }, [columnWindow, widths, fixedWidth]);
@@ -124,7 +126,7 @@ export function DataGrid<T extends object>(props: Props<T>): ReactNode {
   };
 
   const scrolled = columnWindow.scrollOffset ?? 0;
-  const beyond = width === 0 ? [] : moving.slice(numWithin(moving, scrolled + width - fixedWidth));
+  const beyond = width === 0 ? [] : moving.slice(numFitting(sizes, "width", scrolled + width - fixedWidth + CUT_PX));
   // What says that there is more stands over the lower edge: the last row can be scrolled to above it.
   const height = rowWindow.getTotalSize() + (beyond.length === 0 ? 1 : 2) * ROW_HEIGHT;
   return (
@@ -187,13 +189,6 @@ const EDGE_PX = 120;
 /** A column whose last pixels are cut still shows everything. */
 const CUT_PX = 8;
 
-/** Gives how many columns end within so many px. */
-function numWithin<T extends object>(columns: readonly Column<GridFeatures, T>[], px: number): number {
-  let [count, end] = [0, 0];
-  while (count < columns.length && (end += columns[count]?.getSize() ?? 0) <= px + CUT_PX) count += 1;
-  return count;
-}
-
 /** Says which columns there are beyond the right edge, and brings them into sight. */
 function Beyond({ titles, onClick }: { readonly titles: readonly string[]; readonly onClick: () => void }): ReactNode {
   const shown = titles.slice(0, MAX_TITLES).join(", ");
@@ -207,7 +202,7 @@ function Beyond({ titles, onClick }: { readonly titles: readonly string[]; reado
 const MAX_TITLES = 12;
 
 function definitionsOf<T extends object>(columns: readonly GridColumn<T>[], width: number): ColumnDef<GridFeatures, T>[] {
-  const left = Math.max(0, width - columns.reduce((sum, column) => sum + column.width, 0));
+  const left = Math.max(0, width - sumOf(columns, "width"));
   const wide = columns.filter((column) => column.isWide).length;
   return columns.map((column) => ({
     id: column.id,

@@ -1,11 +1,11 @@
 // What is happening, and what went wrong: the table of experiments.
 import { IconCheckbox, IconFlame } from "@tabler/icons-react";
-import { useElementSize, useMediaQuery } from "@mantine/hooks";
+import { useMediaQuery } from "@mantine/hooks";
 import { useMemo, type ReactNode } from "react";
 import { Button } from "@/components/Button";
 import { TextField } from "@/components/Field";
 import { DataGrid } from "@/components/grid/DataGrid";
-import { SCROLLBAR_PX } from "@/components/grid/fit";
+import { useRoom } from "@/components/grid/fit";
 import { Notice, Problem, Waiting } from "@/components/Notice";
 import { useNow } from "@/lib/clock";
 import { countOf, formatCount } from "@/lib/format";
@@ -39,16 +39,13 @@ interface Props {
   readonly detail: RunDetail | undefined;
 }
 
-/** What is beside the page. */
-const PLACES_PX = 78;
 /** A list has no columns: what it could show is what a wide table would. */
 const LIST_PX = 1350;
 
 function Flow({ run, table, detail }: Props): ReactNode {
   const isPhone = useMediaQuery("(max-width: 700px)");
-  const { ref, width } = useElementSize();
-  const room = isPhone ? LIST_PX : (width || window.innerWidth - PLACES_PX) - SCROLLBAR_PX;
-  const view = useFlowView(table, detail, room);
+  const { ref, room } = useRoom<HTMLDivElement>();
+  const view = useFlowView(table, detail, isPhone ? LIST_PX : room);
   const selection = useSelection();
   const causes = useMemo(() => causesOf(table.rows), [table.rows]);
   return (

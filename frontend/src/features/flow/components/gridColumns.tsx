@@ -24,18 +24,11 @@ export interface Surroundings {
   readonly curves: CurveSet | undefined;
 }
 
-interface Within extends Surroundings {
-  /** Whether rows can be unfolded: then those that cannot keep the place of the button, so that all stand in line. */
-  readonly isFoldable: boolean;
-}
-
 /** Facts that a group has a mean of, and how they are written. */
 const SUMMED: ReadonlyMap<string, (value: number) => string> = new Map([["steps_per_s", formatNumber], ["duration_s", formatDuration], ["rss_bytes", formatBytes], ["num_checkpoints", formatNumber]]); // prettier-ignore
 
 export function gridColumns(around: Surroundings): GridColumn<Item>[] {
   const { view } = around;
-  const isFoldable = view.groupBy.length > 0 || view.rows.some(({ status }) => status === "failed");
-  const within: Within = { ...around, isFoldable };
   return view.shown.map((column): GridColumn<Item> => {
     const whole = column.group === "metrics" ? rangeOf(view.rows, column) : null;
     const range = view.isHeated ? whole : null;
@@ -50,13 +43,13 @@ export function gridColumns(around: Surroundings): GridColumn<Item>[] {
       isWide: column.id === "error",
       isPinned: view.pinned.includes(column.id),
       isSortable: column.id !== "curve" && column.id !== "left",
-      render: (item) => render(item, column, within, best),
+      render: (item) => render(item, column, around, best),
       ...(range === null ? {} : { background: (item: Item) => heat(item, column, range) }),
     };
   });
 }
 
-function render(item: Item, column: FlowColumn, around: Within, best: number | null): ReactNode {
+function render(item: Item, column: FlowColumn, around: Surroundings, best: number | null): ReactNode {
   if (item.kind === "group") return groupCell(item, column, around);
   if (item.kind === "failure") return null;
   if (column.id === "experiment_id") return <IdCell item={item} around={around} />;
@@ -70,14 +63,14 @@ function render(item: Item, column: FlowColumn, around: Within, best: number | n
 /** Lists are texts where they are compared; here their numbers are shortened one by one. */
 const valueShown = (row: ExperimentRow, id: string, value: unknown): unknown => row.swept[id] ?? value;
 
-function IdCell({ item, around }: { readonly item: ExperimentItem; readonly around: Within }): ReactNode {
+function IdCell({ item, around }: { readonly item: ExperimentItem; readonly around: Surroundings }): ReactNode {
   const { row } = item;
   const slot = around.selection.slotOf(row.experiment_id);
   return (
     <span className={classes.idCell}>
       {canUnfold(item) ? (
         <FoldButton isOpen={around.view.unfolded.has(item.key)} label={`What happened to experiment ${row.experiment_id}`} onClick={() => toggleUnfolded(around.view, item.key)} />
-      ) : around.isFoldable ? (
+      ) : around.view.isFoldable ? (
         <span className={classes.noFold} />
       ) : null}
       <input

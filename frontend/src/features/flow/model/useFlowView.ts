@@ -23,6 +23,8 @@ export interface FlowView {
   readonly groupBy: readonly string[];
   readonly sort: { readonly column: string; readonly isDescending: boolean } | null;
   readonly isHeated: boolean;
+  /** Whether there are rows that can be unfolded: failed ones and groups. */
+  readonly isFoldable: boolean;
   readonly unfolded: ReadonlySet<string>;
 }
 
@@ -69,6 +71,7 @@ export function useFlowView(table: ExperimentTable, run: RunDetail | undefined, 
     groupBy,
     sort,
     isHeated: heat === "1",
+    isFoldable,
     unfolded,
   };
 }

@@ -1,5 +1,5 @@
 // Which run? Every run of the storage, with how it stands.
-import { useElementSize, useMediaQuery } from "@mantine/hooks";
+import { useMediaQuery } from "@mantine/hooks";
 import { IconTrash } from "@tabler/icons-react";
 import { useDeferredValue, useMemo, useState, type ReactNode } from "react";
 import { Button } from "@/components/Button";
@@ -7,7 +7,7 @@ import { Command } from "@/components/Command";
 import { SelectField, TextField } from "@/components/Field";
 import type { GridSort } from "@/components/grid/columns";
 import { DataGrid } from "@/components/grid/DataGrid";
-import { SCROLLBAR_PX } from "@/components/grid/fit";
+import { useRoom } from "@/components/grid/fit";
 import { Notice, Problem, Waiting } from "@/components/Notice";
 import { useNow } from "@/lib/clock";
 import { formatClock } from "@/lib/format";
@@ -22,8 +22,6 @@ import classes from "./Runs.module.css";
 import { RunsList } from "./RunsList";
 
 const MAX_RUNS = 1000;
-/** What is beside the page. */
-const PLACES_PX = 78;
 const STATES: readonly (readonly [string, string])[] = [
   ["", "any state"],
   ["running", "running"],
@@ -138,8 +136,7 @@ function Runs({ list, sort }: { readonly list: RunList; readonly sort: GridSort 
     if (!next.delete(run)) next.add(run);
     changeView({ runs: joinNames([...next]) }, { replace: true });
   };
-  const { ref, width } = useElementSize();
-  const room = (width || window.innerWidth - PLACES_PX) - SCROLLBAR_PX;
+  const { ref, room } = useRoom<HTMLDivElement>();
   const columns = runColumns({ runs: list.runs, chosen, now, room, onToggle: toggle, onEdit: setEdited });
   const toSort = (column: string): void => {
     const isDescending = sort.column === column ? !sort.isDescending : column !== "name";
