@@ -34,7 +34,8 @@ class Damage(NamedTuple):
         return (
             f"the log is damaged in line {self.num_events + 1:,} (byte {self.offset:,}): the {self.num_bytes:,} bytes "
             f"from there on cannot be read, {before}; `mlgym sync {run_id} --from URL` brings the rest from a hub that "
-            f"has the run, `mlgym resume {run_id}` goes on from what stands; both keep what cannot be read in "
+            f"has the run, `mlgym resume {run_id}` goes on from what stands, for a loop of its own "
+            "`mlgym.track(..., resume=True)`; all keep what cannot be read in "
             f"`{torn_path(Path(LOG_FILE))}`"
         )
 
