@@ -98,7 +98,7 @@ def used_components(tree: Tree) -> frozenset[str]:
 
 
 def used_forms(tree: Tree) -> Iterator[tuple[Path, Use]]:
-    """Yields each component that the experiment needs in some alternative, nested ones too; else as `used_components`."""
+    """Yields each component that the experiment needs in some alternative, nested ones too; see `used_components`."""
     used = used_components(tree)
     for path, section in tree.sections():
         if path[0] != "components" or path[1] in used:
